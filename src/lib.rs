@@ -1,0 +1,43 @@
+//! shelflist: the shelf list of a file library on disks that come and go.
+//!
+//! The map, in reading order. Decisions are pure functions; input and output are thin loops round them.
+//!
+//! | room | what stands there |
+//! |---|---|
+//! | [`model`] | plain data: names, files, presence, availability, operations, problems; no input or output |
+//! | [`clock`], [`monitor`], [`config`] | time, the watcher of a run, settings: leaves that come in as arguments |
+//! | [`catalog`] | all SQLite: migrations, libraries, files, documents, enrichments, outbox, ledger |
+//! | [`volume`] | mount table, marker, probe with a deadline, availability |
+//! | [`content`] | reads a file and proves that it held still meanwhile |
+//! | [`remote`] | stores: what they can do, and the doing |
+//! | [`scan`] | walk, judge, hash, record; moves; guard |
+//! | [`enrich`] | type, text and metadata in a limited child process; the canonical enriched content |
+//! | [`sync`] | outbox to store: lease, send, verify, switch; orphans |
+//! | [`daemon`] | running by itself: launchd and systemd |
+//! | [`cli`] | the command line: parse, open, act in the library, print |
+//!
+//! What is absent, on purpose:
+//! - Nothing here writes under a library's root, the marker apart ([`volume::marker`]).
+//! - No look that failed, timed out or was skipped ever marks a file missing.
+//! - Nothing is sent before the lease of its operation is committed, and nothing old is retired before the
+//!   replacement was verified.
+//! - The catalogue never touches the network or a library's disk; the stores never see the catalogue's SQL.
+//! - No clock, environment variable or terminal is read outside [`clock`], [`config`] and [`cli`].
+
+pub mod model;
+
+pub mod clock;
+pub mod config;
+pub mod monitor;
+
+pub mod catalog;
+pub mod content;
+pub mod remote;
+pub mod volume;
+
+pub mod enrich;
+pub mod scan;
+pub mod sync;
+
+pub mod cli;
+pub mod daemon;

@@ -1,0 +1,130 @@
+//! What is known of one path in a library.
+
+use super::words;
+
+words! {
+    /// What a catalogued path is.
+    pub enum FileKind {
+        /// A regular file.
+        Regular = "file",
+        /// A symbolic link: recorded, never followed.
+        Symlink = "symlink",
+    }
+}
+
+words! {
+    /// Where a file stands, with the evidence for it.
+    pub enum Presence {
+        /// Seen where it should be at the last look.
+        Present = "present",
+        /// Proved absent: its directory was listed completely on a verified root, and it was not there.
+        Missing = "missing",
+        /// Its directory could not be looked at; nothing is concluded.
+        Unknown = "unknown",
+        /// Out of scope by a rule of the user; not looked at, not gone.
+        Excluded = "excluded",
+    }
+}
+
+/// The part of a file's `stat` that tells whether its content may have changed.
+///
+/// Times are nanoseconds since 1970-01-01 UTC and may be negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Regular file or symbolic link.
+    pub kind: FileKind,
+    /// Size in bytes.
+    pub size: u64,
+    /// Time of last modification of the content.
+    pub mtime_ns: i64,
+    /// Time of last change of the inode.
+    pub ctime_ns: i64,
+    /// Inode number; not stable on every file system.
+    pub inode: u64,
+}
+
+words! {
+    /// The one word that answers "how is this file?", derived from presence, ledger and outbox.
+    pub enum FileStatus {
+        /// Waits to be enriched or sent.
+        Pending = "pending",
+        /// Its operation is leased right now.
+        Uploading = "uploading",
+        /// Every store that wants it has it, verified.
+        Uploaded = "uploaded",
+        /// Its operation is dead: five verdicts against it.
+        Failed = "failed",
+        /// Catalogued, but no store gets it: excluded, or nothing to extract.
+        Skipped = "skipped",
+        /// Missing beyond the grace period: its remote objects are being retired.
+        LocalDelete = "local_delete",
+        /// Proved missing, within the grace period.
+        Missing = "missing",
+        /// It could not be read or understood; see its problem.
+        Error = "error",
+    }
+}
+
+/// What [`FileStatus::derive`] looks at.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StatusFacts {
+    /// Stored presence is missing.
+    pub missing: bool,
+    /// Stored presence is excluded.
+    pub excluded: bool,
+    /// The content has no hash yet, or an open problem stands against the file or its enrichment.
+    pub problem: bool,
+    /// Some operation of its document is dead.
+    pub dead: bool,
+    /// Some operation of its document is leased.
+    pub leased: bool,
+    /// Some operation of its document waits.
+    pub waiting: bool,
+    /// Objects of its document that are current in a store.
+    pub current: u32,
+    /// Objects of its document that were retired because the file is gone.
+    pub retired: u32,
+    /// A store is configured, and planning found nothing to send for it.
+    pub nothing_to_send: bool,
+}
+
+impl FileStatus {
+    /// The status, most urgent fact first.
+    #[must_use]
+    pub fn derive(facts: StatusFacts) -> Self {
+        match facts {
+            StatusFacts { missing: true, current: 0, retired: 1.., .. } => FileStatus::LocalDelete,
+            StatusFacts { missing: true, .. } => FileStatus::Missing,
+            StatusFacts { excluded: true, .. } => FileStatus::Skipped,
+            StatusFacts { dead: true, .. } => FileStatus::Failed,
+            StatusFacts { leased: true, .. } => FileStatus::Uploading,
+            StatusFacts { problem: true, .. } => FileStatus::Error,
+            StatusFacts { waiting: true, .. } => FileStatus::Pending,
+            StatusFacts { current: 1.., .. } => FileStatus::Uploaded,
+            StatusFacts { nothing_to_send: true, .. } => FileStatus::Skipped,
+            StatusFacts { .. } => FileStatus::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    // L5
+    #[rstest]
+    #[case(StatusFacts::default(), FileStatus::Pending)]
+    #[case(StatusFacts { current: 1, ..Default::default() }, FileStatus::Uploaded)]
+    #[case(StatusFacts { current: 1, waiting: true, ..Default::default() }, FileStatus::Pending)]
+    #[case(StatusFacts { current: 1, leased: true, ..Default::default() }, FileStatus::Uploading)]
+    #[case(StatusFacts { dead: true, waiting: true, ..Default::default() }, FileStatus::Failed)]
+    #[case(StatusFacts { excluded: true, current: 1, ..Default::default() }, FileStatus::Skipped)]
+    #[case(StatusFacts { nothing_to_send: true, ..Default::default() }, FileStatus::Skipped)]
+    #[case(StatusFacts { missing: true, current: 1, retired: 1, ..Default::default() }, FileStatus::Missing)]
+    #[case(StatusFacts { missing: true, retired: 2, ..Default::default() }, FileStatus::LocalDelete)]
+    #[case(StatusFacts { problem: true, ..Default::default() }, FileStatus::Error)]
+    fn every_status_is_derived_from_facts(#[case] facts: StatusFacts, #[case] status: FileStatus) {
+        assert_eq!(FileStatus::derive(facts), status);
+    }
+}
