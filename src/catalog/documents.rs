@@ -1,0 +1,260 @@
+//! Documents: which work a file is a copy of, and what is written on its card.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use ulid::Ulid;
+
+use super::{Ids, Result, outbox, word_of};
+use crate::model::{Annotation, Field, Source};
+
+/// What happens to the document of a file whose content is new to it. Pure, see [`adopt`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adoption {
+    /// The content is a document's already: the file is one more copy of it.
+    Join(i64),
+    /// The file was its document's only copy: the document goes along with the edit.
+    Carry(i64),
+    /// A document of its own; where it was one copy among others, with their curation.
+    Found {
+        /// The document it was a copy of before.
+        origin: Option<i64>,
+    },
+}
+
+/// Decides whose copy a file is now.
+///
+/// `known` is the document that has this content already, `before` the file's former document and whether another file
+/// still has that one's content. Empty files stand alone: that nothing is in them makes them no copies of each other.
+#[must_use]
+pub fn adopt(size: u64, known: Option<i64>, before: Option<(i64, bool)>) -> Adoption {
+    match (known, before) {
+        (Some(document_id), _) if size > 0 => Adoption::Join(document_id),
+        (_, Some((document_id, false))) => Adoption::Carry(document_id),
+        (_, Some((document_id, true))) => Adoption::Found { origin: Some(document_id) },
+        (_, None) => Adoption::Found { origin: None },
+    }
+}
+
+/// The document of a file that now has this content; made, joined or carried along, with the operations that follow.
+///
+/// `before` is the file's former document and the file's own number.
+///
+/// # Errors
+/// SQLite's.
+pub fn of_new_content(
+    conn: &Connection,
+    ids: &mut Ids,
+    before: Option<(i64, i64)>,
+    hash: [u8; 32],
+    size: u64,
+    now_ms: i64,
+) -> Result<i64> {
+    let known: Option<i64> = conn
+        .prepare_cached("SELECT document_id FROM documents WHERE content_hash = ?1 ORDER BY document_id LIMIT 1")?
+        .query_row([hash], |row| row.get(0))
+        .optional()?;
+    let before = match before {
+        None => None,
+        Some((document_id, file_id)) => Some((document_id, has_other_copy(conn, document_id, file_id)?)),
+    };
+    let document_id = match adopt(size, known, before) {
+        Adoption::Join(document_id) => {
+            // A document found again by its content may have lost its remote objects while nobody had it.
+            if before.is_none_or(|(former, _)| former != document_id) && !has_present_copy(conn, document_id)? {
+                outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
+                set_copyless(conn, document_id, None)?;
+            }
+            if let Some((former, false)) = before
+                && former != document_id
+            {
+                set_copyless(conn, former, Some(now_ms))?;
+            }
+            return Ok(document_id);
+        }
+        Adoption::Carry(document_id) => {
+            conn.prepare_cached(
+                "UPDATE documents SET content_hash = ?2, size = ?3, enrich_stale = 1, search_stale = 1, updated_at = ?4 WHERE document_id = ?1",
+            )?
+            .execute(params![document_id, hash, size.cast_signed(), now_ms])?;
+            document_id
+        }
+        Adoption::Found { origin } => found(conn, ids, origin, hash, size, now_ms)?,
+    };
+    outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
+    Ok(document_id)
+}
+
+fn found(conn: &Connection, ids: &mut Ids, origin: Option<i64>, hash: [u8; 32], size: u64, now_ms: i64) -> Result<i64> {
+    conn.prepare_cached(
+        "INSERT INTO documents (ulid, content_hash, size, origin_id, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+    )?
+    .execute(params![ids.next(now_ms).to_string(), hash, size.cast_signed(), origin, now_ms])?;
+    let document_id = conn.last_insert_rowid();
+    if let Some(origin) = origin {
+        // What people and their commands said of the work holds for the edited copy; what was read out of the old
+        // bytes does not.
+        conn.prepare_cached(
+            "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
+             SELECT ?1, field, source, value, confidence, updated_at FROM annotations
+             WHERE document_id = ?2 AND source IN ('person', 'command')",
+        )?
+        .execute(params![document_id, origin])?;
+    }
+    Ok(document_id)
+}
+
+/// Whether another file has the document's content, wherever it is now: a missing copy may come back.
+fn has_other_copy(conn: &Connection, document_id: i64, file_id: i64) -> Result<bool> {
+    Ok(conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM files WHERE document_id = ?1 AND file_id <> ?2)")?
+        .query_row(params![document_id, file_id], |row| row.get(0))?)
+}
+
+/// A file is no copy of its document any more, and of no other instead (a link stands in its place).
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn leave(conn: &Connection, document_id: i64, file_id: i64, now_ms: i64) -> Result<()> {
+    if has_other_copy(conn, document_id, file_id)? {
+        return Ok(());
+    }
+    set_copyless(conn, document_id, Some(now_ms))
+}
+
+/// Since when no file at all belongs to the document: its work was edited into another's.
+fn set_copyless(conn: &Connection, document_id: i64, since_ms: Option<i64>) -> Result<()> {
+    conn.prepare_cached("UPDATE documents SET copyless_since = ?2 WHERE document_id = ?1")?
+        .execute(params![document_id, since_ms])?;
+    Ok(())
+}
+
+fn has_present_copy(conn: &Connection, document_id: i64) -> Result<bool> {
+    Ok(conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM files WHERE document_id = ?1 AND presence = 'present')")?
+        .query_row([document_id], |row| row.get(0))?)
+}
+
+/// A document's identity and content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its number in this catalogue.
+    pub document_id: i64,
+    /// Its name everywhere.
+    pub ulid: Ulid,
+    /// Its content.
+    pub content_hash: Option<[u8; 32]>,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// The document of that number.
+///
+/// # Errors
+/// SQLite's.
+pub fn by_id(conn: &Connection, document_id: i64) -> Result<Document> {
+    Ok(conn
+        .prepare_cached("SELECT document_id, ulid, content_hash, size FROM documents WHERE document_id = ?1")?
+        .query_row([document_id], |row| {
+            Ok(Document {
+                document_id: row.get(0)?,
+                ulid: ulid_of(row, 1)?,
+                content_hash: row.get(2)?,
+                size: row.get::<_, i64>(3)?.cast_unsigned(),
+            })
+        })?)
+}
+
+pub(super) fn ulid_of(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Ulid> {
+    let text = row.get_ref(at)?.as_str()?;
+    Ulid::from_string(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error)))
+}
+
+/// Everything anybody said of a document.
+///
+/// # Errors
+/// SQLite's.
+pub fn annotations(conn: &Connection, document_id: i64) -> Result<Vec<Annotation>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT field, source, value, confidence FROM annotations WHERE document_id = ?1 ORDER BY field, source",
+    )?;
+    let mut rows = statement.query([document_id])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(Annotation {
+            field: word_of::<Field>(row, "field")?,
+            source: word_of::<Source>(row, "source")?,
+            values: serde_json::from_str(row.get_ref("value")?.as_str().map_err(rusqlite::Error::from)?)?,
+            confidence: row.get("confidence")?,
+        });
+    }
+    Ok(all)
+}
+
+/// Replaces everything one source said of a document. Returns whether anything changed.
+///
+/// # Errors
+/// SQLite's.
+pub fn replace_annotations(
+    conn: &Connection,
+    document_id: i64,
+    source: Source,
+    fields: &[(Field, Vec<String>)],
+    confidence: f64,
+    now_ms: i64,
+) -> Result<bool> {
+    let mut changed = 0;
+    let mut kept = Vec::with_capacity(fields.len());
+    for (field, values) in fields {
+        changed += conn
+            .prepare_cached(
+                "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (document_id, field, source) DO UPDATE
+                 SET value = excluded.value, confidence = excluded.confidence, updated_at = excluded.updated_at
+                 WHERE value <> excluded.value OR confidence <> excluded.confidence",
+            )?
+            .execute(params![
+                document_id,
+                field.as_str(),
+                source.as_str(),
+                serde_json::to_string(values)?,
+                confidence,
+                now_ms
+            ])?;
+        kept.push(field.as_str());
+    }
+    changed += conn
+        .prepare_cached(
+            "DELETE FROM annotations WHERE document_id = ?1 AND source = ?2
+             AND field NOT IN (SELECT value FROM json_each(?3))",
+        )?
+        .execute(params![document_id, source.as_str(), serde_json::to_string(&kept)?])?;
+    if changed > 0 {
+        conn.prepare_cached("UPDATE documents SET search_stale = 1 WHERE document_id = ?1")?.execute([document_id])?;
+    }
+    Ok(changed > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    // L15
+    #[rstest]
+    #[case::first_of_its_content(9, None, None, Adoption::Found { origin: None })]
+    #[case::known_content_is_a_copy(9, Some(1), None, Adoption::Join(1))]
+    #[case::edited_only_copy_takes_its_document_along(9, None, Some((2, false)), Adoption::Carry(2))]
+    #[case::edited_copy_among_others_starts_its_own(9, None, Some((2, true)), Adoption::Found { origin: Some(2) })]
+    #[case::edited_into_known_content_joins_it(9, Some(1), Some((2, false)), Adoption::Join(1))]
+    #[case::empty_files_stand_alone(0, Some(1), None, Adoption::Found { origin: None })]
+    #[case::emptied_file_keeps_its_document(0, Some(1), Some((2, false)), Adoption::Carry(2))]
+    fn a_file_belongs_to_the_document_of_its_content(
+        #[case] size: u64,
+        #[case] known: Option<i64>,
+        #[case] before: Option<(i64, bool)>,
+        #[case] adoption: Adoption,
+    ) {
+        assert_eq!(adopt(size, known, before), adoption);
+    }
+}

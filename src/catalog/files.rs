@@ -1,0 +1,262 @@
+//! Files: where each stands, what its last proved look said.
+
+use rusqlite::{Connection, Row, params};
+
+use super::documents;
+use super::{Ids, Result, hash_of, word_of};
+use crate::model::{FileKind, Presence, RelPath, Stat};
+
+/// A file as the catalogue has it, as much as a scan needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownFile {
+    /// Its number.
+    pub file_id: i64,
+    /// Its name in its directory.
+    pub name: Vec<u8>,
+    /// Its stat at the last look.
+    pub stat: Stat,
+    /// At the last look its times were too close to the clock to tell a later change from them.
+    pub young: bool,
+    /// Where it stood.
+    pub presence: Presence,
+    /// Its last proved content; none where it could not be read yet, and for symbolic links.
+    pub content_hash: Option<[u8; 32]>,
+    /// The document it is a copy of.
+    pub document_id: Option<i64>,
+}
+
+fn known_file(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
+    Ok(KnownFile {
+        file_id: row.get("file_id")?,
+        name: row.get("name")?,
+        stat: stat_of(row)?,
+        young: row.get("young")?,
+        presence: word_of(row, "presence")?,
+        content_hash: hash_of(row, "content_hash")?,
+        document_id: row.get("document_id")?,
+    })
+}
+
+pub(super) fn stat_of(row: &Row<'_>) -> rusqlite::Result<Stat> {
+    Ok(Stat {
+        kind: word_of::<FileKind>(row, "kind")?,
+        size: row.get::<_, i64>("size")?.cast_unsigned(),
+        mtime_ns: row.get("mtime_ns")?,
+        ctime_ns: row.get("ctime_ns")?,
+        inode: row.get::<_, i64>("inode")?.cast_unsigned(),
+    })
+}
+
+/// What is known in one directory, in byte order of the names.
+///
+/// # Errors
+/// SQLite's.
+pub fn known_in(conn: &Connection, dir_id: i64) -> Result<Vec<KnownFile>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT file_id, name, kind, size, mtime_ns, ctime_ns, inode, young, presence, content_hash, document_id
+         FROM files WHERE dir_id = ?1 ORDER BY name",
+    )?;
+    let rows = statement.query_map([dir_id], known_file)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// One look at one file, ready to be written down.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Its directory.
+    pub dir_id: i64,
+    /// Its name there.
+    pub name: Vec<u8>,
+    /// What the catalogue knew of it before.
+    pub known: Option<KnownFile>,
+    /// Its stat, from the descriptor that was read where it was read.
+    pub stat: Stat,
+    /// See [`KnownFile::young`].
+    pub young: bool,
+    /// Its proved content; none where it could not be read, and for symbolic links.
+    pub content_hash: Option<[u8; 32]>,
+    /// Where a symbolic link points.
+    pub link_target: Option<Vec<u8>>,
+}
+
+/// What a look turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// Not known before.
+    New,
+    /// Its content changed.
+    Modified,
+    /// Its stat changed, its content did not.
+    Touched,
+    /// It was missing, unknown or excluded, and is back with its content.
+    Restored,
+    /// It is there as before, but could not be read: what was proved before stands.
+    Unread,
+}
+
+/// What a look turns out to be.
+#[must_use]
+pub fn classify(look: &Look) -> Recorded {
+    let Some(known) = &look.known else { return Recorded::New };
+    let unread = look.content_hash.is_none() && look.stat.kind == FileKind::Regular;
+    let same_content = look.content_hash == known.content_hash && look.stat.kind == known.stat.kind;
+    match (known.presence, same_content) {
+        (Presence::Present, _) if unread => Recorded::Unread,
+        (_, _) if unread => Recorded::Restored,
+        (_, false) => Recorded::Modified,
+        (Presence::Present, true) => Recorded::Touched,
+        (_, true) => Recorded::Restored,
+    }
+}
+
+/// Writes a look down: the file's row, its document and the operations that follow, all in the caller's transaction.
+///
+/// # Errors
+/// SQLite's.
+pub fn record(conn: &Connection, ids: &mut Ids, look: &Look, scan_id: i64, now_ms: i64) -> Result<Recorded> {
+    let Some(known) = &look.known else {
+        let document_id = match look.content_hash {
+            Some(hash) => Some(documents::of_new_content(conn, ids, None, hash, look.stat.size, now_ms)?),
+            None => None,
+        };
+        insert(conn, look, document_id, scan_id, now_ms)?;
+        return Ok(Recorded::New);
+    };
+    let recorded = classify(look);
+    if look.content_hash.is_none() && look.stat.kind == FileKind::Regular {
+        // What was proved before stays, and so does the old stat, so that the next scan looks again.
+        seen_again(conn, known.file_id, now_ms)?;
+        return Ok(recorded);
+    }
+    let before = known.document_id.map(|document_id| (document_id, known.file_id));
+    let document_id = match look.content_hash {
+        Some(_) if recorded != Recorded::Modified && before.is_some() => known.document_id,
+        Some(hash) => Some(documents::of_new_content(conn, ids, before, hash, look.stat.size, now_ms)?),
+        None => {
+            if let Some((document_id, file_id)) = before {
+                documents::leave(conn, document_id, file_id, now_ms)?;
+            }
+            None
+        }
+    };
+    update(conn, known.file_id, look, document_id, now_ms)?;
+    if let (Recorded::Restored, Presence::Missing, Some(document_id)) = (recorded, known.presence, document_id) {
+        // Its remote objects may have been retired meanwhile; planning finds out (L6).
+        super::outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
+    }
+    Ok(recorded)
+}
+
+fn insert(conn: &Connection, look: &Look, document_id: Option<i64>, scan_id: i64, now_ms: i64) -> Result<()> {
+    let differs = |key: Vec<u8>| (key != look.name).then_some(key);
+    conn.prepare_cached(
+        "INSERT INTO files (dir_id, name, nfc_key, fold_key, kind, size, mtime_ns, ctime_ns, inode, young, content_hash,
+                            link_target, document_id, presence, appeared_scan, first_seen, seen_at, hashed_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'present', ?14, ?15, ?15,
+                 CASE WHEN ?11 IS NOT NULL THEN ?15 END, ?15)",
+    )?
+    .execute(params![
+        look.dir_id,
+        look.name,
+        differs(crate::model::path::nfc_key(&look.name)),
+        differs(crate::model::path::fold_key(&look.name)),
+        look.stat.kind.as_str(),
+        look.stat.size.cast_signed(),
+        look.stat.mtime_ns,
+        look.stat.ctime_ns,
+        look.stat.inode.cast_signed(),
+        look.young,
+        look.content_hash,
+        look.link_target,
+        document_id,
+        scan_id,
+        now_ms,
+    ])?;
+    Ok(())
+}
+
+fn update(conn: &Connection, file_id: i64, look: &Look, document_id: Option<i64>, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE files SET kind = ?2, size = ?3, mtime_ns = ?4, ctime_ns = ?5, inode = ?6, young = ?7, content_hash = ?8,
+                link_target = ?9, document_id = ?10, presence = 'present', evidence = 'seen', missing_since = NULL,
+                missing_scans = 0, seen_at = ?11, hashed_at = CASE WHEN ?8 IS NOT NULL THEN ?11 END, updated_at = ?11
+         WHERE file_id = ?1",
+    )?
+    .execute(params![
+        file_id,
+        look.stat.kind.as_str(),
+        look.stat.size.cast_signed(),
+        look.stat.mtime_ns,
+        look.stat.ctime_ns,
+        look.stat.inode.cast_signed(),
+        look.young,
+        look.content_hash,
+        look.link_target,
+        document_id,
+        now_ms,
+    ])?;
+    Ok(())
+}
+
+/// It is there, but what is in it could not be proved this time.
+fn seen_again(conn: &Connection, file_id: i64, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE files SET presence = 'present', evidence = 'seen, not read', missing_since = NULL, missing_scans = 0,
+                seen_at = ?2, updated_at = ?2
+         WHERE file_id = ?1",
+    )?
+    .execute(params![file_id, now_ms])?;
+    Ok(())
+}
+
+/// A rule leaves the file out. A missing file stays missing: the rule says nothing about where it went (D5).
+///
+/// # Errors
+/// SQLite's.
+pub fn exclude(conn: &Connection, file_id: i64, now_ms: i64) -> Result<bool> {
+    Ok(conn
+        .prepare_cached(
+            "UPDATE files SET presence = 'excluded', evidence = 'left out by a rule', updated_at = ?2
+             WHERE file_id = ?1 AND presence IN ('present', 'unknown')",
+        )?
+        .execute(params![file_id, now_ms])?
+        > 0)
+}
+
+/// Every file of a directory that stood there is from now on `presence`, for `evidence`. Returns how many.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_presence_in_dir(
+    conn: &Connection,
+    dir_id: i64,
+    from: &[Presence],
+    presence: Presence,
+    evidence: &str,
+    now_ms: i64,
+) -> Result<u64> {
+    let mut changed = 0;
+    for from in from {
+        changed += conn
+            .prepare_cached(
+                "UPDATE files SET presence = ?3, evidence = ?4, updated_at = ?5 WHERE dir_id = ?1 AND presence = ?2",
+            )?
+            .execute(params![dir_id, from.as_str(), presence.as_str(), evidence, now_ms])?;
+    }
+    Ok(changed as u64)
+}
+
+/// Path of a file in its library.
+///
+/// # Errors
+/// SQLite's.
+pub fn path_of(conn: &Connection, file_id: i64) -> Result<RelPath> {
+    Ok(conn
+        .prepare_cached("SELECT d.path, f.name FROM files f JOIN dirs d USING (dir_id) WHERE f.file_id = ?1")?
+        .query_row([file_id], |row| Ok(join(row.get(0)?, row.get(1)?)))?)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "fresh out of a row")]
+pub(super) fn join(dir: Vec<u8>, name: Vec<u8>) -> RelPath {
+    RelPath::from_bytes(dir).join(&name)
+}

@@ -1,0 +1,286 @@
+//! The ledger: what each store holds for each document, step by step.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Result, hash_of, word_of};
+use crate::model::{ObjectState, Payload};
+
+/// A remote object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteObject {
+    /// Its number.
+    pub object_id: i64,
+    /// In which store.
+    pub store_id: i64,
+    /// Of which document.
+    pub document_id: i64,
+    /// What of it.
+    pub payload: Payload,
+    /// What the store calls it.
+    pub remote_id: String,
+    /// Of its bytes.
+    pub upload_hash: [u8; 32],
+    /// How many.
+    pub bytes: u64,
+    /// The document's content it was made from.
+    pub content_hash: [u8; 32],
+    /// Its step.
+    pub state: ObjectState,
+    /// Why it is in this state, where that needs saying.
+    pub cause: Option<String>,
+    /// Since when it is an orphan, in milliseconds.
+    pub orphaned_at: Option<i64>,
+    /// When it was sent, in milliseconds.
+    pub uploaded_at: Option<i64>,
+}
+
+const COLUMNS: &str = "object_id, store_id, document_id, payload, remote_id, upload_hash, bytes, content_hash, state, cause,
+     orphaned_at, uploaded_at";
+
+fn object(row: &Row<'_>) -> rusqlite::Result<RemoteObject> {
+    Ok(RemoteObject {
+        object_id: row.get("object_id")?,
+        store_id: row.get("store_id")?,
+        document_id: row.get("document_id")?,
+        payload: word_of(row, "payload")?,
+        remote_id: row.get("remote_id")?,
+        upload_hash: hash_of(row, "upload_hash")?.unwrap_or_default(),
+        bytes: row.get::<_, i64>("bytes")?.cast_unsigned(),
+        content_hash: hash_of(row, "content_hash")?.unwrap_or_default(),
+        state: word_of(row, "state")?,
+        cause: row.get("cause")?,
+        orphaned_at: row.get("orphaned_at")?,
+        uploaded_at: row.get("uploaded_at")?,
+    })
+}
+
+/// What a store holds, or may hold, of a document: everything that was not deleted.
+///
+/// # Errors
+/// SQLite's.
+pub fn held(conn: &Connection, store_id: i64, document_id: i64) -> Result<Vec<RemoteObject>> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM remote_objects WHERE document_id = ?2 AND store_id = ?1 AND state <> 'deleted' ORDER BY object_id"
+    ))?;
+    let rows = statement.query_map(params![store_id, document_id], object)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Every object of a document in every store, the deleted ones too, oldest first.
+///
+/// # Errors
+/// SQLite's.
+pub fn of_document(conn: &Connection, document_id: i64) -> Result<Vec<RemoteObject>> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM remote_objects WHERE document_id = ?1 ORDER BY object_id"
+    ))?;
+    let rows = statement.query_map([document_id], object)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The object of that number.
+///
+/// # Errors
+/// SQLite's.
+pub fn by_id(conn: &Connection, object_id: i64) -> Result<Option<RemoteObject>> {
+    Ok(conn
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM remote_objects WHERE object_id = ?1"))?
+        .query_row([object_id], object)
+        .optional()?)
+}
+
+/// What is to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan<'a> {
+    /// To which store.
+    pub store_id: i64,
+    /// Of which document.
+    pub document_id: i64,
+    /// What of it.
+    pub payload: Payload,
+    /// What the store shall call it.
+    pub remote_id: &'a str,
+    /// Of its bytes.
+    pub upload_hash: [u8; 32],
+    /// How many.
+    pub bytes: u64,
+    /// The document's content it is made from.
+    pub content_hash: [u8; 32],
+}
+
+/// Writes down what is to be sent, before anything is.
+///
+/// # Errors
+/// SQLite's.
+pub fn plan(conn: &Connection, plan: &Plan<'_>, now_ms: i64) -> Result<i64> {
+    conn.prepare_cached(
+        "INSERT INTO remote_objects (store_id, document_id, payload, remote_id, upload_hash, bytes, content_hash, state,
+                                     created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'planned', ?8, ?8)",
+    )?
+    .execute(params![
+        plan.store_id,
+        plan.document_id,
+        plan.payload.as_str(),
+        plan.remote_id,
+        plan.upload_hash,
+        plan.bytes.cast_signed(),
+        plan.content_hash,
+        now_ms
+    ])?;
+    Ok(conn.last_insert_rowid())
+}
+
+/// One step on.
+///
+/// # Errors
+/// SQLite's.
+pub fn advance(conn: &Connection, object_id: i64, state: ObjectState, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE remote_objects SET state = ?2, cause = NULL, updated_at = ?3, orphaned_at = NULL,
+                uploaded_at = CASE WHEN ?2 = 'uploaded' THEN ?3 ELSE uploaded_at END,
+                deleted_at = CASE WHEN ?2 = 'deleted' THEN ?3 END
+         WHERE object_id = ?1",
+    )?
+    .execute(params![object_id, state.as_str(), now_ms])?;
+    Ok(())
+}
+
+/// An orphan is wanted again: its deletion is off, and its steps begin anew, because the clean-up may have got at it.
+///
+/// # Errors
+/// SQLite's.
+pub fn revive(conn: &Connection, object_id: i64, now_ms: i64) -> Result<()> {
+    conn.execute(
+        "UPDATE outbox SET state = 'discarded', note = 'wanted again', updated_at = ?2
+         WHERE object_id = ?1 AND kind = 'delete' AND state = 'pending'",
+        params![object_id, now_ms],
+    )?;
+    advance(conn, object_id, ObjectState::Planned, now_ms)
+}
+
+/// The replacement is verified and usable: it is current from now on, and the former object an orphan (T2).
+///
+/// # Errors
+/// SQLite's.
+pub fn switch(conn: &Connection, object_id: i64, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE remote_objects SET state = 'orphaned', cause = 'replaced', orphaned_at = ?2, updated_at = ?2
+         WHERE state = 'current' AND object_id <> ?1
+           AND (store_id, document_id, payload) = (SELECT store_id, document_id, payload FROM remote_objects WHERE object_id = ?1)",
+    )?
+    .execute(params![object_id, now_ms])?;
+    advance(conn, object_id, ObjectState::Current, now_ms)
+}
+
+/// No longer wanted. What was never sent is simply over.
+///
+/// # Errors
+/// SQLite's.
+pub fn orphan(conn: &Connection, object_id: i64, cause: &str, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE remote_objects SET orphaned_at = CASE WHEN state = 'planned' AND uploaded_at IS NULL THEN NULL ELSE ?3 END,
+                deleted_at = CASE WHEN state = 'planned' AND uploaded_at IS NULL THEN ?3 END,
+                state = CASE WHEN state = 'planned' AND uploaded_at IS NULL THEN 'deleted' ELSE 'orphaned' END,
+                cause = ?2, updated_at = ?3
+         WHERE object_id = ?1 AND state NOT IN ('orphaned', 'deleted')",
+    )?
+    .execute(params![object_id, cause, now_ms])?;
+    Ok(())
+}
+
+/// Orphans since before `before_ms`, oldest first; of every store, or of one.
+///
+/// # Errors
+/// SQLite's.
+pub fn orphans(conn: &Connection, store_id: Option<i64>, before_ms: i64) -> Result<Vec<RemoteObject>> {
+    let mut statement = conn.prepare(&format!(
+        "SELECT {COLUMNS} FROM remote_objects WHERE state = 'orphaned' AND orphaned_at <= ?2
+         AND (?1 IS NULL OR store_id = ?1) ORDER BY orphaned_at, object_id"
+    ))?;
+    let rows = statement.query_map(params![store_id, before_ms], object)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many objects of a store are current: what the brake on deletions is measured against.
+///
+/// # Errors
+/// SQLite's.
+pub fn count_live(conn: &Connection, store_id: i64) -> Result<u64> {
+    Ok(conn
+        .query_row("SELECT count(*) FROM remote_objects WHERE store_id = ?1 AND state NOT IN ('orphaned', 'deleted')", [store_id], |row| {
+            row.get::<_, i64>(0)
+        })?
+        .cast_unsigned())
+}
+
+/// Whether another row needs the same remote object. Names that say their content are shared: deleting the orphan's
+/// bytes would delete the other's.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_shared(conn: &Connection, object: &RemoteObject) -> Result<bool> {
+    Ok(conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM remote_objects WHERE store_id = ?1 AND remote_id = ?2 AND object_id <> ?3
+                        AND state NOT IN ('orphaned', 'deleted'))",
+        params![object.store_id, object.remote_id, object.object_id],
+        |row| row.get(0),
+    )?)
+}
+
+/// Retires the objects of documents that no disk has any more: every copy missing since `before_ms` at least and in at
+/// least `scans` complete scans, or no copy at all since then (D7). Returns how many objects became orphans.
+///
+/// # Errors
+/// SQLite's.
+pub fn retire_gone(conn: &Connection, before_ms: i64, scans: i64, now_ms: i64) -> Result<u64> {
+    let gone: Vec<i64> = {
+        let mut statement = conn.prepare(
+            "SELECT o.object_id FROM remote_objects o
+             WHERE o.state = 'current'
+               AND o.document_id IN (
+                   SELECT document_id FROM files WHERE presence = 'missing' AND missing_since <= ?1 AND missing_scans >= ?2
+                   UNION SELECT document_id FROM documents WHERE copyless_since <= ?1)
+               AND NOT EXISTS (SELECT 1 FROM files f WHERE f.document_id = o.document_id
+                               AND NOT (f.presence = 'missing' AND f.missing_since <= ?1 AND f.missing_scans >= ?2))",
+        )?;
+        let rows = statement.query_map(params![before_ms, scans], |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for object_id in &gone {
+        orphan(conn, *object_id, "missing", now_ms)?;
+    }
+    Ok(gone.len() as u64)
+}
+
+/// Objects of one store by state, for `status`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Current.
+    pub uploaded: u64,
+    /// Between planned and searchable.
+    pub uploading: u64,
+    /// Orphans.
+    pub orphaned: u64,
+}
+
+/// Counts one store's objects.
+///
+/// # Errors
+/// SQLite's.
+pub fn count(conn: &Connection, store_id: i64) -> Result<Held> {
+    Ok(conn.query_row(
+        "SELECT count(*) FILTER (WHERE state = 'current'),
+                count(*) FILTER (WHERE state IN ('planned', 'uploading', 'uploaded', 'verified', 'searchable')),
+                count(*) FILTER (WHERE state = 'orphaned')
+         FROM remote_objects WHERE store_id = ?1",
+        [store_id],
+        |row| {
+            Ok(Held {
+                uploaded: row.get::<_, i64>(0)?.cast_unsigned(),
+                uploading: row.get::<_, i64>(1)?.cast_unsigned(),
+                orphaned: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
+        },
+    )?)
+}

@@ -1,0 +1,173 @@
+//! Libraries: their names, where they were last, and how they were found.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use ulid::Ulid;
+
+use super::documents::ulid_of;
+use super::{CatalogError, Result};
+use crate::model::Availability;
+
+/// A library as the catalogue has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Library {
+    /// Its number in this catalogue.
+    pub library_id: i64,
+    /// Its identity everywhere.
+    pub ulid: Ulid,
+    /// Its name.
+    pub name: String,
+    /// Where its root was last.
+    pub root: PathBuf,
+    /// Whether a marker identifies it.
+    pub has_marker: bool,
+    /// The marker's generation as last seen.
+    pub marker_generation: u64,
+    /// What recognises its volume, as the volume room writes it.
+    pub identity: String,
+    /// How it was found last, and since when (milliseconds).
+    pub availability: Availability,
+    /// See above.
+    pub availability_since: i64,
+    /// When its root was verified last, in milliseconds.
+    pub last_seen: Option<i64>,
+    /// When its last complete scan ended, in milliseconds.
+    pub last_complete_scan: Option<i64>,
+}
+
+const COLUMNS: &str = "library_id, ulid, name, root, has_marker, marker_generation, identity, availability, reason,
+     availability_since, last_seen, last_complete_scan";
+
+fn library(row: &Row<'_>) -> rusqlite::Result<Library> {
+    let state: String = row.get("availability")?;
+    let reason: Option<String> = row.get("reason")?;
+    let at = row.as_ref().column_index("availability")?;
+    Ok(Library {
+        library_id: row.get("library_id")?,
+        ulid: ulid_of(row, row.as_ref().column_index("ulid")?)?,
+        name: row.get("name")?,
+        root: PathBuf::from(OsString::from_vec(row.get("root")?)),
+        has_marker: row.get("has_marker")?,
+        marker_generation: row.get::<_, i64>("marker_generation")?.cast_unsigned(),
+        identity: row.get("identity")?,
+        availability: Availability::from_words(&state, reason.as_deref()).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
+        })?,
+        availability_since: row.get("availability_since")?,
+        last_seen: row.get("last_seen")?,
+        last_complete_scan: row.get("last_complete_scan")?,
+    })
+}
+
+/// All libraries, by name.
+///
+/// # Errors
+/// SQLite's.
+pub fn all(conn: &Connection) -> Result<Vec<Library>> {
+    let mut statement = conn.prepare(&format!("SELECT {COLUMNS} FROM libraries ORDER BY name"))?;
+    let rows = statement.query_map([], library)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The library of that name or id.
+///
+/// # Errors
+/// SQLite's.
+pub fn by_name_or_id(conn: &Connection, wanted: &str) -> Result<Option<Library>> {
+    Ok(conn
+        .query_row(&format!("SELECT {COLUMNS} FROM libraries WHERE name = ?1 OR ulid = upper(?1)"), [wanted], library)
+        .optional()?)
+}
+
+/// The library of that number.
+///
+/// # Errors
+/// SQLite's.
+pub fn by_id(conn: &Connection, library_id: i64) -> Result<Library> {
+    Ok(conn.query_row(&format!("SELECT {COLUMNS} FROM libraries WHERE library_id = ?1"), [library_id], library)?)
+}
+
+/// What `init` writes down.
+#[derive(Debug, Clone)]
+pub struct NewLibrary<'a> {
+    /// Its identity everywhere.
+    pub ulid: Ulid,
+    /// Its name.
+    pub name: &'a str,
+    /// Its root.
+    pub root: &'a Path,
+    /// Whether a marker identifies it.
+    pub has_marker: bool,
+    /// The marker's generation.
+    pub marker_generation: u64,
+    /// What recognises its volume.
+    pub identity: &'a str,
+    /// How it was found.
+    pub availability: Availability,
+}
+
+/// Writes a new library down, verified just now.
+///
+/// # Errors
+/// SQLite's; a name or id that is taken is the caller's to check before.
+pub fn insert(conn: &Connection, new: &NewLibrary<'_>, now_ms: i64) -> Result<i64> {
+    conn.execute(
+        "INSERT INTO libraries (ulid, name, root, has_marker, marker_generation, identity, availability, reason,
+                                availability_since, last_seen, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?9, ?9)",
+        params![
+            new.ulid.to_string(),
+            new.name,
+            new.root.as_os_str().as_bytes(),
+            new.has_marker,
+            new.marker_generation.cast_signed(),
+            new.identity,
+            new.availability.state(),
+            new.availability.reason().map(crate::model::Reason::as_str),
+            now_ms,
+        ],
+    )?;
+    Ok(conn.last_insert_rowid())
+}
+
+/// How a library was found just now. `availability_since` moves only when the answer changes.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_availability(conn: &Connection, library_id: i64, availability: Availability, now_ms: i64) -> Result<()> {
+    let reason = availability.reason().map(crate::model::Reason::as_str);
+    conn.execute(
+        "UPDATE libraries SET
+            availability_since = CASE WHEN availability = ?2 AND reason IS ?3 THEN availability_since ELSE ?4 END,
+            availability = ?2, reason = ?3, last_seen = CASE WHEN ?5 THEN ?4 ELSE last_seen END, updated_at = ?4
+         WHERE library_id = ?1",
+        params![library_id, availability.state(), reason, now_ms, availability.is_readable()],
+    )?;
+    Ok(())
+}
+
+/// The library was found at another place.
+///
+/// # Errors
+/// SQLite's.
+pub fn relocate(conn: &Connection, library_id: i64, root: &Path, identity: &str, now_ms: i64) -> Result<()> {
+    conn.execute(
+        "UPDATE libraries SET root = ?2, identity = ?3, updated_at = ?4 WHERE library_id = ?1",
+        params![library_id, root.as_os_str().as_bytes(), identity, now_ms],
+    )?;
+    Ok(())
+}
+
+/// The library with the longest root that `path` lies in, by the recorded roots alone: works with the disk away.
+///
+/// # Errors
+/// SQLite's.
+pub fn containing(conn: &Connection, path: &Path) -> Result<Option<Library>, CatalogError> {
+    Ok(all(conn)?
+        .into_iter()
+        .filter(|library| path.starts_with(&library.root))
+        .max_by_key(|library| library.root.as_os_str().len()))
+}

@@ -1,0 +1,292 @@
+//! The outbox: changes on their way. Rows are written in the transaction of the change they follow (T1).
+//!
+//! A `mirror` operation says "bring this store in line with this document". Its bytes are rendered when it is leased and
+//! fixed from then on (T4); until its first lease one row serves any number of changes. After a lease that ended without
+//! an answer the same bytes go out again, or the row is superseded by a fresh one.
+
+use rusqlite::{Connection, Row, params};
+
+use super::{Ids, Result};
+
+/// An operation that a worker holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leased {
+    /// Place in the queue.
+    pub seq: i64,
+    /// Idempotency key.
+    pub op_id: String,
+    /// Which document.
+    pub document_id: i64,
+    /// For a deletion: which object.
+    pub object_id: Option<i64>,
+    /// What the first lease fixed.
+    pub payload_hash: Option<[u8; 32]>,
+    /// Verdicts against it so far.
+    pub attempts: u32,
+    /// Proof of the lease: whoever cannot show it can no longer acknowledge.
+    pub token: String,
+}
+
+/// Puts a document in line for every store. Cheap where it is in line already.
+///
+/// # Errors
+/// SQLite's.
+pub fn enqueue_mirror(conn: &Connection, ids: &mut Ids, document_id: i64, now_ms: i64) -> Result<()> {
+    let mut statement = conn.prepare_cached("SELECT store_id FROM stores")?;
+    let stores: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for store_id in stores {
+        insert_mirror(conn, ids, store_id, document_id, now_ms)?;
+    }
+    Ok(())
+}
+
+/// Puts every document in line for one store.
+///
+/// # Errors
+/// SQLite's.
+pub fn enqueue_all(conn: &Connection, ids: &mut Ids, store_id: i64, now_ms: i64) -> Result<()> {
+    let mut statement =
+        conn.prepare("SELECT document_id FROM documents WHERE content_hash IS NOT NULL ORDER BY document_id")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        insert_mirror(conn, ids, store_id, row.get(0)?, now_ms)?;
+    }
+    Ok(())
+}
+
+fn insert_mirror(conn: &Connection, ids: &mut Ids, channel_id: i64, document_id: i64, now_ms: i64) -> Result<()> {
+    // The document changed: a verdict against its former bytes says nothing about the new ones.
+    conn.prepare_cached(
+        "UPDATE outbox SET state = 'superseded', updated_at = ?3
+         WHERE document_id = ?2 AND channel_id = ?1 AND state = 'dead' AND kind = 'mirror'",
+    )?
+    .execute(params![channel_id, document_id, now_ms])?;
+    conn.prepare_cached(
+        "INSERT INTO outbox (op_id, channel_id, document_id, kind, created_at, updated_at)
+         VALUES (?1, ?2, ?3, 'mirror', ?4, ?4) ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![ids.next(now_ms).to_string(), channel_id, document_id, now_ms])?;
+    Ok(())
+}
+
+/// Puts the deletion of an orphan in line. Cheap where it is in line already.
+///
+/// # Errors
+/// SQLite's.
+pub fn enqueue_delete(conn: &Connection, ids: &mut Ids, object_id: i64, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO outbox (op_id, channel_id, document_id, kind, object_id, created_at, updated_at)
+         SELECT ?1, store_id, document_id, 'delete', object_id, ?3, ?3 FROM remote_objects
+         WHERE object_id = ?2 AND state = 'orphaned' ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![ids.next(now_ms).to_string(), object_id, now_ms])?;
+    Ok(())
+}
+
+/// Hands back what a run left leased when it died. Only for the holder of the run lock, who knows that it is alone.
+///
+/// # Errors
+/// SQLite's.
+pub fn recover(conn: &Connection, now_ms: i64) -> Result<usize> {
+    Ok(conn.execute(
+        "UPDATE outbox SET state = 'pending', lease_owner = NULL, lease_token = NULL, lease_until = NULL, updated_at = ?1
+         WHERE state = 'leased'",
+        [now_ms],
+    )?)
+}
+
+/// What a lease asks for.
+#[derive(Debug, Clone)]
+pub struct Ask<'a> {
+    /// On the way to which store.
+    pub channel_id: i64,
+    /// `mirror` or `delete`.
+    pub kind: &'a str,
+    /// Who.
+    pub owner: &'a str,
+    /// Proof of the lease.
+    pub token: &'a str,
+    /// Until when, in milliseconds.
+    pub until_ms: i64,
+    /// Libraries whose disks can be read now: originals come from nowhere else.
+    pub readable: &'a [i64],
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Leases the next due operations: in order for each document, freely across documents.
+///
+/// A `mirror` of enriched content waits until the content was enriched; one of originals until a disk with a copy is here.
+///
+/// # Errors
+/// SQLite's.
+pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased>> {
+    let seqs: Vec<i64> = {
+        let mut statement = conn.prepare_cached(
+            "SELECT o.seq FROM outbox o JOIN documents d USING (document_id) JOIN stores s ON s.store_id = o.channel_id
+             WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = ?2 AND o.not_before <= ?3 AND o.held_by IS NULL
+               AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.document_id = o.document_id
+                               AND e.state IN ('pending', 'leased', 'dead')
+                               AND e.channel_id = o.channel_id AND e.seq < o.seq)
+               AND (o.kind = 'delete' OR (
+                    (s.payload = 'original' OR d.enrich_stale = 0)
+                    AND (s.payload = 'enriched' OR EXISTS (
+                         SELECT 1 FROM files f JOIN dirs r USING (dir_id)
+                         WHERE f.document_id = d.document_id AND f.presence = 'present'
+                           AND f.content_hash = d.content_hash
+                           AND r.library_id IN (SELECT value FROM json_each(?4))))))
+             ORDER BY o.seq LIMIT ?5",
+        )?;
+        let rows = statement.query_map(
+            params![
+                ask.channel_id,
+                ask.kind,
+                now_ms,
+                serde_json::to_string(ask.readable)?,
+                i64::try_from(ask.limit).unwrap_or(i64::MAX)
+            ],
+            |row| row.get(0),
+        )?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    let mut leased = Vec::with_capacity(seqs.len());
+    for seq in seqs {
+        leased.push(
+            conn.prepare_cached(
+                "UPDATE outbox SET state = 'leased', leases = leases + 1, lease_owner = ?2, lease_token = ?3,
+                        lease_until = ?4, updated_at = ?5
+                 WHERE seq = ?1 RETURNING seq, op_id, document_id, object_id, payload_hash, attempts, lease_token",
+            )?
+            .query_row(params![seq, ask.owner, ask.token, ask.until_ms, now_ms], |row: &Row<'_>| {
+                Ok(Leased {
+                    seq: row.get(0)?,
+                    op_id: row.get(1)?,
+                    document_id: row.get(2)?,
+                    object_id: row.get(3)?,
+                    payload_hash: row.get(4)?,
+                    attempts: row.get(5)?,
+                    token: row.get(6)?,
+                })
+            })?,
+        );
+    }
+    Ok(leased)
+}
+
+/// Fixes the bytes of a leased operation (T4).
+///
+/// # Errors
+/// SQLite's.
+pub fn fix_payload(conn: &Connection, op: &Leased, payload_hash: [u8; 32], bytes: u64, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE outbox SET payload_hash = ?3, bytes = ?4, updated_at = ?5 WHERE seq = ?1 AND lease_token = ?2",
+    )?
+    .execute(params![op.seq, op.token, payload_hash, bytes.cast_signed(), now_ms])?;
+    Ok(())
+}
+
+/// How a leased operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending<'a> {
+    /// Done; `note` says what there was to do where it was nothing.
+    Done {
+        /// For instance "nothing to send: no text".
+        note: Option<&'a str>,
+    },
+    /// Not its fault (T5): back into the queue, nothing counted.
+    Released {
+        /// Due again from then, in milliseconds.
+        not_before: i64,
+    },
+    /// A verdict about this operation: counted; `dead` after the last.
+    Refused {
+        /// For people.
+        text: &'a str,
+        /// SHELF-SYNC-00N.
+        code: &'a str,
+        /// Due again from then, in milliseconds.
+        not_before: i64,
+        /// How many verdicts end it.
+        limit: u32,
+    },
+    /// Its document changed since its bytes were fixed: a fresh operation stands in line for it.
+    Superseded,
+}
+
+/// Ends a lease. Returns false where the lease is not ours any more: then nothing was changed.
+///
+/// # Errors
+/// SQLite's.
+pub fn end(conn: &Connection, op: &Leased, ending: Ending<'_>, now_ms: i64) -> Result<bool> {
+    const FREE: &str = "lease_owner = NULL, lease_token = NULL, lease_until = NULL, updated_at = ?3";
+    const MINE: &str = "WHERE seq = ?1 AND lease_token = ?2 AND state = 'leased'";
+    let changed = match ending {
+        Ending::Done { note } => conn
+            .prepare_cached(&format!("UPDATE outbox SET state = 'done', note = ?4, error_text = NULL, {FREE} {MINE}"))?
+            .execute(params![op.seq, op.token, now_ms, note])?,
+        Ending::Released { not_before } => conn
+            .prepare_cached(&format!("UPDATE outbox SET state = 'pending', not_before = ?4, {FREE} {MINE}"))?
+            .execute(params![op.seq, op.token, now_ms, not_before])?,
+        Ending::Refused { text, code, not_before, limit } => conn
+            .prepare_cached(&format!(
+                "UPDATE outbox SET state = CASE WHEN attempts + 1 >= ?7 THEN 'dead' ELSE 'pending' END,
+                        attempts = attempts + 1, error_class = 'verdict',
+                        error_code = CASE WHEN attempts + 1 >= ?7 THEN 'SHELF-SYNC-004' ELSE ?5 END,
+                        error_text = ?4, not_before = ?6, {FREE} {MINE}"
+            ))?
+            .execute(params![op.seq, op.token, now_ms, text, code, not_before, limit])?,
+        Ending::Superseded => conn
+            .prepare_cached(&format!("UPDATE outbox SET state = 'superseded', {FREE} {MINE}"))?
+            .execute(params![op.seq, op.token, now_ms])?,
+    };
+    Ok(changed == 1)
+}
+
+/// How the queue stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Queue {
+    /// Waiting.
+    pub pending: u64,
+    /// In a worker's hands.
+    pub leased: u64,
+    /// Waiting for a person.
+    pub dead: u64,
+    /// Age of the oldest that waits.
+    pub oldest_pending_ms: Option<i64>,
+    /// Whether a person paused any way out.
+    pub paused: bool,
+}
+
+/// How the queue stands, of one channel or of all.
+///
+/// # Errors
+/// SQLite's.
+pub fn queue(conn: &Connection, channel_id: Option<i64>, now_ms: i64) -> Result<Queue> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'leased'),
+                    count(*) FILTER (WHERE state = 'dead'), min(created_at) FILTER (WHERE state = 'pending'),
+                    EXISTS (SELECT 1 FROM channels WHERE paused = 1 AND (?1 IS NULL OR channel_id = ?1))
+             FROM outbox WHERE state IN ('pending', 'leased', 'dead') AND (?1 IS NULL OR channel_id = ?1)",
+        )?
+        .query_row([channel_id], |row| {
+            Ok(Queue {
+                pending: row.get::<_, i64>(0)?.cast_unsigned(),
+                leased: row.get::<_, i64>(1)?.cast_unsigned(),
+                dead: row.get::<_, i64>(2)?.cast_unsigned(),
+                oldest_pending_ms: row.get::<_, Option<i64>>(3)?.map(|oldest| now_ms - oldest),
+                paused: row.get(4)?,
+            })
+        })?)
+}
+
+/// Forgets operations that were done more than `keep_ms` ago.
+///
+/// # Errors
+/// SQLite's.
+pub fn prune(conn: &Connection, keep_ms: i64, now_ms: i64) -> Result<usize> {
+    Ok(conn.execute(
+        "DELETE FROM outbox WHERE state IN ('done', 'superseded', 'discarded') AND updated_at < ?1",
+        [now_ms - keep_ms],
+    )?)
+}

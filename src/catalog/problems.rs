@@ -1,0 +1,86 @@
+//! Problems: one file's trouble, remembered until a later look finds it gone.
+
+use rusqlite::{Connection, params};
+
+use super::{Result, word_of};
+use crate::model::{Problem, RelPath};
+
+/// Writes a problem down as seen by this scan.
+///
+/// # Errors
+/// SQLite's.
+pub fn record(
+    conn: &Connection,
+    library_id: i64,
+    file_id: Option<i64>,
+    problem: &Problem,
+    scan_id: i64,
+    now_ms: i64,
+) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO file_problems (library_id, file_id, path, kind, message, scan_id, first_seen, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+         ON CONFLICT (library_id, path) DO UPDATE SET file_id = excluded.file_id, kind = excluded.kind,
+             message = excluded.message, scan_id = excluded.scan_id, updated_at = excluded.updated_at",
+    )?
+    .execute(params![
+        library_id,
+        file_id,
+        problem.path.as_bytes(),
+        problem.kind.as_str(),
+        problem.message,
+        scan_id,
+        now_ms
+    ])?;
+    Ok(())
+}
+
+/// Forgets the problems that a complete scan did not meet again. Those below frozen directories stay: nobody looked.
+///
+/// # Errors
+/// SQLite's.
+pub fn settle(conn: &Connection, library_id: i64, scan_id: i64, frozen: &[RelPath]) -> Result<()> {
+    let mut stale: Vec<(i64, RelPath)> = Vec::new();
+    {
+        let mut statement = conn
+            .prepare_cached("SELECT problem_id, path FROM file_problems WHERE library_id = ?1 AND scan_id <> ?2")?;
+        let mut rows = statement.query(params![library_id, scan_id])?;
+        while let Some(row) = rows.next()? {
+            stale.push((row.get(0)?, RelPath::from_bytes(row.get::<_, Vec<u8>>(1)?)));
+        }
+    }
+    for (problem_id, path) in stale {
+        if !frozen.iter().any(|dir| path.starts_with(dir)) {
+            conn.prepare_cached("DELETE FROM file_problems WHERE problem_id = ?1")?.execute([problem_id])?;
+        }
+    }
+    Ok(())
+}
+
+/// The problems of a library, by path: those of the disk, then those of extraction.
+///
+/// # Errors
+/// SQLite's.
+pub fn of_library(conn: &Connection, library_id: i64) -> Result<Vec<Problem>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT path, kind, message FROM file_problems WHERE library_id = ?1 ORDER BY path",
+    )?;
+    let rows = statement.query_map([library_id], |row| {
+        Ok(Problem {
+            path: RelPath::from_bytes(row.get::<_, Vec<u8>>("path")?),
+            kind: word_of(row, "kind")?,
+            message: row.get("message")?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A later look found nothing wrong.
+///
+/// # Errors
+/// SQLite's.
+pub fn resolve(conn: &Connection, library_id: i64, path: &RelPath) -> Result<()> {
+    conn.prepare_cached("DELETE FROM file_problems WHERE library_id = ?1 AND path = ?2")?
+        .execute(params![library_id, path.as_bytes()])?;
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! What people ask: lists of files, the card of one, what is missing, how a library stands.
+
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+
+use super::{Result, files, hash_of, word_of};
+use crate::model::file::StatusFacts;
+use crate::model::{FileKind, FileStatus, Presence, RelPath, Stat};
+
+/// A file as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileCard {
+    /// Its number.
+    pub file_id: i64,
+    /// In which library.
+    pub library_id: i64,
+    /// Where.
+    pub path: RelPath,
+    /// Its stat as last proved.
+    pub stat: Stat,
+    /// Its content as last proved.
+    pub content_hash: Option<[u8; 32]>,
+    /// Where a symbolic link points.
+    pub link_target: Option<Vec<u8>>,
+    /// Its document.
+    pub document_id: Option<i64>,
+    /// Where it stood at the last look.
+    pub presence: Presence,
+    /// Why that is believed.
+    pub evidence: Option<String>,
+    /// Since when it is missing, in milliseconds.
+    pub missing_since: Option<i64>,
+    /// When it was seen first, in milliseconds.
+    pub first_seen: i64,
+    /// When it was seen last, in milliseconds: the last complete scan where that saw it.
+    pub last_seen: i64,
+    /// When its content was proved last, in milliseconds.
+    pub hashed_at: Option<i64>,
+    /// In one word.
+    pub status: FileStatus,
+    /// Its best title, if any source has one.
+    pub title: Option<String>,
+}
+
+/// Scalar subqueries by indexes: a list of some rows never counts the whole catalogue.
+const SELECT: &str = "SELECT f.file_id, d.library_id, d.path AS dir, f.name, f.kind, f.size, f.mtime_ns, f.ctime_ns, f.inode,
+    f.content_hash, f.link_target, f.document_id, f.presence, f.evidence, f.missing_since, f.first_seen, f.hashed_at,
+    CASE WHEN f.presence = 'present' THEN max(f.seen_at, coalesce(l.last_complete_scan, 0)) ELSE f.seen_at END AS last_seen,
+    (f.kind = 'file' AND f.content_hash IS NULL)
+      OR EXISTS (SELECT 1 FROM file_problems p WHERE p.library_id = d.library_id AND p.path = CASE WHEN d.path = x'' THEN f.name ELSE d.path || x'2F' || f.name END)
+      OR EXISTS (SELECT 1 FROM enrichments e WHERE e.content_hash = f.content_hash AND e.outcome = 'failed') AS problem,
+    EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = f.document_id AND o.state = 'dead') AS dead,
+    EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = f.document_id AND o.state = 'leased') AS leased,
+    EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = f.document_id AND o.state = 'pending' AND o.kind = 'mirror') AS waiting,
+    (SELECT count(*) FROM remote_objects r WHERE r.document_id = f.document_id AND r.state = 'current') AS current,
+    (SELECT count(*) FROM remote_objects r WHERE r.document_id = f.document_id AND r.state IN ('orphaned', 'deleted') AND r.cause = 'missing') AS retired,
+    EXISTS (SELECT 1 FROM stores) AS has_stores,
+    (SELECT json_extract(a.value, '$[0]') FROM annotations a WHERE a.document_id = f.document_id AND a.field = 'title'
+      ORDER BY CASE a.source WHEN 'person' THEN 0 WHEN 'command' THEN 1 WHEN 'extractor' THEN 2 ELSE 3 END LIMIT 1) AS title
+    FROM files f JOIN dirs d USING (dir_id) JOIN libraries l USING (library_id)";
+
+fn card(row: &Row<'_>) -> rusqlite::Result<FileCard> {
+    let presence: Presence = word_of(row, "presence")?;
+    let stat = files::stat_of(row)?;
+    let facts = StatusFacts {
+        missing: presence == Presence::Missing,
+        excluded: presence == Presence::Excluded,
+        problem: row.get("problem")?,
+        dead: row.get("dead")?,
+        leased: row.get("leased")?,
+        waiting: row.get("waiting")?,
+        current: row.get("current")?,
+        retired: row.get("retired")?,
+        nothing_to_send: row.get::<_, bool>("has_stores")? || stat.kind == FileKind::Symlink,
+    };
+    Ok(FileCard {
+        file_id: row.get("file_id")?,
+        library_id: row.get("library_id")?,
+        path: files::join(row.get("dir")?, row.get("name")?),
+        stat,
+        content_hash: hash_of(row, "content_hash")?,
+        link_target: row.get("link_target")?,
+        document_id: row.get("document_id")?,
+        presence,
+        evidence: row.get("evidence")?,
+        missing_since: row.get("missing_since")?,
+        first_seen: row.get("first_seen")?,
+        last_seen: row.get("last_seen")?,
+        hashed_at: row.get("hashed_at")?,
+        status: FileStatus::derive(facts),
+        title: row.get("title")?,
+    })
+}
+
+/// The file at a path of a library.
+///
+/// # Errors
+/// SQLite's.
+pub fn file_at(conn: &Connection, library_id: i64, path: &RelPath) -> Result<Option<FileCard>> {
+    let Some((dir, name)) = path.split() else { return Ok(None) };
+    Ok(conn
+        .prepare_cached(&format!("{SELECT} WHERE d.library_id = ?1 AND d.path = ?2 AND f.name = ?3"))?
+        .query_row(params![library_id, dir.as_bytes(), name], card)
+        .optional()?)
+}
+
+/// The files of a document, those that are there first.
+///
+/// # Errors
+/// SQLite's.
+pub fn copies(conn: &Connection, document_id: i64) -> Result<Vec<FileCard>> {
+    let mut statement = conn.prepare_cached(&format!(
+        "{SELECT} WHERE f.document_id = ?1 ORDER BY f.presence <> 'present', f.file_id"
+    ))?;
+    let rows = statement.query_map([document_id], card)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Where a present copy with this content is, in one of these libraries.
+///
+/// # Errors
+/// SQLite's.
+pub fn copy_with_content(conn: &Connection, hash: [u8; 32], libraries: &[i64]) -> Result<Option<(i64, RelPath)>> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT d.library_id, d.path, f.name FROM files f JOIN dirs d USING (dir_id)
+             WHERE f.content_hash = ?1 AND f.presence = 'present' AND d.library_id IN (SELECT value FROM json_each(?2))
+             ORDER BY f.file_id LIMIT 1",
+        )?
+        .query_row(params![hash, serde_json::to_string(libraries)?], |row| {
+            Ok((row.get(0)?, files::join(row.get(1)?, row.get(2)?)))
+        })
+        .optional()?)
+}
+
+/// Which files a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only these libraries.
+    pub libraries: Option<Vec<i64>>,
+    /// Only where a file stands so.
+    pub presence: Option<Presence>,
+    /// Only what is missing since before then, in milliseconds.
+    pub missing_before: Option<i64>,
+    /// Only documents whose `source_type` is this.
+    pub source_type: Option<String>,
+    /// Only documents whose `authority_tier` is this.
+    pub tier: Option<String>,
+    /// Only documents with this tag.
+    pub tag: Option<String>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+/// Files that fit, by library and path, and how many there are in all.
+///
+/// # Errors
+/// SQLite's.
+pub fn list(conn: &Connection, filter: &Filter) -> Result<(Vec<FileCard>, u64)> {
+    let libraries = filter.libraries.as_ref().map(serde_json::to_string).transpose()?;
+    let presence = filter.presence.map(Presence::as_str);
+    const WHERE: &str = "WHERE (?1 IS NULL OR d.library_id IN (SELECT value FROM json_each(?1)))
+        AND (?2 IS NULL OR f.presence = ?2) AND (?3 IS NULL OR f.missing_since <= ?3)
+        AND (?4 IS NULL OR EXISTS (SELECT 1 FROM annotations a, json_each(a.value) v WHERE a.document_id = f.document_id AND a.field = 'source_type' AND v.value = ?4))
+        AND (?5 IS NULL OR EXISTS (SELECT 1 FROM annotations a, json_each(a.value) v WHERE a.document_id = f.document_id AND a.field = 'authority_tier' AND v.value = ?5))
+        AND (?6 IS NULL OR EXISTS (SELECT 1 FROM annotations a, json_each(a.value) v WHERE a.document_id = f.document_id AND a.field = 'tags' AND v.value = ?6))";
+    let values: [&dyn ToSql; 6] =
+        [&libraries, &presence, &filter.missing_before, &filter.source_type, &filter.tier, &filter.tag];
+    let total: i64 = conn
+        .prepare_cached(&format!("SELECT count(*) FROM files f JOIN dirs d USING (dir_id) {WHERE}"))?
+        .query_row(&values[..], |row| row.get(0))?;
+    let limit = filter.limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut statement = conn.prepare_cached(&format!("{SELECT} {WHERE} ORDER BY l.name, d.path, f.name LIMIT {limit}"))?;
+    let rows = statement.query_map(&values[..], card)?;
+    Ok((rows.collect::<rusqlite::Result<_>>()?, total.cast_unsigned()))
+}
+
+/// How many files of a library stand how, and the bytes of those present.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Seen at the last look.
+    pub present: u64,
+    /// Proved missing.
+    pub missing: u64,
+    /// Could not be looked at.
+    pub unknown: u64,
+    /// Left out by a rule.
+    pub excluded: u64,
+    /// Of the present ones, in bytes.
+    #[serde(skip)]
+    pub bytes: u64,
+}
+
+/// Counts one library's files.
+///
+/// # Errors
+/// SQLite's.
+pub fn counts(conn: &Connection, library_id: i64) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let mut statement = conn.prepare_cached(
+        "SELECT f.presence, count(*), sum(f.size) FROM dirs d JOIN files f USING (dir_id) WHERE d.library_id = ?1 GROUP BY 1",
+    )?;
+    let mut rows = statement.query([library_id])?;
+    while let Some(row) = rows.next()? {
+        let n = row.get::<_, i64>(1)?.cast_unsigned();
+        match word_of(row, "presence")? {
+            Presence::Present => {
+                counts.present = n;
+                counts.bytes = row.get::<_, i64>(2)?.cast_unsigned();
+            }
+            Presence::Missing => counts.missing = n,
+            Presence::Unknown => counts.unknown = n,
+            Presence::Excluded => counts.excluded = n,
+        }
+    }
+    Ok(counts)
+}
+
+/// How many problems a library has: of the disk, and of its documents' extraction.
+///
+/// # Errors
+/// SQLite's.
+pub fn count_problems(conn: &Connection, library_id: i64) -> Result<u64> {
+    let disk: i64 =
+        conn.query_row("SELECT count(*) FROM file_problems WHERE library_id = ?1", [library_id], |row| row.get(0))?;
+    let extraction: i64 = conn.query_row(
+        "SELECT count(*) FROM enrichments e CROSS JOIN files f ON f.content_hash = e.content_hash JOIN dirs d USING (dir_id)
+         WHERE e.outcome = 'failed' AND f.presence = 'present' AND d.library_id = ?1",
+        [library_id],
+        |row| row.get(0),
+    )?;
+    Ok((disk + extraction).cast_unsigned())
+}
+
+/// How one store stands with the documents of one library.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct StoreCounts {
+    /// Objects that are current.
+    pub uploaded: u64,
+    /// Documents that wait.
+    pub pending: u64,
+    /// Documents on their way.
+    pub uploading: u64,
+    /// Documents with five verdicts against them.
+    pub failed: u64,
+    /// Objects that wait for the clean-up.
+    pub orphaned: u64,
+}
+
+/// Counts the objects and operations of a store for documents with a file in the library.
+///
+/// # Errors
+/// SQLite's.
+pub fn store_counts(conn: &Connection, store_id: i64, library_id: i64) -> Result<StoreCounts> {
+    const HERE: &str = "EXISTS (SELECT 1 FROM files f JOIN dirs d USING (dir_id)
+                                WHERE f.document_id = x.document_id AND d.library_id = ?2)";
+    let mut counts = StoreCounts::default();
+    let mut read = |sql: String| -> Result<()> {
+        let mut statement = conn.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![store_id, library_id])?;
+        while let Some(row) = rows.next()? {
+            let n = row.get::<_, i64>(1)?.cast_unsigned();
+            match row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)? {
+                "current" => counts.uploaded = n,
+                "orphaned" => counts.orphaned = n,
+                "pending" => counts.pending = n,
+                "leased" => counts.uploading = n,
+                "dead" => counts.failed = n,
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    read(format!(
+        "SELECT x.state, count(*) FROM remote_objects x WHERE x.store_id = ?1 AND x.state IN ('current', 'orphaned') AND {HERE} GROUP BY 1"
+    ))?;
+    read(format!(
+        "SELECT x.state, count(*) FROM outbox x WHERE x.channel_id = ?1 AND x.kind = 'mirror'
+         AND x.state IN ('pending', 'leased', 'dead') AND {HERE} GROUP BY 1"
+    ))?;
+    Ok(counts)
+}

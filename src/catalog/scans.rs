@@ -1,0 +1,241 @@
+//! The scan's own bookkeeping: candidates, moves, and what is missing in the end.
+//!
+//! Files that a complete listing did not show are collected in a temporary table, which is gone with the connection: a
+//! scan that dies has concluded nothing. Only [`finish_missing`] turns candidates into missing files, after the root was
+//! verified once more and the guard has agreed.
+
+use rusqlite::{Connection, params};
+
+use super::{Result, files};
+use crate::model::{RelPath, Stat, words};
+
+words! {
+    /// How a scan ended.
+    pub enum ScanOutcome {
+        /// It runs.
+        Running = "running",
+        /// All of the library was looked at.
+        Complete = "complete",
+        /// A part was asked for, or some directories could not be listed.
+        Partial = "partial",
+        /// The user stopped it; what was done is kept.
+        Interrupted = "interrupted",
+        /// The root went away; nothing negative was concluded.
+        RootLost = "root-lost",
+        /// It was killed.
+        Abandoned = "abandoned",
+    }
+}
+
+/// Begins a scan. Earlier ones of the library that still say `running` were killed: the caller holds the run lock.
+///
+/// # Errors
+/// SQLite's.
+pub fn begin(conn: &Connection, library_id: i64, scope: &RelPath, now_ms: i64) -> Result<i64> {
+    conn.execute(
+        "UPDATE scans SET outcome = 'abandoned', ended_at = ?2 WHERE library_id = ?1 AND outcome = 'running'",
+        params![library_id, now_ms],
+    )?;
+    conn.execute_batch(
+        "CREATE TEMP TABLE IF NOT EXISTS scan_candidates (file_id INTEGER PRIMARY KEY) STRICT;
+         DELETE FROM scan_candidates;",
+    )?;
+    conn.execute(
+        "INSERT INTO scans (library_id, scope, outcome, started_at) VALUES (?1, ?2, 'running', ?3)",
+        params![library_id, scope.as_bytes(), now_ms],
+    )?;
+    Ok(conn.last_insert_rowid())
+}
+
+/// Ends a scan.
+///
+/// # Errors
+/// SQLite's.
+pub fn end(conn: &Connection, scan_id: i64, outcome: ScanOutcome, report: &str, now_ms: i64) -> Result<()> {
+    conn.execute(
+        "UPDATE scans SET outcome = ?2, report = ?3, ended_at = ?4 WHERE scan_id = ?1",
+        params![scan_id, outcome.as_str(), report, now_ms],
+    )?;
+    if outcome == ScanOutcome::Complete {
+        conn.execute(
+            "UPDATE libraries SET last_complete_scan = ?2, updated_at = ?2
+             WHERE library_id = (SELECT library_id FROM scans WHERE scan_id = ?1)",
+            params![scan_id, now_ms],
+        )?;
+    }
+    Ok(())
+}
+
+/// The number of the last complete scan before this one; 0 where there was none.
+fn last_complete(conn: &Connection, scan_id: i64) -> Result<i64> {
+    Ok(conn.query_row(
+        "SELECT coalesce(max(scan_id), 0) FROM scans
+         WHERE library_id = (SELECT library_id FROM scans WHERE scan_id = ?1) AND outcome = 'complete' AND scan_id < ?1",
+        [scan_id],
+        |row| row.get(0),
+    )?)
+}
+
+/// A file was not in the complete listing of its directory.
+///
+/// # Errors
+/// SQLite's.
+pub fn add_candidate(conn: &Connection, file_id: i64) -> Result<()> {
+    conn.prepare_cached("INSERT OR IGNORE INTO temp.scan_candidates (file_id) VALUES (?1)")?.execute([file_id])?;
+    Ok(())
+}
+
+/// No file of a directory can be where it was, because the directory itself is not there.
+///
+/// # Errors
+/// SQLite's.
+pub fn add_candidates_of_dir(conn: &Connection, dir_id: i64) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT OR IGNORE INTO temp.scan_candidates (file_id)
+         SELECT file_id FROM files WHERE dir_id = ?1 AND presence IN ('present', 'unknown', 'excluded')",
+    )?
+    .execute([dir_id])?;
+    Ok(())
+}
+
+/// One side of a possible move: a file that was lost, or one that appeared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Side {
+    /// Which file.
+    pub file_id: i64,
+    /// Its content.
+    pub content_hash: [u8; 32],
+    /// Where.
+    pub path: RelPath,
+}
+
+fn side(row: &rusqlite::Row<'_>) -> rusqlite::Result<Side> {
+    Ok(Side {
+        file_id: row.get("file_id")?,
+        content_hash: row.get("content_hash")?,
+        path: files::join(row.get("path")?, row.get("name")?),
+    })
+}
+
+/// Files that were lost, now or in earlier scans. Empty files are no evidence of anything.
+///
+/// # Errors
+/// SQLite's.
+pub fn lost_sides(conn: &Connection, scan_id: i64) -> Result<Vec<Side>> {
+    let mut statement = conn.prepare(
+        "SELECT f.file_id, f.content_hash, d.path, f.name FROM files f JOIN dirs d USING (dir_id)
+         WHERE library_id = (SELECT library_id FROM scans WHERE scan_id = ?1) AND f.size > 0 AND f.content_hash IS NOT NULL
+           AND (f.file_id IN (SELECT file_id FROM temp.scan_candidates) OR f.presence = 'missing')
+         ORDER BY f.file_id",
+    )?;
+    let rows = statement.query_map([scan_id], side)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Files that appeared since the last complete scan: what was lost may be found among them. A scan that was cut off
+/// after it had seen the new place is made good by the next one.
+///
+/// # Errors
+/// SQLite's.
+pub fn appeared_sides(conn: &Connection, scan_id: i64) -> Result<Vec<Side>> {
+    let since = last_complete(conn, scan_id)?;
+    let mut statement = conn.prepare(
+        "SELECT DISTINCT f.file_id, f.content_hash, d.path, f.name FROM files l
+         JOIN files f ON f.document_id = l.document_id AND f.content_hash = l.content_hash
+         JOIN dirs d ON d.dir_id = f.dir_id
+         WHERE (l.file_id IN (SELECT file_id FROM temp.scan_candidates) OR l.presence = 'missing')
+           AND f.size > 0 AND f.presence = 'present' AND f.appeared_scan > ?1
+           AND d.library_id = (SELECT library_id FROM scans WHERE scan_id = ?2)
+           AND f.file_id NOT IN (SELECT file_id FROM temp.scan_candidates)
+         ORDER BY f.file_id",
+    )?;
+    let rows = statement.query_map(params![since, scan_id], side)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The lost file is the one that appeared: it takes that place, keeps its number and with it its history.
+/// Returns whether it had been missing already before this scan.
+///
+/// # Errors
+/// SQLite's.
+pub fn apply_move(conn: &Connection, lost: i64, appeared: i64, now_ms: i64) -> Result<bool> {
+    let was_missing: bool = conn
+        .prepare_cached("SELECT presence = 'missing' FROM files WHERE file_id = ?1")?
+        .query_row([lost], |row| row.get(0))?;
+    let (dir_id, name, nfc, fold, stat, young): (i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Stat, bool) = conn
+        .prepare_cached(
+            "SELECT dir_id, name, nfc_key, fold_key, kind, size, mtime_ns, ctime_ns, inode, young FROM files WHERE file_id = ?1",
+        )?
+        .query_row([appeared], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, files::stat_of(row)?, row.get(9)?))
+        })?;
+    conn.prepare_cached("DELETE FROM files WHERE file_id = ?1")?.execute([appeared])?;
+    conn.prepare_cached(
+        "UPDATE files SET dir_id = ?2, name = ?3, nfc_key = ?4, fold_key = ?5, mtime_ns = ?6, ctime_ns = ?7, inode = ?8,
+                young = ?9, presence = 'present', evidence = 'moved', missing_since = NULL, missing_scans = 0,
+                seen_at = ?10, updated_at = ?10
+         WHERE file_id = ?1",
+    )?
+    .execute(params![
+        lost,
+        dir_id,
+        name,
+        nfc,
+        fold,
+        stat.mtime_ns,
+        stat.ctime_ns,
+        stat.inode.cast_signed(),
+        young,
+        now_ms
+    ])?;
+    conn.prepare_cached("DELETE FROM temp.scan_candidates WHERE file_id = ?1")?.execute([lost])?;
+    conn.prepare_cached("UPDATE documents SET search_stale = 1 WHERE document_id = (SELECT document_id FROM files WHERE file_id = ?1)")?
+        .execute([lost])?;
+    Ok(was_missing)
+}
+
+/// How many candidates there are that were not missing before, and how many files the library had: the guard's numbers.
+///
+/// # Errors
+/// SQLite's.
+pub fn count_candidates(conn: &Connection, library_id: i64) -> Result<(u64, u64)> {
+    let lost: i64 = conn.query_row(
+        "SELECT count(*) FROM temp.scan_candidates c JOIN files f USING (file_id) WHERE f.presence <> 'missing'",
+        [],
+        |row| row.get(0),
+    )?;
+    let known: i64 = conn.query_row(
+        "SELECT count(*) FROM files JOIN dirs USING (dir_id) WHERE library_id = ?1 AND presence IN ('present', 'unknown')",
+        [library_id],
+        |row| row.get(0),
+    )?;
+    Ok((lost.cast_unsigned(), known.cast_unsigned()))
+}
+
+/// The candidates are missing. `missing_since` is set once and kept by later scans (L6). Returns how many are new.
+///
+/// # Errors
+/// SQLite's.
+pub fn finish_missing(conn: &Connection, now_ms: i64) -> Result<u64> {
+    let newly = conn.execute(
+        "UPDATE files SET presence = 'missing', evidence = 'not in a complete listing', missing_since = ?1,
+                missing_scans = 0, updated_at = ?1
+         WHERE file_id IN (SELECT file_id FROM temp.scan_candidates) AND presence <> 'missing'",
+        [now_ms],
+    )?;
+    Ok(newly as u64)
+}
+
+/// One more complete scan did not find what is missing in this library (D7). Counts up to `enough`, then writes no more.
+///
+/// # Errors
+/// SQLite's.
+pub fn count_missing_scan(conn: &Connection, library_id: i64, enough: i64) -> Result<()> {
+    conn.execute(
+        "UPDATE files SET missing_scans = missing_scans + 1
+         WHERE presence = 'missing' AND missing_scans < ?2
+           AND dir_id IN (SELECT dir_id FROM dirs WHERE library_id = ?1)",
+        params![library_id, enough],
+    )?;
+    Ok(())
+}

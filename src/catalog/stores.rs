@@ -1,0 +1,201 @@
+//! Stores and the channels that lead to them.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Ids, Result, outbox, word_of};
+use crate::model::{Payload, words};
+
+words! {
+    /// What a store is given of each document.
+    pub enum StorePayload {
+        /// The files' own bytes.
+        Original = "original",
+        /// Front matter and text.
+        Enriched = "enriched",
+        /// Both, as two objects.
+        Both = "both",
+    }
+}
+
+impl StorePayload {
+    /// The payloads one by one.
+    #[must_use]
+    pub fn payloads(self) -> &'static [Payload] {
+        match self {
+            StorePayload::Original => &[Payload::Original],
+            StorePayload::Enriched => &[Payload::Enriched],
+            StorePayload::Both => &[Payload::Original, Payload::Enriched],
+        }
+    }
+}
+
+words! {
+    /// What is known of the way to a store.
+    pub enum ChannelState {
+        /// Not tried yet.
+        Unknown = "unknown",
+        /// The last try got through.
+        Online = "online",
+        /// The last try did not.
+        Offline = "offline",
+    }
+}
+
+/// A store with its channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreRow {
+    /// Its number, and its channel's.
+    pub store_id: i64,
+    /// Its name.
+    pub name: String,
+    /// Where it is; holds no secret.
+    pub url: String,
+    /// What it gets.
+    pub payload: StorePayload,
+    /// The store's own id, out of its generation object.
+    pub remote_store: String,
+    /// The generation our ledger is about.
+    pub generation: String,
+    /// What is known of the way to it.
+    pub state: ChannelState,
+    /// Whether a person paused it.
+    pub paused: bool,
+    /// Failures in a row on the way to it.
+    pub failures: u32,
+    /// When something got through last, in milliseconds.
+    pub last_ok: Option<i64>,
+    /// Since when nothing gets through, in milliseconds.
+    pub offline_since: Option<i64>,
+    /// The last failure on the way.
+    pub error_text: Option<String>,
+}
+
+const SELECT: &str = "SELECT s.store_id, c.name, s.url, s.payload, s.remote_store, s.generation, c.state, c.paused,
+     c.failures, c.last_ok, c.offline_since, c.error_text
+     FROM stores s JOIN channels c ON c.channel_id = s.store_id";
+
+fn store(row: &Row<'_>) -> rusqlite::Result<StoreRow> {
+    Ok(StoreRow {
+        store_id: row.get("store_id")?,
+        name: row.get("name")?,
+        url: row.get("url")?,
+        payload: word_of(row, "payload")?,
+        remote_store: row.get("remote_store")?,
+        generation: row.get("generation")?,
+        state: word_of(row, "state")?,
+        paused: row.get("paused")?,
+        failures: row.get("failures")?,
+        last_ok: row.get("last_ok")?,
+        offline_since: row.get("offline_since")?,
+        error_text: row.get("error_text")?,
+    })
+}
+
+/// All stores, by name.
+///
+/// # Errors
+/// SQLite's.
+pub fn all(conn: &Connection) -> Result<Vec<StoreRow>> {
+    let mut statement = conn.prepare_cached(&format!("{SELECT} ORDER BY c.name"))?;
+    let rows = statement.query_map([], store)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The store of that name or URL.
+///
+/// # Errors
+/// SQLite's.
+pub fn by_name(conn: &Connection, name: &str) -> Result<Option<StoreRow>> {
+    Ok(conn.query_row(&format!("{SELECT} WHERE c.name = ?1 OR s.url = ?1"), [name], store).optional()?)
+}
+
+/// What `store add` writes down.
+#[derive(Debug, Clone)]
+pub struct NewStore<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Where it is; holds no secret.
+    pub url: &'a str,
+    /// What it gets.
+    pub payload: StorePayload,
+    /// The store's own id.
+    pub remote_store: &'a str,
+    /// Its generation.
+    pub generation: &'a str,
+}
+
+/// Writes a store down and puts every document in line for it, in one transaction (T1).
+///
+/// # Errors
+/// SQLite's; a name or URL that is taken is the caller's to check before.
+pub fn insert(conn: &Connection, ids: &mut Ids, new: &NewStore<'_>, now_ms: i64) -> Result<i64> {
+    conn.execute(
+        "INSERT INTO channels (kind, name, state, last_ok, updated_at) VALUES ('store', ?1, 'online', ?2, ?2)",
+        params![new.name, now_ms],
+    )?;
+    let store_id = conn.last_insert_rowid();
+    conn.execute(
+        "INSERT INTO stores (store_id, url, payload, remote_store, generation, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+        params![store_id, new.url, new.payload.as_str(), new.remote_store, new.generation, now_ms],
+    )?;
+    outbox::enqueue_all(conn, ids, store_id, now_ms)?;
+    Ok(store_id)
+}
+
+/// The store began a new generation (it was wiped or restored): everything it held is to be proved again and sent where
+/// it is not there; nothing is deleted (T7).
+///
+/// # Errors
+/// SQLite's.
+pub fn refill(conn: &Connection, ids: &mut Ids, store_id: i64, generation: &str, now_ms: i64) -> Result<()> {
+    conn.execute(
+        "UPDATE stores SET generation = ?2, updated_at = ?3 WHERE store_id = ?1",
+        params![store_id, generation, now_ms],
+    )?;
+    conn.execute(
+        "UPDATE remote_objects SET state = 'planned', cause = 'the store began a new generation', updated_at = ?2
+         WHERE store_id = ?1 AND state IN ('uploading', 'uploaded', 'verified', 'searchable', 'current')",
+        params![store_id, now_ms],
+    )?;
+    outbox::enqueue_all(conn, ids, store_id, now_ms)
+}
+
+/// Forgets a store, its ledger and its queue. What the store holds stays there.
+///
+/// # Errors
+/// SQLite's.
+pub fn remove(conn: &Connection, store_id: i64) -> Result<()> {
+    // Operations point at objects: they go first.
+    conn.execute("DELETE FROM outbox WHERE channel_id = ?1", [store_id])?;
+    conn.execute("DELETE FROM remote_objects WHERE store_id = ?1", [store_id])?;
+    conn.execute("DELETE FROM channels WHERE channel_id = ?1", [store_id])?;
+    Ok(())
+}
+
+/// Something got through.
+///
+/// # Errors
+/// SQLite's.
+pub fn channel_ok(conn: &Connection, channel_id: i64, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE channels SET state = 'online', failures = 0, not_before = 0, last_ok = ?2, offline_since = NULL,
+                error_code = NULL, error_text = NULL, updated_at = ?2 WHERE channel_id = ?1",
+    )?
+    .execute(params![channel_id, now_ms])?;
+    Ok(())
+}
+
+/// Nothing gets through. No operation is blamed for it (T5).
+///
+/// # Errors
+/// SQLite's.
+pub fn channel_failed(conn: &Connection, channel_id: i64, code: &str, text: &str, not_before: i64, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE channels SET state = 'offline', failures = failures + 1, not_before = ?5,
+                offline_since = coalesce(offline_since, ?2), error_code = ?3, error_text = ?4, updated_at = ?2
+         WHERE channel_id = ?1",
+    )?
+    .execute(params![channel_id, now_ms, code, text, not_before])?;
+    Ok(())
+}
