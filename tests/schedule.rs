@@ -15,7 +15,7 @@ use shelflist::daemon::{
 };
 
 /// Everything that a shell, XML, systemd and property lists treat specially, as far as each can be told it.
-const AWKWARD: &str = r#"a b  c'd"e\f%h$HOME${X}<&>é#;"#;
+const AWKWARD: &str = r#"a b  c'd"e\f\\g\"h%h$HOME${X}<&>é#;"#;
 
 fn schedule() -> Schedule {
     Schedule {
