@@ -1,1 +1,213 @@
-//! (room under construction)
+//! Stores: remote places for content, behind one small trait.
+//!
+//! A [`Store`] puts, finds, reads and deletes whole objects under keys that we choose. It knows nothing of documents,
+//! ledgers or queues: which object stands for which document, what is old and what may be deleted is decided by those
+//! who call it. What stores can do differently is data ([`Capabilities`]); what can go wrong is sorted by what the
+//! caller can do about it ([`StoreError`], [`ErrorClass`]).
+//!
+//! What is absent, on purpose:
+//! - Nothing here replaces an object. A put meets an object or makes it; a replacement is another key (T2).
+//! - Nothing here concludes from silence. "There is no such object" is only said while the store proves, by its
+//!   generation object, that it is the store it was opened as; an unplugged disk or an empty mount point is *away*.
+//! - Nothing here retries or sleeps: back-off belongs to the channel, not to the call (T5).
+//! - No error names a secret.
+//!
+//! The failure that shaped it: a sync tool that met an empty mount point, took it for an empty remote, and filled the
+//! computer's own disk with a second copy, which vanished from sight when the disk was plugged in again.
+
+use std::io::Read;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+pub mod dir;
+mod error;
+#[doc(hidden)]
+pub mod fault;
+mod key;
+pub mod url;
+
+pub use dir::DirStore;
+pub use error::{AwayReason, ErrorClass, StoreError};
+pub use key::{KeyError, ObjectKey};
+pub use url::{StoreUrl, UrlError};
+
+/// A remote place for content. Calls block; any number of threads may call at once.
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// The store's canonical URL, for people and logs; names no secret.
+    fn describe(&self) -> String;
+
+    /// What this store can do. The same answer every time.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Puts an object under a key that has none yet. The content is read at most once, and not at all where the key
+    /// is taken.
+    ///
+    /// An object that the key already has stays as it is: of the expected length it is [`Put::AlreadyThere`] (its
+    /// bytes are for the caller's verification), of another length it is [`StoreError::Corrupt`], because
+    /// "already there" would be a claim that is plainly wrong; who wants it replaced deletes it first. Where this
+    /// returns without error the object is durable, as far as the store can promise that.
+    ///
+    /// # Errors
+    /// [`StoreError::ContentChanged`] where the content is not the expected one and [`StoreError::Source`] where it
+    /// could not be read; nothing is published then. Otherwise what the store's trouble is.
+    fn put_if_absent(
+        &self,
+        key: &ObjectKey,
+        content: &mut dyn Read,
+        expect: &Expect,
+    ) -> Result<Put, StoreError>;
+
+    /// What the store says of an object; `None` where the store is there and has no such object.
+    ///
+    /// # Errors
+    /// The store's trouble. An absent store never answers `None`.
+    fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectStat>, StoreError>;
+
+    /// An object's bytes, as stored: the caller holds them against the hash it knows.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchObject`], or the store's trouble. Reading may fail later, with the reader's own error.
+    fn get(&self, key: &ObjectKey) -> Result<Box<dyn Read + Send>, StoreError>;
+
+    /// All objects whose key begins with `prefix`, in the order of their keys; all objects where it is empty.
+    ///
+    /// # Errors
+    /// The store's trouble, at once or as an item; an item that is an error is the last one, and what came before it
+    /// is then not the complete list.
+    fn list(&self, prefix: &str) -> Result<Listing<'_>, StoreError>;
+
+    /// Deletes an object by its key. Deleting what is not there is no error.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    fn delete(&self, key: &ObjectKey) -> Result<Deleted, StoreError>;
+
+    /// Which store this is, read from the store now; `None` where it can be told that a store is reachable and was
+    /// never begun, or was wiped. Where that cannot be told from an absent disk (`dir:`), it is
+    /// [`StoreError::Away`].
+    ///
+    /// # Errors
+    /// The store's trouble.
+    fn generation(&self) -> Result<Option<Generation>, StoreError>;
+
+    /// Begins the store where it has no generation; answers the one it has otherwise. Only on a person's word
+    /// (`store add`, `store check --repair`), never because a generation was found absent (T7).
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where something else stands in its place; otherwise the store's trouble.
+    fn start_generation(&self, now: Timestamp) -> Result<Generation, StoreError>;
+}
+
+/// Objects as they are listed.
+pub type Listing<'a> = Box<dyn Iterator<Item = Result<Listed, StoreError>> + Send + 'a>;
+
+/// What a store can do, as data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// We choose the keys. Elsewhere the store names objects, and ours travel as metadata.
+    pub client_names_objects: bool,
+    /// "Only if absent" is decided by the store in one step, so that two writers cannot both be the creator.
+    pub conditional_put: bool,
+    /// The store tells a BLAKE3 hash of what it has, so that verification need not read it back.
+    pub server_hash: bool,
+    /// An object is usable only some time after it was taken, once the store says that it can be found.
+    pub needs_searchable: bool,
+    /// The largest object it takes, in bytes, where that is known beforehand.
+    pub max_object_bytes: Option<u64>,
+}
+
+/// What a content must be for it to be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expect {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its BLAKE3 hash.
+    pub hash: [u8; 32],
+}
+
+impl Expect {
+    /// Of bytes that are in memory.
+    #[must_use]
+    pub fn of(content: &[u8]) -> Self {
+        Expect { bytes: content.len() as u64, hash: *blake3::hash(content).as_bytes() }
+    }
+}
+
+/// How a put went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// The object was made by this call, from the expected bytes.
+    Created,
+    /// The key had an object of the expected length; nothing was sent. Its bytes are not proved.
+    AlreadyThere,
+}
+
+/// How a delete went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// The object was there and is gone.
+    Deleted,
+    /// The store is there, the object was not.
+    WasAbsent,
+}
+
+/// What a store says of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectStat {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its BLAKE3 hash as the store computed it, where [`Capabilities::server_hash`].
+    pub hash: Option<[u8; 32]>,
+}
+
+/// One object of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Which store this is. It changes when a store is begun anew: what the ledger says of another generation must be
+/// looked at again, and what is not there sent again (T7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// The store.
+    pub store_id: Ulid,
+    /// Its present life.
+    pub generation: Ulid,
+    /// When this life began, UTC.
+    pub created: Timestamp,
+}
+
+impl Generation {
+    /// A store's first life.
+    #[must_use]
+    pub fn begin(now: Timestamp) -> Self {
+        let id = || Ulid::from_datetime(now.into());
+        Generation { store_id: id(), generation: id(), created: now }
+    }
+}
+
+/// Opens the store that a URL names. Makes nothing.
+///
+/// # Errors
+/// [`StoreError::Away`] where it is not there now; otherwise the store's trouble.
+pub fn open(url: &StoreUrl, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
+    match url {
+        StoreUrl::Dir { path } => Ok(Box::new(DirStore::open(path, now)?)),
+    }
+}
+
+/// Begins the store that a URL names, or opens it where it was begun before: `store add`.
+///
+/// # Errors
+/// [`StoreError::Refused`] where a store may not stand there; otherwise the store's trouble.
+pub fn create(url: &StoreUrl, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
+    match url {
+        StoreUrl::Dir { path } => Ok(Box::new(DirStore::create(path, now)?)),
+    }
+}
