@@ -1,2 +1,1 @@
 //! Where things live: the one reader of the environment.
-
