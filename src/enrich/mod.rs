@@ -27,6 +27,8 @@ mod input;
 mod markdown;
 mod normal;
 mod pdf;
+mod pdf_font;
+mod pdf_text;
 pub mod render;
 mod text;
 mod wire;

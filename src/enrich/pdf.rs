@@ -1,10 +1,11 @@
 //! PDF: text page by page, metadata out of the document information.
 
 use lopdf::xref::XrefRecovery;
-use lopdf::{DecompressError, Document, Error, LoadOptions, Object};
+use lopdf::{DecompressError, Document, Error, LoadOptions, Object, ObjectId};
 
 use super::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw};
 use super::fields;
+use super::pdf_text::TextReader;
 use crate::model::Field;
 
 /// PDF documents.
@@ -35,32 +36,29 @@ impl Extractor for Pdf {
             // What is left of it could be read, but passed off as the whole it would be a lie.
             return Err(Failure::damaged("it ends early"));
         }
-        let pages: Vec<u32> = document.get_pages().into_keys().collect();
+        let pages: Vec<ObjectId> = document.get_pages().into_values().collect();
         if pages.is_empty() {
             return Err(Failure::damaged("it has no pages"));
         }
-        let mut raw = Raw { fields: metadata(&document), ..Raw::default() };
+        let mut reader = TextReader::new(&document, inflated, budget.text.saturating_mul(2));
         let mut broken = None;
-        // Each call walks the page tree again, so not page by page; and not all at once, so as to stop early.
-        for batch in pages.chunks(16) {
-            for page in document.extract_text_chunks_with_limit(batch, inflated) {
-                match page {
-                    Ok(text) => raw.text.push_str(&text),
-                    // A page that inflates without end is a bomb; whatever else is wrong with a page or one of its
-                    // fonts costs that page only.
-                    Err(error) if is_bomb(&error) => return Err(failure(&error)),
-                    Err(error) if is_damage(&error) => broken = Some(error),
-                    Err(_) => {}
-                }
+        for page in pages {
+            match reader.page(page) {
+                Ok(()) => {}
+                // A page that inflates without end is a bomb; whatever else is wrong with a page costs that page only.
+                Err(error) if is_bomb(&error) => return Err(failure(&error)),
+                Err(error) => broken = Some(error),
             }
-            if raw.text.len() > budget.text.saturating_mul(2) {
-                raw.cut = true;
+            if reader.text.len() > reader.enough {
                 break;
             }
         }
         match broken {
-            Some(error) if raw.text.trim().is_empty() => Err(failure(&error)),
-            _ => Ok(raw),
+            Some(error) if reader.text.trim().is_empty() => Err(failure(&error)),
+            _ => {
+                let cut = reader.text.len() > reader.enough;
+                Ok(Raw { fields: metadata(&document), text: reader.finish(), cut })
+            }
         }
     }
 }
@@ -73,11 +71,6 @@ fn has_end(bytes: &[u8]) -> bool {
 
 fn is_bomb(error: &Error) -> bool {
     matches!(error, Error::Decompress(DecompressError::MemoryLimitExceeded { .. }))
-}
-
-/// Whether a page's error means that its bytes are broken, not that a font is unusual.
-fn is_damage(error: &Error) -> bool {
-    matches!(error, Error::Decompress(_) | Error::Parse(_) | Error::Decryption(_) | Error::InvalidStream(_))
 }
 
 fn failure(error: &Error) -> Failure {
