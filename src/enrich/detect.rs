@@ -152,10 +152,15 @@ fn is_text(head: &[u8]) -> bool {
     if encoding_rs::Encoding::for_bom(head).is_some() {
         return true;
     }
-    // Backspace and escape occur in terminal logs and formatted manuals, 0x1a ends files of CP/M and DOS.
-    let is_odd =
-        |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0x08 | 0x1b | 0x1a);
-    !head.iter().any(is_odd)
+    if head.contains(&0) {
+        return false;
+    }
+    // Backspace and escape occur in terminal logs and formatted manuals, 0x1a ends files of CP/M and DOS. Of the others
+    // one stray byte in 200 is forgiven; in binary files every tenth is one.
+    let is_odd = |byte: &&u8| {
+        **byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0x08 | 0x1b | 0x1a)
+    };
+    head.iter().filter(is_odd).count() <= head.len() / 200
 }
 
 #[cfg(test)]
@@ -189,6 +194,8 @@ mod tests {
     #[case(b"\xff\xfea\0b\0", "utf16.txt", "text/plain", Kind::Text)]
     #[case(b"1\n00:00:01,000 --> 00:00:02,000\nHello\n", "talk.srt", "application/x-subrip", Kind::Text)]
     #[case(b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n", "talk.vtt", "text/vtt", Kind::Text)]
+    #[case(&[&[b'x'; 300][..], b"\x01"].concat(), "stray.txt", "text/plain", Kind::Text)]
+    #[case(&[&[b'x'; 300][..], b"\0"].concat(), "nul.txt", "application/octet-stream", Kind::Other)]
     #[case(b"", "empty.txt", "application/x-empty", Kind::Other)]
     #[case(b"{\\rtf1 x}", "letter.rtf", "application/rtf", Kind::Other)]
     #[case(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "shot.txt", "image/png", Kind::Other)]

@@ -226,4 +226,15 @@ mod tests {
         assert_eq!(resolve("OEBPS", "/x"), "x");
         assert_eq!(resolve("", "100%.xhtml"), "100%.xhtml");
     }
+
+    // E1
+    #[test]
+    fn a_chapter_that_inflates_beyond_the_cap_is_refused_before_memory_runs_out() {
+        let bomb = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/damaged/zip-bomb.epub"));
+        let budget = Budget { memory: 8 * MIB, text: 1024 };
+        let refused = Epub.extract(&bomb.expect("the fixture is there"), budget);
+        let refused = refused.expect_err("it is a bomb");
+        assert_eq!(refused.message, "book/chapter 1.xhtml inflates to more than 2 MiB");
+        assert_eq!(refused.kind, crate::model::ProblemKind::TooLarge);
+    }
 }

@@ -135,3 +135,50 @@ impl Seek for Input {
 fn copy(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // D1
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_error_of_the_disk_wins_over_a_parser_that_swallows_it() {
+        // A read at address 0 of a process fails with EIO.
+        let mut input = Input::open(Path::new("/proc/self/mem")).expect("it opens");
+        _ = std::io::copy(&mut input, &mut std::io::sink());
+        let Err(Unread::Io(error)) = input.check() else { panic!("the error was forgotten") };
+        assert_eq!(error.raw_os_error(), Some(5));
+    }
+
+    #[test]
+    fn an_error_of_a_parsers_arithmetic_is_not_the_disks() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let mut input = Input::open(file.path()).expect("it opens");
+        assert!(input.seek(SeekFrom::Current(-1)).is_err());
+        assert!(input.check().is_ok());
+    }
+
+    // D9
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_not_believed() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), "before").expect("written");
+        let mut input = Input::open(file.path()).expect("it opens");
+        let changed = input.read(Appetite::Whole(100), || std::fs::write(file.path(), "after all"));
+        assert!(matches!(changed, Err(Unread::Changed)));
+        let mut input = Input::open(file.path()).expect("it opens");
+        std::fs::write(file.path(), "less").expect("written");
+        assert!(matches!(input.read(Appetite::Whole(100), || Ok(())), Err(Unread::Changed)));
+    }
+
+    #[test]
+    fn the_appetite_bounds_what_is_read() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), "0123456789").expect("written");
+        let read = |appetite| Input::open(file.path()).expect("it opens").read(appetite, || Ok(()));
+        assert!(matches!(read(Appetite::Head(4)), Ok((bytes, true)) if bytes == b"0123"));
+        assert!(matches!(read(Appetite::Head(10)), Ok((bytes, false)) if bytes.len() == 10));
+        assert!(matches!(read(Appetite::Whole(9)), Err(Unread::OverLimit { size: 10, limit: 9 })));
+    }
+}

@@ -177,6 +177,15 @@ mod tests {
         assert_ne!(version, enrichment_version(8 << 20));
     }
 
+    // YAML 1.1 folds these like line feeds, or refuses them; the parser of the property below reads YAML 1.2.
+    #[test]
+    fn what_an_older_yaml_would_change_is_escaped() {
+        assert_eq!(
+            quoted("\u{85}\u{2028}\u{2029}\u{feff}\u{ffff}\u{7f}\u{1}🗄"),
+            r#""\u0085\u2028\u2029\ufeff\uffff\u007f\u0001🗄""#
+        );
+    }
+
     fn values() -> impl Strategy<Value = String> {
         prop_oneof![
             any::<String>(),

@@ -195,3 +195,16 @@ fn caught<T>(who: &str, work: impl FnOnce() -> T) -> Result<T, Failure> {
         Failure { kind: ProblemKind::Crashed, message: format!("the {who} crashed: {said}") }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_crash_with_its_message() {
+        let crash = caught("extractor", || -> () { panic!("index {} out of range", 7) });
+        let crash = crash.expect_err("it panicked");
+        assert_eq!(crash.kind, ProblemKind::Crashed);
+        assert_eq!(crash.message, "the extractor crashed: index 7 out of range");
+    }
+}
