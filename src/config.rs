@@ -1,1 +1,2 @@
 //! Where things live: the one reader of the environment.
+
