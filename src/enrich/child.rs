@@ -1,0 +1,449 @@
+//! The parent's side of the worker: starts it, asks it, and replaces it when it crashes or is late.
+//!
+//! Whatever ends a worker is judged here. What the content did becomes an [`Outcome`], which is remembered for that
+//! content for good; whatever else happened becomes a [`ChildError`], and the file gets another chance. So a worker that
+//! was used before and dies is replaced and asked once more: it may have died of an earlier file. And the deadline of
+//! an outcome runs only while the worker parses; a read that hangs is the disk's.
+//!
+//! Nothing here waits without a limit, not even for a killed worker to be gone: in the middle of a read from a disk that
+//! hangs, a process cannot be killed.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::wire::{Hello, Reply, Request, send};
+use super::{Limits, Outcome};
+use crate::model::ProblemKind;
+
+/// Why there is no outcome. Says nothing about the content; the file should be looked at again.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// The extractor process could not be started.
+    #[error("the extractor process {program:?} could not be started")]
+    Start {
+        /// What was started.
+        program: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It started, and ended or stood still before it was ready.
+    #[error("the extractor process {program:?} did not get ready: {message}")]
+    NotReady {
+        /// What was started.
+        program: PathBuf,
+        /// What it said last, or how it ended.
+        message: String,
+    },
+    /// The file could not be opened or read, or its disk does not answer.
+    #[error("{path:?} could not be read")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no regular file (any more).
+    #[error("{path:?} is not a regular file")]
+    NotRegular {
+        /// Which path.
+        path: PathBuf,
+    },
+    /// The file changed while it was read.
+    #[error("{path:?} changed while it was read")]
+    Changed {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Somebody else ended the process: a shutdown, a lack of memory elsewhere, a person.
+    #[error("the extractor process was ended from outside by signal {signal}")]
+    Killed {
+        /// Which signal.
+        signal: i32,
+    },
+    /// The process said something that it should not.
+    #[error("the extractor process gave no sensible answer: {message}")]
+    Garbled {
+        /// What was wrong.
+        message: String,
+    },
+    /// The user wants the run to end.
+    #[error("extraction was cancelled")]
+    Cancelled,
+}
+
+/// A long-lived worker process, started at the first file and replaced when it has to be. Ends with this value.
+#[derive(Debug)]
+pub struct ExtractorProcess {
+    program: PathBuf,
+    limits: Limits,
+    worker: Option<Worker>,
+}
+
+impl ExtractorProcess {
+    /// Will run `program __extract` (this program itself) within these limits.
+    #[must_use]
+    pub fn new(program: PathBuf, limits: Limits) -> Self {
+        ExtractorProcess { program, limits, worker: None }
+    }
+
+    /// What is in a file. Waits until that is known, at most about [`Limits::timeout`] for each step; `cancelled` is
+    /// asked many times a second.
+    ///
+    /// # Errors
+    /// Whatever is not the content's doing.
+    pub fn extract(&mut self, path: &Path, cancelled: &dyn Fn() -> bool) -> Result<Outcome, ChildError> {
+        // The worker's working directory is not ours: it stands where it keeps no disk busy.
+        let path = std::path::absolute(path)
+            .map_err(|source| ChildError::Unreadable { path: path.to_owned(), source })?;
+        loop {
+            if cancelled() {
+                return Err(ChildError::Cancelled);
+            }
+            let (mut worker, used) = match self.worker.take() {
+                Some(worker) => (worker, true),
+                None => (self.start(cancelled)?, false),
+            };
+            match worker.ask(&path, self.limits, cancelled) {
+                Ok(reply) => {
+                    self.worker = Some(worker);
+                    return settle(reply, path);
+                }
+                // What this worker died of may be an earlier file's leavings: only a fresh one gives a verdict.
+                Err(Stop { how: How::Ended, .. }) if used => {}
+                Err(stop) => return verdict(stop, worker, &path, self.limits),
+            }
+        }
+    }
+
+    fn start(&self, cancelled: &dyn Fn() -> bool) -> Result<Worker, ChildError> {
+        let not_ready = |message| ChildError::NotReady { program: self.program.clone(), message };
+        let mut worker = Worker::start(&self.program, self.limits)
+            .map_err(|source| ChildError::Start { program: self.program.clone(), source })?;
+        let hello = Hello { memory_bytes: self.limits.memory_bytes, text_bytes: self.limits.text_bytes };
+        let ready = send(&mut worker.requests, &hello)
+            .map_err(|_| How::Ended)
+            .and_then(|()| worker.receive(Instant::now() + START_TIMEOUT, cancelled));
+        match ready {
+            Ok(Reply::Ready) => Ok(worker),
+            Ok(reply) => Err(not_ready(format!("it said {reply:?}"))),
+            Err(How::Cancelled) => Err(ChildError::Cancelled),
+            Err(How::Late) => Err(not_ready("it took too long".to_owned())),
+            Err(How::TooLong) => Err(not_ready("it said too much".to_owned())),
+            Err(How::Garbled(message)) => Err(not_ready(message)),
+            Err(How::Ended) => {
+                let end = worker.end();
+                Err(not_ready(match end.status {
+                    Some(status) => format!("{status}; {}", end.last_words),
+                    None => end.last_words,
+                }))
+            }
+        }
+    }
+}
+
+/// Starting takes milliseconds; a laptop that was just woken up may take long.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often `cancelled` is asked.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long a worker whose output has ended may take to be gone.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a worker stopped without giving an answer, and how far it had come.
+#[derive(Debug)]
+struct Stop {
+    how: How,
+    /// The type of the content, when it was read and its parsing had begun.
+    parsing: Option<String>,
+}
+
+#[derive(Debug)]
+enum How {
+    Ended,
+    Late,
+    TooLong,
+    Cancelled,
+    Garbled(String),
+}
+
+/// One running worker. Dropped, it is killed.
+#[derive(Debug)]
+struct Worker {
+    child: Option<Child>,
+    requests: ChildStdin,
+    replies: Receiver<Line>,
+    last_words: Receiver<Vec<u8>>,
+}
+
+/// What the thread that listens to a worker heard.
+#[derive(Debug)]
+enum Line {
+    Reply(Vec<u8>),
+    TooLong,
+}
+
+/// How a worker's life ended.
+#[derive(Debug)]
+struct End {
+    status: Option<ExitStatus>,
+    last_words: String,
+}
+
+impl Worker {
+    fn start(program: &Path, limits: Limits) -> io::Result<Self> {
+        let mut child = Command::new(program)
+            .arg("__extract")
+            // Nothing of the environment is its business, least of all secrets.
+            .env_clear()
+            // Where it stands it keeps no disk from being ejected.
+            .current_dir("/")
+            // Ctrl-C in the terminal is for the parent; a worker that died of it would look crashed.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(requests), Some(stdout), Some(stderr)) = pipes else {
+            return Err(io::Error::other("no pipes"));
+        };
+        let (heard, replies) = mpsc::sync_channel(16);
+        let longest = answer_limit(limits);
+        std::thread::Builder::new().name("extractor replies".to_owned()).spawn(move || {
+            let mut stdout = BufReader::new(stdout);
+            while let Some(line) = next_line(&mut stdout, longest) {
+                if heard.send(line).is_err() {
+                    break;
+                }
+            }
+        })?;
+        let (ended, last_words) = mpsc::sync_channel(1);
+        std::thread::Builder::new().name("extractor stderr".to_owned()).spawn(move || {
+            _ = ended.send(tail_of(stderr));
+        })?;
+        Ok(Worker { child: Some(child), requests, replies, last_words })
+    }
+
+    /// Sends one request and waits for the reply that ends it.
+    fn ask(&mut self, path: &Path, limits: Limits, cancelled: &dyn Fn() -> bool) -> Result<Reply, Stop> {
+        let mut parsing = None;
+        if send(&mut self.requests, &Request::new(path)).is_err() {
+            return Err(Stop { how: How::Ended, parsing });
+        }
+        loop {
+            match self.receive(Instant::now() + limits.timeout, cancelled) {
+                Ok(Reply::Reading) if parsing.is_none() => {}
+                Ok(Reply::Parsing { mime }) if parsing.is_none() => parsing = Some(mime),
+                Ok(reply @ (Reply::Reading | Reply::Parsing { .. } | Reply::Ready)) => {
+                    return Err(Stop { how: How::Garbled(format!("{reply:?} out of turn")), parsing });
+                }
+                Ok(reply) => return Ok(reply),
+                Err(how) => return Err(Stop { how, parsing }),
+            }
+        }
+    }
+
+    fn receive(&mut self, deadline: Instant, cancelled: &dyn Fn() -> bool) -> Result<Reply, How> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.replies.recv_timeout(left.min(TICK)) {
+                Ok(Line::Reply(line)) => {
+                    return serde_json::from_slice(&line).map_err(|error| How::Garbled(error.to_string()));
+                }
+                Ok(Line::TooLong) => return Err(How::TooLong),
+                Err(RecvTimeoutError::Disconnected) => return Err(How::Ended),
+                Err(RecvTimeoutError::Timeout) if cancelled() => return Err(How::Cancelled),
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(How::Late),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// How it ended, once its output has.
+    fn end(mut self) -> End {
+        let (gone, status) = mpsc::sync_channel(1);
+        if let Some(mut child) = self.child.take() {
+            reap(move || _ = gone.send(child.wait()));
+        }
+        let status = status.recv_timeout(END_TIMEOUT).ok().and_then(Result::ok);
+        let last_words = self.last_words.recv_timeout(END_TIMEOUT).unwrap_or_default();
+        End { status, last_words: String::from_utf8_lossy(&last_words).trim().to_owned() }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself; then there is nothing to kill.
+            _ = child.kill();
+            reap(move || _ = child.wait());
+        }
+    }
+}
+
+/// Waits for a process where nobody waits for the waiting.
+fn reap(wait: impl FnOnce() + Send + 'static) {
+    // Without a thread the process stays as a zombie until this one ends: untidy, not wrong.
+    _ = std::thread::Builder::new().name("extractor reaper".to_owned()).spawn(wait);
+}
+
+/// The longest line that a truthful worker can send: JSON doubles at most line feeds, tabs, quotes and backslashes (no
+/// other control character is left in text), fields are capped.
+fn answer_limit(limits: Limits) -> u64 {
+    limits.text_bytes.saturating_mul(2).saturating_add(8 * 1024 * 1024)
+}
+
+fn next_line(from: &mut impl BufRead, longest: u64) -> Option<Line> {
+    let mut line = Vec::new();
+    // An error of the pipe is an end like any other.
+    from.take(longest).read_until(b'\n', &mut line).ok()?;
+    match line.last() {
+        Some(b'\n') => Some(Line::Reply(line)),
+        Some(_) if line.len() as u64 >= longest => Some(Line::TooLong),
+        // Half a line is what a dying worker leaves.
+        _ => None,
+    }
+}
+
+/// Reads to the end and keeps the last few kilobytes: a crash says why at the end.
+fn tail_of(mut from: impl Read) -> Vec<u8> {
+    const KEPT: usize = 4096;
+    let mut tail = Vec::new();
+    let mut buffer = [0; KEPT];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return tail,
+            Ok(read) => {
+                tail.extend_from_slice(&buffer[..read]);
+                tail.drain(..tail.len().saturating_sub(KEPT));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return tail,
+        }
+    }
+}
+
+/// What a complete reply means.
+fn settle(reply: Reply, path: PathBuf) -> Result<Outcome, ChildError> {
+    match reply {
+        Reply::Done(outcome) => Ok(outcome),
+        Reply::Unreadable { errno, message } => {
+            let source = errno.map_or_else(|| io::Error::other(message), io::Error::from_raw_os_error);
+            Err(ChildError::Unreadable { path, source })
+        }
+        Reply::NotRegular => Err(ChildError::NotRegular { path }),
+        Reply::Changed => Err(ChildError::Changed { path }),
+        Reply::Ready | Reply::Reading | Reply::Parsing { .. } => {
+            Err(ChildError::Garbled { message: format!("{reply:?} ends nothing") })
+        }
+    }
+}
+
+/// What it means that a worker stopped without a reply.
+fn verdict(stop: Stop, worker: Worker, path: &Path, limits: Limits) -> Result<Outcome, ChildError> {
+    let failed = |kind, message| Ok(Outcome::Failed { mime: stop.parsing.clone(), kind, message });
+    match stop.how {
+        How::Cancelled => Err(ChildError::Cancelled),
+        How::Garbled(message) => Err(ChildError::Garbled { message }),
+        How::Late if stop.parsing.is_none() => {
+            let source = io::Error::new(io::ErrorKind::TimedOut, "its disk does not answer");
+            Err(ChildError::Unreadable { path: path.to_owned(), source })
+        }
+        How::Late => failed(ProblemKind::TimedOut, format!("it took longer than {:?}", limits.timeout)),
+        How::TooLong => failed(ProblemKind::TooLarge, "what was read out of it is too large".to_owned()),
+        How::Ended => {
+            let end = worker.end();
+            match cause(&end) {
+                Cause::Memory => failed(
+                    ProblemKind::TooLarge,
+                    format!("it needs more than {} MiB of memory", limits.memory_bytes / (1024 * 1024)),
+                ),
+                Cause::Crash(how) => failed(ProblemKind::Crashed, format!("its extractor crashed: {how}")),
+                Cause::Outside(signal) => Err(ChildError::Killed { signal }),
+                Cause::Quit(how) => Err(ChildError::Garbled { message: how }),
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Cause {
+    /// The memory limit.
+    Memory,
+    /// The content broke its extractor.
+    Crash(String),
+    /// A signal that nothing inside a process raises.
+    Outside(i32),
+    /// It ended in order, which it should not while it owes an answer.
+    Quit(String),
+}
+
+/// Why a worker ended that owed an answer.
+fn cause(end: &End) -> Cause {
+    use rustix::process::Signal;
+
+    let Some(status) = end.status else { return Cause::Quit("it closed its output and lives on".to_owned()) };
+    let last_line = end.last_words.lines().last().unwrap_or_default();
+    match status.signal() {
+        // Rust's allocator says so before it aborts.
+        Some(_) if end.last_words.contains("memory allocation of") => Cause::Memory,
+        Some(signal) if FROM_OUTSIDE.iter().any(|outside: &Signal| outside.as_raw() == signal) => {
+            Cause::Outside(signal)
+        }
+        Some(_) => Cause::Crash(format!("{status}; {last_line}")),
+        None if status.code() == Some(101) => Cause::Crash(last_line.to_owned()),
+        None => Cause::Quit(format!("{status}; {last_line}")),
+    }
+}
+
+/// Signals that people, service managers and an overcommitted kernel send.
+const FROM_OUTSIDE: [rustix::process::Signal; 5] = [
+    rustix::process::Signal::HUP,
+    rustix::process::Signal::INT,
+    rustix::process::Signal::QUIT,
+    rustix::process::Signal::KILL,
+    rustix::process::Signal::TERM,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(raw_status: i32, last_words: &str) -> End {
+        End { status: Some(ExitStatus::from_raw(raw_status)), last_words: last_words.to_owned() }
+    }
+
+    #[test]
+    fn only_what_a_content_can_cause_is_held_against_it() {
+        assert_eq!(cause(&end(6, "memory allocation of 99 bytes failed")), Cause::Memory);
+        assert!(matches!(cause(&end(6, "thread 'extract' has overflowed its stack")), Cause::Crash(_)));
+        assert!(matches!(cause(&end(11, "")), Cause::Crash(_)));
+        assert_eq!(cause(&end(9, "")), Cause::Outside(9));
+        assert_eq!(cause(&end(15, "")), Cause::Outside(15));
+        assert!(matches!(cause(&end(0, "")), Cause::Quit(_)));
+        assert!(matches!(cause(&end(101 << 8, "panicked")), Cause::Crash(_)));
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_not_read_to_its_end() {
+        let mut long = BufReader::new(&b"0123456789\n"[..]);
+        assert!(matches!(next_line(&mut long, 5), Some(Line::TooLong)));
+        let mut half = BufReader::new(&b"{\"half"[..]);
+        assert!(next_line(&mut half, 100).is_none());
+    }
+
+    #[test]
+    fn the_tail_is_what_was_said_last() {
+        let said = [vec![b'x'; 10_000], b"last".to_vec()].concat();
+        let tail = tail_of(&said[..]);
+        assert_eq!(tail.len(), 4096);
+        assert!(tail.ends_with(b"last"));
+    }
+}

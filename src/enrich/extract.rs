@@ -1,0 +1,99 @@
+//! What all extractors have in common. One file each: [`text`](super::text), [`markdown`](super::markdown),
+//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub).
+//!
+//! An extractor is given bytes, never a file: the whole input was read before it starts, so no error that it meets can
+//! be the disk's. It runs in the worker and may take what memory and time it is given; it must not trust a single
+//! length or count in the content.
+
+use super::detect::Kind;
+use super::{epub, html, markdown, pdf, text};
+use crate::model::{Field, ProblemKind};
+
+/// Reads text and metadata out of one kind of content.
+pub(super) trait Extractor: Sync {
+    /// A stable name, kept with each enrichment.
+    fn name(&self) -> &'static str;
+
+    /// Raised whenever the same content would give another text or other fields: everything is then extracted again.
+    fn version(&self) -> u32;
+
+    /// How much of a file it wants to see; what is read is cut there, or refused where `whole` is needed.
+    fn appetite(&self, budget: Budget) -> Appetite;
+
+    /// Reads it.
+    fn extract(&self, bytes: &[u8], budget: Budget) -> Result<Raw, Failure>;
+}
+
+/// What an extractor may use, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// Memory for the input and everything made of it.
+    pub(super) memory: u64,
+    /// Text that will be kept in the end. Collecting somewhat more is fine, much more is waste.
+    pub(super) text: usize,
+}
+
+impl Budget {
+    /// The most that one compressed stream or archive member may become.
+    pub(super) fn inflated(self) -> u64 {
+        (self.memory / 4).clamp(MIB, 256 * MIB)
+    }
+}
+
+pub(super) const MIB: u64 = 1024 * 1024;
+
+/// How much of a file an extractor reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Appetite {
+    /// The beginning, up to so many bytes, will do: the text is cut.
+    Head(u64),
+    /// All of it; more than so many bytes are too many.
+    Whole(u64),
+}
+
+/// What an extractor found, before it is normalised.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Raw {
+    pub(super) fields: Vec<(Field, String)>,
+    pub(super) text: String,
+    /// The extractor stopped early because it had text enough.
+    pub(super) cut: bool,
+}
+
+/// Why a content gives no text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Failure {
+    pub(super) kind: ProblemKind,
+    pub(super) message: String,
+}
+
+impl Failure {
+    pub(super) fn damaged(message: impl Into<String>) -> Self {
+        Failure { kind: ProblemKind::Damaged, message: message.into() }
+    }
+
+    pub(super) fn encrypted(message: impl Into<String>) -> Self {
+        Failure { kind: ProblemKind::Encrypted, message: message.into() }
+    }
+
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Failure { kind: ProblemKind::TooLarge, message: message.into() }
+    }
+}
+
+/// Every extractor there is, in a fixed order: their names and versions make the enrichment version.
+pub(super) const ALL: [&dyn Extractor; 5] =
+    [&text::PlainText, &markdown::Markdown, &html::Html, &pdf::Pdf, &epub::Epub];
+
+/// The one for a kind of content.
+pub(super) fn of(kind: Kind) -> Option<&'static dyn Extractor> {
+    match kind {
+        Kind::Text => Some(&text::PlainText),
+        Kind::Markdown => Some(&markdown::Markdown),
+        Kind::Html => Some(&html::Html),
+        Kind::Pdf => Some(&pdf::Pdf),
+        Kind::Epub => Some(&epub::Epub),
+        Kind::Other => None,
+    }
+}

@@ -1,0 +1,210 @@
+//! The worker: this program started once more, with limits, to read files that may be out to break their reader.
+//!
+//! It has two threads. The one that was there first only listens to the parent: when the parent is gone it returns, and
+//! with it the process ends, however deep the other one is in a file. The other one opens, reads and parses.
+
+use std::io::{self, BufRead, Write};
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::mpsc;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::detect::detect;
+use super::extract::{self, Budget, Failure};
+use super::input::{Input, Unread};
+use super::wire::{Hello, Reply, Request, send};
+use super::{Extraction, Outcome, fields, normal};
+use crate::model::ProblemKind;
+
+/// What the hidden subcommand `__extract` runs: answers requests on standard input until its end.
+///
+/// # Errors
+/// The parent spoke out of turn, the limits could not be set, or standard input failed.
+pub fn child_main() -> io::Result<()> {
+    let mut lines = io::stdin().lock().lines();
+    let Some(hello) = lines.next() else { return Ok(()) };
+    let hello: Hello = serde_json::from_str(&hello?).map_err(io::Error::other)?;
+
+    let (requests, inbox) = mpsc::channel::<Request>();
+    std::thread::Builder::new().name("extract".to_owned()).stack_size(STACK_BYTES).spawn(move || {
+        let served = std::panic::catch_unwind(AssertUnwindSafe(|| serve(hello, &inbox)));
+        if let Ok(Err(error)) = served {
+            // Standard error is a pipe to the parent, which quotes the last line of a worker that failed.
+            _ = writeln!(io::stderr(), "{error}");
+        }
+        // Without this thread the process is of no use; the parent must not wait for an answer until the deadline.
+        std::process::abort();
+    })?;
+    for line in lines {
+        let request = serde_json::from_str(&line?).map_err(io::Error::other)?;
+        if requests.send(request).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Parsers that recurse need some; address space only, until it is used.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
+
+fn serve(hello: Hello, inbox: &mpsc::Receiver<Request>) -> io::Result<()> {
+    let mut out = io::stdout();
+    limit(hello.memory_bytes)?;
+    send(&mut out, &Reply::Ready)?;
+    let budget = Budget {
+        memory: hello.memory_bytes,
+        text: usize::try_from(hello.text_bytes).unwrap_or(usize::MAX / 16),
+    };
+    loop {
+        let Ok(request) = inbox.recv() else {
+            // The listening thread saw the end of standard input and is ending the process.
+            loop {
+                std::thread::park();
+            }
+        };
+        let reply = answer(&request.path()?, budget, &mut |reply| send(&mut out, reply))?;
+        send(&mut out, &reply)?;
+    }
+}
+
+/// Limits that cannot be raised again: memory, no core dumps, no written files, few open ones. Time is the parent's
+/// business, because a limit on processor time would count the whole life of the worker.
+fn limit(memory_bytes: u64) -> io::Result<()> {
+    let set = |resource, most| {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).map_err(io::Error::from)
+    };
+    set(Resource::Core, 0)?;
+    set(Resource::Fsize, 0)?;
+    set(Resource::Nofile, 16)?;
+    let address_space = set(Resource::As, own_address_space().saturating_add(memory_bytes));
+    // macOS does not enforce this limit, and refuses it where less than what is mapped is asked for. There the caps of
+    // the extractors and the deadline are the guard.
+    if cfg!(target_os = "macos") { Ok(()) } else { address_space }
+}
+
+/// What the program has mapped for itself before it reads anything, in bytes.
+#[cfg(target_os = "linux")]
+fn own_address_space() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|statm| statm.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    pages.map_or(USUAL_ADDRESS_SPACE, |pages| pages * rustix::param::page_size() as u64)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn own_address_space() -> u64 {
+    USUAL_ADDRESS_SPACE
+}
+
+/// Program, stacks and the allocator's arenas.
+const USUAL_ADDRESS_SPACE: u64 = 256 * 1024 * 1024;
+
+/// Reads one file. An error is one of talking to the parent.
+fn answer(path: &Path, budget: Budget, say: &mut impl FnMut(&Reply) -> io::Result<()>) -> io::Result<Reply> {
+    let mut talk = Ok(());
+    let loaded = caught("detection", || {
+        load(path, budget, || {
+            talk = say(&Reply::Reading);
+            talk.as_ref().copied().map_err(|error| io::Error::from(error.kind()))
+        })
+    });
+    talk?;
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(failure) => return Ok(Reply::Done(failed(None, failure))),
+    };
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(Unread::Io(error)) => {
+            return Ok(Reply::Unreadable { errno: error.raw_os_error(), message: error.to_string() });
+        }
+        Err(Unread::NotRegular) => return Ok(Reply::NotRegular),
+        Err(Unread::Changed) => return Ok(Reply::Changed),
+        Err(Unread::OverLimit { size, limit }) => {
+            let message = format!("it has {size} bytes; at most {limit} can be read within the memory limit");
+            return Ok(Reply::Done(failed(None, Failure::too_large(message))));
+        }
+    };
+    Ok(Reply::Done(match loaded {
+        Loaded::Unsupported { mime } => Outcome::Unsupported { mime },
+        Loaded::Bytes { mime, extractor, bytes, cut } => {
+            say(&Reply::Parsing { mime: mime.clone() })?;
+            parse(mime, extractor, &bytes, cut, budget)
+        }
+    }))
+}
+
+enum Loaded {
+    Unsupported { mime: String },
+    Bytes { mime: String, extractor: &'static dyn extract::Extractor, bytes: Vec<u8>, cut: bool },
+}
+
+/// Everything that touches the disk; the file is closed when it returns.
+fn load(path: &Path, budget: Budget, progress: impl FnMut() -> io::Result<()>) -> Result<Loaded, Unread> {
+    use std::os::unix::ffi::OsStrExt;
+
+    let mut input = Input::open(path)?;
+    let detected = detect(&mut input, path.file_name().map_or(b"", |name| name.as_bytes()));
+    input.check()?;
+    let detected = detected?;
+    let Some(extractor) = extract::of(detected.kind) else {
+        input.prove_still()?;
+        return Ok(Loaded::Unsupported { mime: detected.mime });
+    };
+    let (bytes, cut) = input.read(extractor.appetite(budget), progress)?;
+    Ok(Loaded::Bytes { mime: detected.mime, extractor, bytes, cut })
+}
+
+/// Everything that depends on nothing but the content.
+fn parse(
+    mime: String,
+    extractor: &'static dyn extract::Extractor,
+    bytes: &[u8],
+    cut: bool,
+    budget: Budget,
+) -> Outcome {
+    let extracted = caught("extractor", || {
+        let raw = extractor.extract(bytes, budget)?;
+        let (text, truncated) = normal::text(&raw.text, budget.text);
+        Ok(Extraction {
+            mime: mime.clone(),
+            extractor: extractor.name().to_owned(),
+            extractor_version: extractor.version(),
+            fields: fields::tidy(&raw.fields),
+            text,
+            truncated: truncated || raw.cut || cut,
+        })
+    });
+    match extracted {
+        Ok(Ok(extraction)) => Outcome::Extracted(extraction),
+        Ok(Err(failure)) | Err(failure) => failed(Some(mime), failure),
+    }
+}
+
+fn failed(mime: Option<String>, Failure { kind, message }: Failure) -> Outcome {
+    Outcome::Failed { mime, kind, message }
+}
+
+/// A panic is the content's doing like any other crash. Extractors hold no state between files, so nothing half-changed
+/// is seen again and the worker goes on.
+fn caught<T>(who: &str, work: impl FnOnce() -> T) -> Result<T, Failure> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let said = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Failure { kind: ProblemKind::Crashed, message: format!("the {who} crashed: {said}") }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_crash_with_its_message() {
+        let crash = caught("extractor", || -> () { panic!("index {} out of range", 7) });
+        let crash = crash.expect_err("it panicked");
+        assert_eq!(crash.kind, ProblemKind::Crashed);
+        assert_eq!(crash.message, "the extractor crashed: index 7 out of range");
+    }
+}
