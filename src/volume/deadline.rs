@@ -5,8 +5,9 @@
 //! time: who comes second waits for the first, and once a look is overdue, everybody is told so at once until it
 //! comes back. A dead network mount thus costs the process one thread, not one a minute.
 //!
-//! What this cannot do: a thread in uninterruptible sleep (a block device that does not answer, rarely more than the
-//! minutes until the driver gives up) delays the end of the process itself.
+//! What this cannot do: let the process end before the kernel lets go of a stuck thread. A hard NFS mount does so at
+//! once; a FUSE daemon that took the request and a block device that does not answer may take as long as they like
+//! (seen with FUSE: the process stays a zombie until its connection is aborted).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

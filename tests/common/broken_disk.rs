@@ -1,6 +1,9 @@
 //! A disk that breaks on command: a read-only FUSE file system served by the test itself, which answers, refuses,
 //! fails or hangs. What the program sees is a real mount of a real kernel, only that the test holds the disk's heart.
 //!
+//! While it hangs it does not even read what it is asked. A request that was read and not answered could not be killed,
+//! and with it this process, which would hold its own disk open for ever.
+//!
 //! Speaks just enough of the kernel's protocol (`linux/fuse.h`, 7.31 or later) to be mounted and read. Nothing is
 //! cached by the kernel, so a change of behaviour is felt by the very next call.
 
@@ -9,14 +12,16 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+
+use rustix::event::{PollFd, PollFlags};
 
 /// What the disk does when it is asked for anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behaviour {
     /// Works.
     Answers,
-    /// Says nothing, until it behaves otherwise; then what it was asked meanwhile fails with EIO.
+    /// Says nothing, until it behaves otherwise; then what it was asked meanwhile gets the answer of that behaviour.
     Hangs,
     /// Fails with this error number.
     Fails(i32),
@@ -31,29 +36,25 @@ pub(crate) const EACCES: i32 = 13;
 const ENOENT: i32 = 2;
 const ENOSYS: i32 = 38;
 
-#[derive(Debug)]
-struct State {
-    behaviour: Behaviour,
-    /// The requests that wait because it hangs.
-    held: Vec<u64>,
-}
-
 /// The disk, mounted.
 #[derive(Debug)]
 pub(crate) struct BrokenDisk {
     mounted_at: PathBuf,
-    device: File,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    behaviour: Mutex<Behaviour>,
+    changed: Condvar,
 }
 
 impl BrokenDisk {
     /// Mounts a disk with these files, each a path relative to its top, and its content. It answers at first.
     pub(crate) fn mount_at(dir: &Path, files: &[(&str, &[u8])]) -> Self {
-        let device = File::options().read(true).write(true).open("/dev/fuse").expect("FUSE in this kernel");
-        let clone = || device.try_clone().expect("another descriptor");
-        let state = Arc::new(Mutex::new(State { behaviour: Behaviour::Answers, held: Vec::new() }));
+        let kernel = File::options().read(true).write(true).open("/dev/fuse").expect("FUSE in this kernel");
+        let shared = Arc::new(Shared { behaviour: Mutex::new(Behaviour::Answers), changed: Condvar::new() });
         let tree = Tree::of(files);
-        let (kernel, shared) = (clone(), Arc::clone(&state));
         // mount(8) passes its standard input on as the connection.
         super::disk::run(
             Command::new("mount")
@@ -66,23 +67,19 @@ impl BrokenDisk {
                 ])
                 .arg("broken-disk")
                 .arg(dir)
-                .stdin(clone()),
+                .stdin(kernel.try_clone().expect("another descriptor")),
         );
         // Only now: before the mount there is nothing to serve, and the kernel says so with an error. It ends when the
         // file system does, again with an error.
-        std::thread::spawn(move || serve(kernel, &tree, &shared));
-        BrokenDisk { mounted_at: dir.to_owned(), device, state }
+        let server = Arc::clone(&shared);
+        std::thread::spawn(move || serve(kernel, &tree, &server));
+        BrokenDisk { mounted_at: dir.to_owned(), shared }
     }
 
     /// From now on it does this.
     pub(crate) fn set(&self, behaviour: Behaviour) {
-        let mut state = self.state.lock().expect("the server does not panic while it holds this");
-        state.behaviour = behaviour;
-        if behaviour != Behaviour::Hangs {
-            for unique in state.held.drain(..) {
-                reply(&self.device, unique, Err(EIO));
-            }
-        }
+        *self.shared.behaviour.lock().expect("nobody panics while he holds this") = behaviour;
+        self.shared.changed.notify_all();
     }
 }
 
@@ -134,27 +131,33 @@ impl Tree {
     }
 }
 
-fn serve(mut kernel: File, tree: &Tree, state: &Mutex<State>) {
+fn serve(mut kernel: File, tree: &Tree, shared: &Shared) {
     let mut buffer = vec![0; 1024 * 1024 + 4096];
-    while let Ok(length) = kernel.read(&mut buffer) {
+    loop {
+        let asked = rustix::event::poll(&mut [PollFd::new(&kernel, PollFlags::IN)], None);
+        let behaviour = shared.behaviour.lock().expect("nobody panics while he holds this");
+        // Held on to while the request is read and answered: who sets it knows that it holds from then on.
+        let behaviour = shared
+            .changed
+            .wait_while(behaviour, |behaviour| *behaviour == Behaviour::Hangs)
+            .expect("nobody panics while he holds this");
+        let Ok(length) = kernel.read(&mut buffer) else { return };
+        asked.expect("poll works, or reading would have failed");
         let request = Request(&buffer[..length]);
         let opcode = request.u32_at(4);
         // FORGET, BATCH_FORGET and INTERRUPT want no answer.
         if matches!(opcode, 2 | 42 | 36) {
             continue;
         }
-        let mut state = state.lock().expect("nobody panics while he holds this");
         let reads = matches!(opcode, READ | READDIR);
-        match state.behaviour {
+        let outcome = match *behaviour {
             // The handshake is not what breaks.
-            _ if opcode == INIT => reply(&kernel, request.unique(), Ok(init())),
-            Behaviour::Hangs => state.held.push(request.unique()),
-            Behaviour::Fails(error) => reply(&kernel, request.unique(), Err(error)),
-            Behaviour::FailsToRead(error) if reads => reply(&kernel, request.unique(), Err(error)),
-            Behaviour::Answers | Behaviour::FailsToRead(_) => {
-                reply(&kernel, request.unique(), answer(tree, opcode, &request));
-            }
-        }
+            _ if opcode == INIT => Ok(init()),
+            Behaviour::Fails(error) => Err(error),
+            Behaviour::FailsToRead(error) if reads => Err(error),
+            _ => answer(tree, opcode, &request),
+        };
+        reply(&kernel, request.unique(), outcome);
     }
 }
 
