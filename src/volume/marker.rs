@@ -1,0 +1,475 @@
+//! The marker, `.shelflist/library.json` under a library's root: which library this is, wherever it is mounted.
+//!
+//! [`create`] is the only thing in the whole program that writes under a root (D8). It never makes the root, never
+//! replaces a marker that is there, and leaves nothing behind when it fails.
+//!
+//! Reading follows no symbolic link below the root, opens nothing but a regular file and reads at most 64 KiB: what
+//! lies there is whatever somebody else's disk holds. It keeps three cases apart that must never be taken for each
+//! other: there is no marker, the marker cannot be read now, the marker makes no sense.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+/// The directory under the root that holds the marker.
+pub const MARKER_DIR: &str = ".shelflist";
+/// The marker's name in [`MARKER_DIR`].
+pub const MARKER_FILE: &str = "library.json";
+/// The longest marker that is read, in bytes.
+pub const MAX_BYTES: u64 = 64 * 1024;
+
+/// What a marker says. Fields that a later version adds are ignored on reading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// Which library this is: its only identity.
+    pub library_id: Ulid,
+    /// What it was called when the marker was made; for people.
+    pub name: String,
+    /// Counted up when a copy of the disk is told from its original.
+    pub generation: u64,
+    /// When the marker was made.
+    pub created: Timestamp,
+}
+
+/// Why a marker could not be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkerError {
+    /// The operating system says no, for now: says nothing about whether there is a marker.
+    #[error("the marker {} cannot be read", path.display())]
+    Unreadable {
+        /// The marker, or the directory on the way to it.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Something is there, but it is no marker: a link, a directory, too long, not its JSON.
+    #[error("the marker {} makes no sense: {why}", path.display())]
+    NotUnderstood {
+        /// What should be the marker.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A marker is there already. It was not touched.
+    #[error("{} is there already", path.display())]
+    AlreadyThere {
+        /// The marker that is there.
+        path: PathBuf,
+    },
+    /// The root is not there, or no directory. It is never made.
+    #[error("{} cannot be opened as a directory", root.display())]
+    NoRoot {
+        /// The root.
+        root: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The marker could not be written. Nothing of it was left behind.
+    #[error("the marker {} cannot be written", path.display())]
+    NotWritten {
+        /// The marker.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+/// Where the marker of a library is.
+#[must_use]
+pub fn marker_path(root: &Path) -> PathBuf {
+    root.join(MARKER_DIR).join(MARKER_FILE)
+}
+
+/// The marker under `root`; `None` where there certainly is none.
+///
+/// # Errors
+/// [`MarkerError::NoRoot`], [`MarkerError::Unreadable`] and [`MarkerError::NotUnderstood`].
+pub fn read(root: &Path) -> Result<Option<Marker>, MarkerError> {
+    read_in(&open_root(root)?, root)
+}
+
+fn open_root(root: &Path) -> Result<File, MarkerError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::open(root, flags, Mode::empty()) {
+        Ok(dir) => Ok(File::from(dir)),
+        Err(error) => Err(MarkerError::NoRoot { root: root.to_owned(), source: error.into() }),
+    }
+}
+
+/// As [`read`], in a root that is already open, so that all that is said of it is said of the same directory.
+pub(super) fn read_in(dir: &File, root: &Path) -> Result<Option<Marker>, MarkerError> {
+    let path = marker_path(root);
+    let not_understood = |why: &str| MarkerError::NotUnderstood { path: path.clone(), why: why.to_owned() };
+    let unreadable = |source: io::Error| MarkerError::Unreadable { path: path.clone(), source };
+
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let marker_dir = match rustix::fs::openat(dir, MARKER_DIR, flags, Mode::empty()) {
+        Ok(marker_dir) => marker_dir,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::NOTDIR | Errno::LOOP) => return Err(not_understood("its directory is no directory")),
+        Err(error) => return Err(unreadable(error.into())),
+    };
+    // Without NONBLOCK a FIFO of that name would make us wait for a writer.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(&marker_dir, MARKER_FILE, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP) => return Err(not_understood("it is a symbolic link")),
+        Err(Errno::NXIO) => return Err(not_understood("it is no regular file")),
+        Err(error) => return Err(unreadable(error.into())),
+    };
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(not_understood("it is no regular file"));
+    }
+    let mut text = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(not_understood("it is longer than 64 KiB"));
+    }
+    serde_json::from_slice(&text).map(Some).map_err(|error| not_understood(&error.to_string()))
+}
+
+/// Makes the marker under `root`, durably, unless one is there.
+///
+/// Of two that do this at once, one wins and the other is told [`MarkerError::AlreadyThere`]. The marker appears
+/// whole or not at all. On failure nothing is left behind; a process that is killed in the middle may leave a
+/// `.new` file in [`MARKER_DIR`], which nothing ever reads.
+///
+/// # Errors
+/// [`MarkerError::NoRoot`], [`MarkerError::AlreadyThere`] and [`MarkerError::NotWritten`].
+pub fn create(root: &Path, marker: &Marker) -> Result<(), MarkerError> {
+    let dir = open_root(root)?;
+    let path = marker_path(root);
+    let outcome = match make_marker_dir(&dir) {
+        Ok((marker_dir, made_it)) => {
+            let outcome = write_in(&marker_dir, marker).and_then(|()| {
+                let synced = sync_directory(&marker_dir).and_then(|()| sync_directory(&dir));
+                if synced.is_err() {
+                    // Ours, and not durable: as if it had never been.
+                    remove(&marker_dir, MARKER_FILE);
+                }
+                synced
+            });
+            if outcome.is_err() && made_it {
+                // Fails, rightly, when somebody else's marker has come into it meanwhile.
+                let _ = rustix::fs::unlinkat(&dir, MARKER_DIR, AtFlags::REMOVEDIR);
+            }
+            outcome
+        }
+        Err(error) => Err(error),
+    };
+    outcome.map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => MarkerError::AlreadyThere { path },
+        _ => MarkerError::NotWritten { path, source },
+    })
+}
+
+/// The marker's directory, and whether it was made here.
+fn make_marker_dir(dir: &File) -> io::Result<(File, bool)> {
+    let made_it = match rustix::fs::mkdirat(dir, MARKER_DIR, Mode::from_raw_mode(0o777)) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
+        Err(error) => return Err(error.into()),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(dir, MARKER_DIR, flags, Mode::empty()) {
+        Ok(marker_dir) => Ok((File::from(marker_dir), made_it)),
+        Err(error) => {
+            if made_it {
+                let _ = rustix::fs::unlinkat(dir, MARKER_DIR, AtFlags::REMOVEDIR);
+            }
+            Err(error.into())
+        }
+    }
+}
+
+fn write_in(marker_dir: &File, marker: &Marker) -> io::Result<()> {
+    // Only to spare the work and the message about a full disk: the rename below is what decides.
+    match rustix::fs::statat(marker_dir, MARKER_FILE, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut text = serde_json::to_vec_pretty(marker)?;
+    text.push(b'\n');
+    let (temporary, file) = open_temporary(marker_dir, marker)?;
+    let outcome = write_durably(file, &text).and_then(|()| publish(marker_dir, &temporary));
+    if outcome.is_err() {
+        remove(marker_dir, &temporary);
+    }
+    outcome
+}
+
+/// A new file beside the marker. A name that a killed process left behind is passed over.
+fn open_temporary(marker_dir: &File, marker: &Marker) -> io::Result<(String, File)> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for attempt in 0..1000 {
+        let name = format!("{MARKER_FILE}.{}.{attempt}.new", marker.library_id);
+        match rustix::fs::openat(marker_dir, &name, flags, Mode::from_raw_mode(0o666)) {
+            Ok(file) => return Ok((name, File::from(file))),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::other("a thousand temporary names are taken"))
+}
+
+/// `sync_all` and not `fsync`: on macOS only the former reaches the disk.
+fn write_durably(mut file: File, text: &[u8]) -> io::Result<()> {
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+/// Gives the temporary the marker's name, unless it is taken.
+fn publish(marker_dir: &File, temporary: &str) -> io::Result<()> {
+    let flags = RenameFlags::NOREPLACE;
+    match rustix::fs::renameat_with(marker_dir, temporary, marker_dir, MARKER_FILE, flags) {
+        Ok(()) => return Ok(()),
+        Err(Errno::EXIST) => return Err(io::ErrorKind::AlreadyExists.into()),
+        // NFS, SMB and many a FUSE file system have no such rename. A link does not replace either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match rustix::fs::linkat(marker_dir, temporary, marker_dir, MARKER_FILE, AtFlags::empty()) {
+        Ok(()) => {
+            remove(marker_dir, temporary);
+            return Ok(());
+        }
+        Err(Errno::EXIST) => return Err(io::ErrorKind::AlreadyExists.into()),
+        // No links either (exFAT through FUSE).
+        Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP | Errno::MLINK | Errno::INVAL) => {}
+        Err(error) => return Err(error.into()),
+    }
+    reserve_and_replace(marker_dir, temporary)
+}
+
+/// The last resort: takes the name with an empty file, which only one can, and replaces that by the temporary. Who
+/// reads in between finds a marker that makes no sense, never a wrong one.
+fn reserve_and_replace(marker_dir: &File, temporary: &str) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(marker_dir, MARKER_FILE, flags, Mode::from_raw_mode(0o666)) {
+        Ok(_) => {}
+        Err(Errno::EXIST) => return Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) => return Err(error.into()),
+    }
+    rustix::fs::renameat(marker_dir, temporary, marker_dir, MARKER_FILE).map_err(|error| {
+        remove(marker_dir, MARKER_FILE);
+        error.into()
+    })
+}
+
+/// Best effort, where something has failed already and that is what is told.
+fn remove(marker_dir: &File, name: &str) {
+    let _ = rustix::fs::unlinkat(marker_dir, name, AtFlags::empty());
+}
+
+fn sync_directory(dir: &File) -> io::Result<()> {
+    match dir.sync_all() {
+        // Some network and FUSE file systems cannot sync a directory; then it is as durable as they make it.
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::OPNOTSUPP)) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn marker(id: u64) -> Marker {
+        Marker {
+            library_id: Ulid::from_parts(1_700_000_000_000, id.into()),
+            name: "Lectures".into(),
+            generation: 1,
+            created: "2026-11-20T10:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn root() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn put(root: &Path, text: &[u8]) {
+        std::fs::create_dir_all(root.join(MARKER_DIR)).unwrap();
+        std::fs::write(marker_path(root), text).unwrap();
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(dir).unwrap();
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    // L1
+    #[test]
+    fn a_marker_that_was_made_is_read_back_and_stands_alone() {
+        let root = root();
+        create(root.path(), &marker(1)).unwrap();
+        assert_eq!(read(root.path()).unwrap(), Some(marker(1)));
+        assert_eq!(names(root.path()), [MARKER_DIR]);
+        assert_eq!(names(&root.path().join(MARKER_DIR)), [MARKER_FILE]);
+    }
+
+    #[test]
+    fn no_directory_and_no_file_both_mean_no_marker() {
+        let root = root();
+        assert_eq!(read(root.path()).unwrap(), None);
+        std::fs::create_dir(root.path().join(MARKER_DIR)).unwrap();
+        assert_eq!(read(root.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_ignored() {
+        let root = root();
+        put(
+            root.path(),
+            br#"{"library_id":"01HF7YAT00000000000000000A","name":"n","generation":3,"created":"2026-01-01T00:00:00Z","colour":"red"}"#,
+        );
+        assert_eq!(read(root.path()).unwrap().unwrap().generation, 3);
+    }
+
+    // D1
+    #[test]
+    fn what_makes_no_sense_is_neither_a_marker_nor_none() {
+        let mut long = serde_json::to_vec(&marker(1)).unwrap();
+        long.resize(usize::try_from(MAX_BYTES).unwrap() + 1, b' ');
+        for text in [&b""[..], b"{", b"null", b"[]", br#"{"library_id":"x"}"#, b"\xff\xfe", &long] {
+            let root = root();
+            put(root.path(), text);
+            assert!(
+                matches!(read(root.path()), Err(MarkerError::NotUnderstood { .. })),
+                "{:?}",
+                text.get(..20)
+            );
+        }
+    }
+
+    #[test]
+    fn the_longest_marker_allowed_is_read() {
+        let root = root();
+        let mut text = serde_json::to_vec(&marker(1)).unwrap();
+        text.resize(usize::try_from(MAX_BYTES).unwrap(), b' ');
+        put(root.path(), &text);
+        assert_eq!(read(root.path()).unwrap(), Some(marker(1)));
+    }
+
+    #[test]
+    fn links_are_not_followed_and_nothing_but_a_file_is_opened() {
+        let elsewhere = root();
+        create(elsewhere.path(), &marker(1)).unwrap();
+
+        let linked_dir = root();
+        symlink(elsewhere.path().join(MARKER_DIR), linked_dir.path().join(MARKER_DIR)).unwrap();
+        let linked_file = root();
+        std::fs::create_dir(linked_file.path().join(MARKER_DIR)).unwrap();
+        symlink(marker_path(elsewhere.path()), marker_path(linked_file.path())).unwrap();
+        let dir_for_file = root();
+        std::fs::create_dir_all(marker_path(dir_for_file.path())).unwrap();
+        let file_for_dir = root();
+        std::fs::write(file_for_dir.path().join(MARKER_DIR), "x").unwrap();
+        // A FIFO would make a careless reader wait for ever.
+        let fifo = root();
+        std::fs::create_dir(fifo.path().join(MARKER_DIR)).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            marker_path(fifo.path()),
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o666),
+            0,
+        )
+        .unwrap();
+
+        for case in [&linked_dir, &linked_file, &dir_for_file, &file_for_dir, &fifo] {
+            let read = read(case.path());
+            assert!(matches!(read, Err(MarkerError::NotUnderstood { .. })), "{read:?}");
+        }
+        for case in [&linked_dir, &file_for_dir] {
+            assert!(matches!(create(case.path(), &marker(2)), Err(MarkerError::NotWritten { .. })));
+        }
+        assert_eq!(names(&elsewhere.path().join(MARKER_DIR)), [MARKER_FILE]);
+    }
+
+    // D8
+    #[test]
+    fn a_root_that_is_not_there_is_not_made() {
+        let place = root();
+        let missing = place.path().join("library");
+        assert!(matches!(create(&missing, &marker(1)), Err(MarkerError::NoRoot { .. })));
+        assert!(matches!(read(&missing), Err(MarkerError::NoRoot { .. })));
+        assert!(names(place.path()).is_empty());
+        std::fs::write(&missing, "a file").unwrap();
+        assert!(matches!(create(&missing, &marker(1)), Err(MarkerError::NoRoot { .. })));
+    }
+
+    // D8
+    #[test]
+    fn a_marker_that_is_there_is_never_replaced_whatever_it_is() {
+        for there in [&b"not even a marker"[..], b""] {
+            let root = root();
+            put(root.path(), there);
+            assert!(matches!(create(root.path(), &marker(1)), Err(MarkerError::AlreadyThere { .. })));
+            assert_eq!(std::fs::read(marker_path(root.path())).unwrap(), there);
+            assert_eq!(names(&root.path().join(MARKER_DIR)), [MARKER_FILE]);
+        }
+        let dangling = root();
+        std::fs::create_dir(dangling.path().join(MARKER_DIR)).unwrap();
+        symlink("nowhere", marker_path(dangling.path())).unwrap();
+        assert!(matches!(create(dangling.path(), &marker(1)), Err(MarkerError::AlreadyThere { .. })));
+    }
+
+    #[test]
+    fn of_many_that_make_a_marker_at_once_one_wins() {
+        for publish_only in [false, true] {
+            let root = root();
+            let start = std::sync::Barrier::new(8);
+            let won: Vec<u64> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8)
+                    .map(|id| {
+                        let (root, start) = (root.path(), &start);
+                        scope.spawn(move || {
+                            start.wait();
+                            if publish_only {
+                                last_resort(root, &marker(id))
+                            } else {
+                                create(root, &marker(id)).is_ok()
+                            }
+                        })
+                    })
+                    .collect();
+                (0..).zip(threads).filter_map(|(id, thread)| thread.join().unwrap().then_some(id)).collect()
+            });
+            assert_eq!(won.len(), 1, "{won:?}");
+            assert_eq!(read(root.path()).unwrap(), Some(marker(won[0])));
+            assert_eq!(names(&root.path().join(MARKER_DIR)), [MARKER_FILE]);
+        }
+    }
+
+    /// What happens on a file system that can neither rename without replacing nor link.
+    fn last_resort(root: &Path, marker: &Marker) -> bool {
+        let (marker_dir, _) = make_marker_dir(&open_root(root).unwrap()).unwrap();
+        let (temporary, file) = open_temporary(&marker_dir, marker).unwrap();
+        write_durably(file, &serde_json::to_vec(marker).unwrap()).unwrap();
+        let outcome = reserve_and_replace(&marker_dir, &temporary);
+        if outcome.is_err() {
+            remove(&marker_dir, &temporary);
+        }
+        outcome.is_ok()
+    }
+
+    #[test]
+    fn what_a_killed_process_left_behind_is_in_nobodys_way() {
+        let root = root();
+        std::fs::create_dir(root.path().join(MARKER_DIR)).unwrap();
+        let left = format!("{MARKER_FILE}.{}.0.new", marker(1).library_id);
+        std::fs::write(root.path().join(MARKER_DIR).join(&left), "{").unwrap();
+        assert_eq!(read(root.path()).unwrap(), None);
+        create(root.path(), &marker(1)).unwrap();
+        assert_eq!(read(root.path()).unwrap(), Some(marker(1)));
+    }
+}

@@ -1,0 +1,94 @@
+//! Answers, within a deadline, whether a library can be looked at now.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ulid::Ulid;
+
+use super::deadline::{NoAnswer, within};
+use super::findings::{self, Answer, Findings};
+use super::identity::Identity;
+use super::judge::judge;
+use super::mounts::Mount;
+use crate::model::Availability;
+
+/// What the catalogue knows of a library: what a probe holds the disk against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Which library.
+    pub library_id: Ulid,
+    /// Its name, for messages.
+    pub name: String,
+    /// Where it was; absolute and without symbolic links.
+    pub root: PathBuf,
+    /// Whether it has a marker; `false` after `init --no-marker`.
+    pub marker: bool,
+    /// The volume it was on.
+    pub identity: Identity,
+    /// When it was last verified, milliseconds since 1970.
+    pub last_seen_ms: Option<i64>,
+    /// The generation its marker should have.
+    pub marker_generation: u64,
+}
+
+impl Expected {
+    /// The root relative to its volume's mount point: where [`super::find_library`] looks on other mounts.
+    #[must_use]
+    pub fn rel_root(&self) -> Option<&Path> {
+        self.root.strip_prefix(&self.identity.mount_point).ok()
+    }
+}
+
+/// What a probe found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Whether the library can be looked at, and if not, why not.
+    pub availability: Availability,
+    /// The mount that carries the root's path now. Boxed because a probe is also what a failed check returns.
+    pub mount: Option<Box<Mount>>,
+    /// What was found, in one sentence for people, without a trailing stop.
+    pub detail: String,
+}
+
+/// Looks whether the library is there. Comes back within `deadline`, and a little for starting a thread, whatever the
+/// disk does. A library that never answers is `unavailable(hung)`.
+///
+/// Touches nothing but the mount table, the root and its marker, and the library's own mount point.
+#[must_use]
+pub fn probe(expected: &Expected, deadline: Duration) -> Probe {
+    conclude(expected, &look(expected, deadline))
+}
+
+/// One look under the deadline.
+pub(super) fn look(expected: &Expected, deadline: Duration) -> Findings {
+    let begun = Instant::now();
+    let looked_for = expected.clone();
+    match within(&expected.root, deadline, move || findings::look(&looked_for)) {
+        Ok(mut findings) => {
+            let took = begun.elapsed();
+            // Half the deadline: the next one may not make it.
+            if findings.answer == Answer::InTime && took >= deadline / 2 {
+                findings.answer = Answer::Slowly(took);
+            }
+            findings
+        }
+        Err(error) => Findings::none(no_answer(&error)),
+    }
+}
+
+fn no_answer(error: &NoAnswer) -> Answer {
+    match error {
+        NoAnswer::Overdue(after) => Answer::Hung(*after),
+        NoAnswer::NoThread(_) | NoAnswer::Died => Answer::Failed(error.to_string()),
+    }
+}
+
+/// What the findings mean, in words.
+pub(super) fn conclude(expected: &Expected, findings: &Findings) -> Probe {
+    let verdict = judge(expected, findings);
+    Probe {
+        availability: verdict.availability(),
+        mount: findings.carrier.clone().map(Box::new),
+        detail: verdict.detail(expected, findings.carrier.as_ref()),
+    }
+}

@@ -1,0 +1,124 @@
+//! A root that was verified, as a type: only who holds one may draw conclusions from what he does not see (D2).
+//!
+//! Verified once is not verified for good. [`VerifiedRoot::recheck`] is cheap enough for every commit (D3) and
+//! notices what happens to disks: pulled, unmounted behind open files, covered by another, mounted anew, renamed.
+//! It holds no file of the volume open in between: that would keep the user from unmounting his disk.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::deadline::within;
+use super::findings::{self, Answer, Findings, MarkerSeen, Place, RootSeen};
+use super::mounts::{self, Mount};
+use super::probe::{Expected, Probe, conclude, look};
+use crate::model::{Availability, Reason};
+
+/// A library's root that was verified to be the library.
+#[derive(Debug, Clone)]
+pub struct VerifiedRoot {
+    expected: Expected,
+    place: Place,
+    mount: Mount,
+    availability: Availability,
+    deadline: Duration,
+}
+
+/// Verifies the root: a probe that ends in a [`VerifiedRoot`] if what is there may be read and believed.
+///
+/// # Errors
+/// The probe, where the library is not there or cannot be believed.
+pub fn verify(expected: &Expected, deadline: Duration) -> Result<VerifiedRoot, Probe> {
+    let findings = look(expected, deadline);
+    let probe = conclude(expected, &findings);
+    match findings {
+        Findings { root: RootSeen::Directory(place), carrier: Some(mount), .. }
+            if probe.availability.is_readable() =>
+        {
+            Ok(VerifiedRoot {
+                expected: expected.clone(),
+                place,
+                mount,
+                availability: probe.availability,
+                deadline,
+            })
+        }
+        _ => Err(probe),
+    }
+}
+
+impl VerifiedRoot {
+    /// The root directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.expected.root
+    }
+
+    /// `st_dev` of the root: what has another is another file system mounted inside.
+    #[must_use]
+    pub fn device(&self) -> u64 {
+        self.place.device
+    }
+
+    /// Inode number of the root.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        self.place.inode
+    }
+
+    /// The mount that carries it.
+    #[must_use]
+    pub fn mount(&self) -> &Mount {
+        &self.mount
+    }
+
+    /// As what it was verified: available, read-only or slow.
+    #[must_use]
+    pub fn availability(&self) -> Availability {
+        self.availability
+    }
+
+    /// Whether the path still leads to the same directory of the same mounting, with the same marker.
+    ///
+    /// A volume that went away and came back meanwhile does not pass: what was not seen in between proves nothing.
+    /// (Before Linux 6.8 and on macOS such a volume is only told by its device number.)
+    ///
+    /// # Errors
+    /// A fresh probe, never a readable one, that says what has become of the root.
+    pub fn recheck(&self) -> Result<(), Probe> {
+        let looked_for = self.clone();
+        match within(&self.expected.root, self.deadline, move || looked_for.is_unchanged()) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(_) => {
+                let hung = Findings::none(Answer::Hung(self.deadline));
+                return Err(conclude(&self.expected, &hung));
+            }
+        }
+        let mut probe = conclude(&self.expected, &look(&self.expected, self.deadline));
+        if probe.availability.is_readable() {
+            probe.availability = Availability::Unavailable(Reason::NotMounted);
+            probe.detail = format!(
+                "{} went away and came back while it was being looked at",
+                crate::model::path::display_name(self.path().as_os_str().as_encoded_bytes())
+            );
+        }
+        Err(probe)
+    }
+
+    /// May hang, so it is only called under a deadline.
+    fn is_unchanged(&self) -> bool {
+        let Ok(dir) = findings::open_directory(self.path()) else { return false };
+        let Ok(place) = findings::place(&dir) else { return false };
+        // Some file systems make up an inode number whenever they meet the directory again.
+        let same_inode = place.inode == self.place.inode
+            || (self.expected.marker && mounts::makes_up_inodes(&self.mount.fs_type));
+        let same_place = same_inode && Place { inode: self.place.inode, ..place } == self.place;
+        same_place && (!self.expected.marker || self.has_its_marker(&dir))
+    }
+
+    fn has_its_marker(&self, dir: &std::fs::File) -> bool {
+        matches!(findings::read_marker(dir, self.path()), MarkerSeen::Found(marker)
+            if marker.library_id == self.expected.library_id
+                && marker.generation == self.expected.marker_generation)
+    }
+}

@@ -1,0 +1,299 @@
+//! A disk that breaks on command: a read-only FUSE file system served by the test itself, which answers, refuses,
+//! fails or hangs. What the program sees is a real mount of a real kernel, only that the test holds the disk's heart.
+//!
+//! While it hangs it does not even read what it is asked. A request that was read and not answered could not be killed,
+//! and with it this process, which would hold its own disk open for ever.
+//!
+//! Speaks just enough of the kernel's protocol (`linux/fuse.h`, 7.31 or later) to be mounted and read. Nothing is
+//! cached by the kernel, so a change of behaviour is felt by the very next call.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
+
+use rustix::event::{PollFd, PollFlags};
+
+/// What the disk does when it is asked for anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    /// Works.
+    Answers,
+    /// Says nothing, until it behaves otherwise; then what it was asked meanwhile gets the answer of that behaviour.
+    Hangs,
+    /// Fails with this error number.
+    Fails(i32),
+    /// Can be looked up and opened; listing and reading fail with this error number.
+    FailsToRead(i32),
+}
+
+/// `EIO`.
+pub(crate) const EIO: i32 = 5;
+/// `EACCES`.
+pub(crate) const EACCES: i32 = 13;
+const ENOENT: i32 = 2;
+const ENOSYS: i32 = 38;
+
+/// The disk, mounted.
+#[derive(Debug)]
+pub(crate) struct BrokenDisk {
+    mounted_at: PathBuf,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    behaviour: Mutex<Behaviour>,
+    changed: Condvar,
+}
+
+impl BrokenDisk {
+    /// Mounts a disk with these files, each a path relative to its top, and its content. It answers at first.
+    pub(crate) fn mount_at(dir: &Path, files: &[(&str, &[u8])]) -> Self {
+        let kernel = File::options().read(true).write(true).open("/dev/fuse").expect("FUSE in this kernel");
+        let shared = Arc::new(Shared { behaviour: Mutex::new(Behaviour::Answers), changed: Condvar::new() });
+        let tree = Tree::of(files);
+        // mount(8) passes its standard input on as the connection.
+        super::disk::run(
+            Command::new("mount")
+                .args([
+                    "-i",
+                    "-t",
+                    "fuse.broken",
+                    "-o",
+                    "ro,fd=0,rootmode=40000,user_id=0,group_id=0,allow_other",
+                ])
+                .arg("broken-disk")
+                .arg(dir)
+                .stdin(kernel.try_clone().expect("another descriptor")),
+        );
+        // Only now: before the mount there is nothing to serve, and the kernel says so with an error. It ends when the
+        // file system does, again with an error.
+        let server = Arc::clone(&shared);
+        std::thread::spawn(move || serve(kernel, &tree, &server));
+        BrokenDisk { mounted_at: dir.to_owned(), shared }
+    }
+
+    /// From now on it does this.
+    pub(crate) fn set(&self, behaviour: Behaviour) {
+        *self.shared.behaviour.lock().expect("nobody panics while he holds this") = behaviour;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for BrokenDisk {
+    fn drop(&mut self) {
+        self.set(Behaviour::Fails(EIO));
+        let _ = Command::new("umount").arg("--lazy").arg(&self.mounted_at).output();
+    }
+}
+
+/// One file or directory; its number is its place in the tree plus one.
+#[derive(Debug)]
+enum Node {
+    Directory(BTreeMap<String, u64>),
+    File(Vec<u8>),
+}
+
+#[derive(Debug)]
+struct Tree(Vec<Node>);
+
+impl Tree {
+    fn of(files: &[(&str, &[u8])]) -> Self {
+        let mut tree = Tree(vec![Node::Directory(BTreeMap::new())]);
+        for (path, content) in files {
+            let mut dir = 1;
+            let mut names = path.split('/').peekable();
+            while let Some(name) = names.next() {
+                let is_last = names.peek().is_none();
+                let next = tree.0.len() as u64 + 1;
+                let Node::Directory(entries) = tree.node_mut(dir) else { panic!("{path} lies in a file") };
+                let number = *entries.entry(name.to_owned()).or_insert(next);
+                if number == next {
+                    let node =
+                        if is_last { Node::File(content.to_vec()) } else { Node::Directory(BTreeMap::new()) };
+                    tree.0.push(node);
+                }
+                dir = number;
+            }
+        }
+        tree
+    }
+
+    fn node(&self, number: u64) -> Option<&Node> {
+        self.0.get(usize::try_from(number).ok()?.checked_sub(1)?)
+    }
+
+    fn node_mut(&mut self, number: u64) -> &mut Node {
+        &mut self.0[usize::try_from(number).expect("a small number") - 1]
+    }
+}
+
+fn serve(mut kernel: File, tree: &Tree, shared: &Shared) {
+    let mut buffer = vec![0; 1024 * 1024 + 4096];
+    loop {
+        let asked = rustix::event::poll(&mut [PollFd::new(&kernel, PollFlags::IN)], None);
+        let behaviour = shared.behaviour.lock().expect("nobody panics while he holds this");
+        // Held on to while the request is read and answered: who sets it knows that it holds from then on.
+        let behaviour = shared
+            .changed
+            .wait_while(behaviour, |behaviour| *behaviour == Behaviour::Hangs)
+            .expect("nobody panics while he holds this");
+        let Ok(length) = kernel.read(&mut buffer) else { return };
+        asked.expect("poll works, or reading would have failed");
+        let request = Request(&buffer[..length]);
+        let opcode = request.u32_at(4);
+        // FORGET, BATCH_FORGET and INTERRUPT want no answer.
+        if matches!(opcode, 2 | 42 | 36) {
+            continue;
+        }
+        let reads = matches!(opcode, READ | READDIR);
+        let outcome = match *behaviour {
+            // The handshake is not what breaks.
+            _ if opcode == INIT => Ok(init()),
+            Behaviour::Fails(error) => Err(error),
+            Behaviour::FailsToRead(error) if reads => Err(error),
+            _ => answer(tree, opcode, &request),
+        };
+        reply(&kernel, request.unique(), outcome);
+    }
+}
+
+const LOOKUP: u32 = 1;
+const GETATTR: u32 = 3;
+const OPEN: u32 = 14;
+const READ: u32 = 15;
+const STATFS: u32 = 17;
+const RELEASE: u32 = 18;
+const FLUSH: u32 = 25;
+const INIT: u32 = 26;
+const OPENDIR: u32 = 27;
+const READDIR: u32 = 28;
+const RELEASEDIR: u32 = 29;
+
+struct Request<'buffer>(&'buffer [u8]);
+
+impl Request<'_> {
+    fn u32_at(&self, at: usize) -> u32 {
+        u32::from_ne_bytes(self.0[at..at + 4].try_into().expect("four bytes"))
+    }
+
+    fn u64_at(&self, at: usize) -> u64 {
+        u64::from_ne_bytes(self.0[at..at + 8].try_into().expect("eight bytes"))
+    }
+
+    fn unique(&self) -> u64 {
+        self.u64_at(8)
+    }
+
+    fn node(&self) -> u64 {
+        self.u64_at(16)
+    }
+
+    /// What follows the header, up to its NUL.
+    fn name(&self) -> String {
+        let name = self.0[40..].split(|&byte| byte == 0).next().expect("split gives one part at least");
+        String::from_utf8_lossy(name).into_owned()
+    }
+}
+
+fn reply(mut kernel: &File, unique: u64, outcome: Result<Vec<u8>, i32>) {
+    let (error, body) = match outcome {
+        Ok(body) => (0, body),
+        Err(error) => (-error, Vec::new()),
+    };
+    let length = u32::try_from(16 + body.len()).expect("short answers");
+    let mut message = Vec::with_capacity(16 + body.len());
+    message.extend_from_slice(&length.to_ne_bytes());
+    message.extend_from_slice(&error.to_ne_bytes());
+    message.extend_from_slice(&unique.to_ne_bytes());
+    message.extend_from_slice(&body);
+    // Who asked may have been killed meanwhile; the kernel then does not want the answer.
+    let _ = kernel.write(&message);
+}
+
+fn answer(tree: &Tree, opcode: u32, request: &Request<'_>) -> Result<Vec<u8>, i32> {
+    let node = tree.node(request.node()).ok_or(ENOENT)?;
+    match (opcode, node) {
+        (LOOKUP, Node::Directory(entries)) => {
+            let number = *entries.get(&request.name()).ok_or(ENOENT)?;
+            let mut entry = words64(&[number, 0, 0, 0, 0]);
+            entry.extend(attributes(number, tree.node(number).ok_or(ENOENT)?));
+            Ok(entry)
+        }
+        (GETATTR, node) => {
+            let mut out = words64(&[0, 0]);
+            out.extend(attributes(request.node(), node));
+            Ok(out)
+        }
+        (OPEN | OPENDIR, _) => {
+            let mut out = words64(&[0]);
+            // FOPEN_DIRECT_IO, so that every read comes here.
+            out.extend([1_u32, 0].iter().flat_map(|word| word.to_ne_bytes()));
+            Ok(out)
+        }
+        (READ, Node::File(content)) => {
+            let from = usize::try_from(request.u64_at(48)).unwrap_or(usize::MAX).min(content.len());
+            let length = request.u32_at(56) as usize;
+            Ok(content[from..content.len().min(from + length)].to_vec())
+        }
+        (READDIR, Node::Directory(entries)) => Ok(listing(entries, request.u64_at(48), request.u32_at(56))),
+        (STATFS, _) => {
+            let mut out = words64(&[1024, 512, 512, 100, 50]);
+            out.extend([4096_u32, 255, 4096, 0].iter().flat_map(|word| word.to_ne_bytes()));
+            out.extend([0; 24]);
+            Ok(out)
+        }
+        (RELEASE | RELEASEDIR | FLUSH, _) => Ok(Vec::new()),
+        _ => Err(ENOSYS),
+    }
+}
+
+/// The entries from number `offset` on, as many as fit.
+fn listing(entries: &BTreeMap<String, u64>, offset: u64, size: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (index, (name, &number)) in (1_u64..).zip(entries) {
+        let padded = (24 + name.len()).next_multiple_of(8);
+        if index <= offset {
+            continue;
+        }
+        if out.len() + padded > size as usize {
+            break;
+        }
+        let end = out.len() + padded;
+        out.extend(words64(&[number, index]));
+        out.extend(u32::try_from(name.len()).expect("short names").to_ne_bytes());
+        out.extend(0_u32.to_ne_bytes());
+        out.extend(name.as_bytes());
+        out.resize(end, 0);
+    }
+    out
+}
+
+/// `struct fuse_attr`.
+fn attributes(number: u64, node: &Node) -> Vec<u8> {
+    let (mode, size) = match node {
+        Node::Directory(_) => (0o040_755_u32, 0),
+        Node::File(content) => (0o100_644, content.len() as u64),
+    };
+    let mut out = words64(&[number, size, 1, 0, 0, 0]);
+    out.extend([0, 0, 0, mode, 1, 0, 0, 0, 4096, 0].iter().flat_map(|word| word.to_ne_bytes()));
+    out
+}
+
+/// `struct fuse_init_out`, version 7.31, no options.
+fn init() -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend([7_u32, 31, 65536, 0].iter().flat_map(|word| word.to_ne_bytes()));
+    out.extend([12_u16, 10].iter().flat_map(|word| word.to_ne_bytes()));
+    out.extend([4096_u32, 1].iter().flat_map(|word| word.to_ne_bytes()));
+    out.extend([32_u16, 0].iter().flat_map(|word| word.to_ne_bytes()));
+    out.resize(64, 0);
+    out
+}
+
+fn words64(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}

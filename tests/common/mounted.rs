@@ -1,0 +1,91 @@
+//! Runs tests that need real mounts. Where one cannot mount (no root, a container without the right), every one of
+//! them is reported as ignored, by its name; libtest can only decide that when it is compiled, hence a runner of its
+//! own. A test file that uses it has `harness = false` in Cargo.toml and this main:
+//!
+//! ```ignore
+//! fn main() -> std::process::ExitCode {
+//!     common::mounted::run(mounted_tests![an_unplugged_disk_is_not_mounted, ...])
+//! }
+//! ```
+//!
+//! The whole test process has a mount table of its own (`unshare`): nobody else sees what the tests mount, other test
+//! processes included, and even after a `kill -9` nothing stays mounted.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A test: its name and its body.
+pub(crate) type MountedTest = (&'static str, fn());
+
+/// The named functions as tests.
+macro_rules! mounted_tests {
+    ($($name:ident),+ $(,)?) => { vec![$((stringify!($name), $name as fn())),+] };
+}
+pub(crate) use mounted_tests;
+
+/// Says to the second start that its mount table is its own already.
+const OWN_TABLE: &str = "SHELFLIST_TEST_OWN_MOUNT_TABLE";
+
+/// Runs the tests, as `cargo test` and nextest expect it.
+pub(crate) fn run(tests: Vec<MountedTest>) -> ExitCode {
+    if !is_set(OWN_TABLE) && rustix::process::geteuid().is_root() {
+        start_again_with_own_table();
+    }
+    let can_mount = can_mount();
+    let mut trials: Vec<Trial> = tests
+        .into_iter()
+        .map(|(name, body)| {
+            let body = move || {
+                body();
+                Ok(())
+            };
+            Trial::test(name, body).with_ignored_flag(!can_mount)
+        })
+        .collect();
+    trials.push(Trial::test("continuous_integration_runs_what_needs_mounts", move || {
+        // Ignored there, these tests would be ignored everywhere. They are not run as another user than root.
+        if is_set("CI") && rustix::process::geteuid().is_root() && !can_mount {
+            return Err(Failed::from("this machine runs the tests as root and cannot mount"));
+        }
+        Ok(())
+    }));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Becomes the same program in a mount namespace of its own. Comes back where that cannot be had.
+fn start_again_with_own_table() {
+    let unshare = || {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--propagation", "private", "--"]);
+        unshare
+    };
+    if unshare().arg("true").output().is_ok_and(|output| output.status.success()) {
+        let this = std::env::current_exe().expect("a program knows where it is");
+        let error = unshare().arg(this).args(std::env::args_os().skip(1)).env(OWN_TABLE, "1").exec();
+        panic!("unshare worked once and then did not: {error}");
+    }
+}
+
+/// Whether tests can mount here: as root, in a mount table of our own, loop devices and FUSE. Found out by doing it,
+/// for in a container any of these may be there and forbidden.
+pub(crate) fn can_mount() -> bool {
+    if !is_set(OWN_TABLE) || !rustix::process::geteuid().is_root() {
+        return false;
+    }
+    let Ok(dir) = tempfile::tempdir() else { return false };
+    let image = dir.path().join("image");
+    let has_image = std::fs::File::create(&image).and_then(|file| file.set_len(1024 * 1024)).is_ok();
+    let succeeds = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    has_image
+        && std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok()
+        && succeeds(Command::new("mkfs.ext4").arg("-q").arg(&image))
+        && succeeds(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(dir.path()))
+        && succeeds(Command::new("umount").arg(dir.path()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "how a test is run is no setting of the program")]
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some()
+}
