@@ -77,7 +77,11 @@ pub fn open(conn: &Connection) -> Result<Vec<Decision>> {
 /// SQLite's.
 pub fn by_id(conn: &Connection, decision_id: i64) -> Result<Option<Decision>> {
     Ok(conn
-        .query_row(&format!("SELECT {COLUMNS} FROM decisions WHERE decision_id = ?1"), [decision_id], decision)
+        .query_row(
+            &format!("SELECT {COLUMNS} FROM decisions WHERE decision_id = ?1"),
+            [decision_id],
+            decision,
+        )
         .optional()?)
 }
 
@@ -85,7 +89,13 @@ pub fn by_id(conn: &Connection, decision_id: i64) -> Result<Option<Decision>> {
 ///
 /// # Errors
 /// SQLite's.
-pub fn ask(conn: &Connection, library_id: i64, kind: DecisionKind, facts: &serde_json::Value, now_ms: i64) -> Result<i64> {
+pub fn ask(
+    conn: &Connection,
+    library_id: i64,
+    kind: DecisionKind,
+    facts: &serde_json::Value,
+    now_ms: i64,
+) -> Result<i64> {
     let decision_id: i64 = conn.query_row(
         "INSERT INTO decisions (library_id, kind, state, facts, created_at, updated_at) VALUES (?1, ?2, 'open', ?3, ?4, ?4)
          ON CONFLICT (library_id, kind) WHERE state = 'open' DO UPDATE SET facts = excluded.facts, updated_at = excluded.updated_at
@@ -167,7 +177,9 @@ pub fn reject(conn: &Connection, decision: &Decision, now_ms: i64) -> Result<()>
 
 fn held(conn: &Connection, decision_id: i64) -> Result<usize> {
     Ok(conn
-        .query_row("SELECT count(*) FROM outbox WHERE held_by = ?1", [decision_id], |row| row.get::<_, i64>(0))?
+        .query_row("SELECT count(*) FROM outbox WHERE held_by = ?1", [decision_id], |row| {
+            row.get::<_, i64>(0)
+        })?
         .cast_unsigned() as usize)
 }
 
@@ -189,6 +201,7 @@ pub fn samples(conn: &Connection, decision_id: i64, limit: u32) -> Result<Vec<Re
         "SELECT d.path, f.name FROM decision_files x JOIN files f USING (file_id) JOIN dirs d USING (dir_id)
          WHERE x.decision_id = ?1 ORDER BY d.path, f.name LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![decision_id, limit], |row| Ok(files::join(row.get(0)?, row.get(1)?)))?;
+    let rows =
+        statement.query_map(params![decision_id, limit], |row| Ok(files::join(row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

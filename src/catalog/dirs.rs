@@ -71,7 +71,13 @@ pub fn at(conn: &Connection, library_id: i64, path: &RelPath) -> Result<Option<K
 ///
 /// # Errors
 /// SQLite's.
-pub fn insert(conn: &Connection, dir_id: i64, library_id: i64, parent_id: Option<i64>, path: &RelPath) -> Result<()> {
+pub fn insert(
+    conn: &Connection,
+    dir_id: i64,
+    library_id: i64,
+    parent_id: Option<i64>,
+    path: &RelPath,
+) -> Result<()> {
     conn.prepare_cached("INSERT INTO dirs (dir_id, library_id, parent_id, path) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![dir_id, library_id, parent_id, path.as_bytes()])?;
     Ok(())
@@ -135,7 +141,8 @@ pub fn set_gone(conn: &Connection, library_id: i64, path: &RelPath) -> Result<()
 /// SQLite's.
 pub fn ids_in_subtree(conn: &Connection, library_id: i64, path: &RelPath) -> Result<Vec<i64>> {
     if path.is_root() {
-        let mut statement = conn.prepare_cached("SELECT dir_id FROM dirs WHERE library_id = ?1 ORDER BY path")?;
+        let mut statement =
+            conn.prepare_cached("SELECT dir_id FROM dirs WHERE library_id = ?1 ORDER BY path")?;
         let rows = statement.query_map([library_id], |row| row.get(0))?;
         return Ok(rows.collect::<rusqlite::Result<_>>()?);
     }

@@ -49,7 +49,9 @@ pub fn of_new_content(
     now_ms: i64,
 ) -> Result<i64> {
     let known: Option<i64> = conn
-        .prepare_cached("SELECT document_id FROM documents WHERE content_hash = ?1 ORDER BY document_id LIMIT 1")?
+        .prepare_cached(
+            "SELECT document_id FROM documents WHERE content_hash = ?1 ORDER BY document_id LIMIT 1",
+        )?
         .query_row([hash], |row| row.get(0))
         .optional()?;
     let before = match before {
@@ -59,7 +61,8 @@ pub fn of_new_content(
     let document_id = match adopt(size, known, before) {
         Adoption::Join(document_id) => {
             // A document found again by its content may have lost its remote objects while nobody had it.
-            if before.is_none_or(|(former, _)| former != document_id) && !has_present_copy(conn, document_id)? {
+            if before.is_none_or(|(former, _)| former != document_id) && !has_present_copy(conn, document_id)?
+            {
                 outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
                 set_copyless(conn, document_id, None)?;
             }
@@ -83,7 +86,14 @@ pub fn of_new_content(
     Ok(document_id)
 }
 
-fn found(conn: &Connection, ids: &mut Ids, origin: Option<i64>, hash: [u8; 32], size: u64, now_ms: i64) -> Result<i64> {
+fn found(
+    conn: &Connection,
+    ids: &mut Ids,
+    origin: Option<i64>,
+    hash: [u8; 32],
+    size: u64,
+    now_ms: i64,
+) -> Result<i64> {
     conn.prepare_cached(
         "INSERT INTO documents (ulid, content_hash, size, origin_id, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
     )?
@@ -129,7 +139,9 @@ fn set_copyless(conn: &Connection, document_id: i64, since_ms: Option<i64>) -> R
 
 fn has_present_copy(conn: &Connection, document_id: i64) -> Result<bool> {
     Ok(conn
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM files WHERE document_id = ?1 AND presence = 'present')")?
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM files WHERE document_id = ?1 AND presence = 'present')",
+        )?
         .query_row([document_id], |row| row.get(0))?)
 }
 
@@ -165,8 +177,9 @@ pub fn by_id(conn: &Connection, document_id: i64) -> Result<Document> {
 
 pub(super) fn ulid_of(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Ulid> {
     let text = row.get_ref(at)?.as_str()?;
-    Ulid::from_string(text)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error)))
+    Ulid::from_string(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
+    })
 }
 
 /// Everything anybody said of a document.
@@ -230,7 +243,8 @@ pub fn replace_annotations(
         )?
         .execute(params![document_id, source.as_str(), serde_json::to_string(&kept)?])?;
     if changed > 0 {
-        conn.prepare_cached("UPDATE documents SET search_stale = 1 WHERE document_id = ?1")?.execute([document_id])?;
+        conn.prepare_cached("UPDATE documents SET search_stale = 1 WHERE document_id = ?1")?
+            .execute([document_id])?;
     }
     Ok(changed > 0)
 }

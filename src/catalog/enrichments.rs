@@ -63,12 +63,17 @@ pub struct Waiting {
 /// SQLite's.
 pub fn note_version(conn: &Connection, version: &str, now_ms: i64) -> Result<bool> {
     let known: Option<String> = conn
-        .query_row("SELECT value FROM settings WHERE key = 'internal.enrichment_version'", [], |row| row.get(0))
+        .query_row("SELECT value FROM settings WHERE key = 'internal.enrichment_version'", [], |row| {
+            row.get(0)
+        })
         .optional()?;
     if known.as_deref() == Some(version) {
         return Ok(false);
     }
-    conn.execute("UPDATE documents SET enrich_stale = 1 WHERE content_hash IS NOT NULL AND enrich_stale = 0", [])?;
+    conn.execute(
+        "UPDATE documents SET enrich_stale = 1 WHERE content_hash IS NOT NULL AND enrich_stale = 0",
+        [],
+    )?;
     conn.execute(
         "INSERT INTO settings (key, value, updated_at) VALUES ('internal.enrichment_version', ?1, ?2)
          ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
@@ -77,11 +82,42 @@ pub fn note_version(conn: &Connection, version: &str, now_ms: i64) -> Result<boo
     Ok(true)
 }
 
+/// Lets contents that went over a limit be tried again when the limits changed since the last run: such a verdict was
+/// about the limit as much as about the content.
+///
+/// # Errors
+/// SQLite's.
+pub fn note_limits(conn: &Connection, limits: &str, now_ms: i64) -> Result<()> {
+    let known: Option<String> = conn
+        .query_row("SELECT value FROM settings WHERE key = 'internal.extract_limits'", [], |row| row.get(0))
+        .optional()?;
+    if known.as_deref() == Some(limits) {
+        return Ok(());
+    }
+    const OVER: &str = "outcome = 'failed' AND problem_kind IN ('too-large', 'timed-out')";
+    conn.execute_batch(&format!(
+        "UPDATE documents SET enrich_stale = 1 WHERE content_hash IN (SELECT content_hash FROM enrichments WHERE {OVER});
+         UPDATE enrichments SET version = '' WHERE {OVER};"
+    ))?;
+    conn.execute(
+        "INSERT INTO settings (key, value, updated_at) VALUES ('internal.extract_limits', ?1, ?2)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+        params![limits, now_ms],
+    )?;
+    Ok(())
+}
+
 /// The next documents, after `after`, that wait for enrichment and have a present copy in one of these libraries.
 ///
 /// # Errors
 /// SQLite's.
-pub fn waiting(conn: &Connection, version: &str, libraries: &[i64], after: i64, limit: usize) -> Result<Vec<Waiting>> {
+pub fn waiting(
+    conn: &Connection,
+    version: &str,
+    libraries: &[i64],
+    after: i64,
+    limit: usize,
+) -> Result<Vec<Waiting>> {
     let mut statement = conn.prepare_cached(
         "SELECT d.document_id, d.content_hash, r.library_id, r.path AS dir, f.name, f.kind, f.size, f.mtime_ns,
                 f.ctime_ns, f.inode,
@@ -126,7 +162,13 @@ pub fn count_waiting(conn: &Connection) -> Result<u64> {
 ///
 /// # Errors
 /// SQLite's.
-pub fn put(conn: &Connection, hash: [u8; 32], enrichment: &Enrichment, text: Option<&str>, now_ms: i64) -> Result<()> {
+pub fn put(
+    conn: &Connection,
+    hash: [u8; 32],
+    enrichment: &Enrichment,
+    text: Option<&str>,
+    now_ms: i64,
+) -> Result<()> {
     conn.prepare_cached(
         "INSERT INTO enrichments (content_hash, version, outcome, mime, extractor, extractor_version, fields, truncated,
                                   problem_kind, problem_message, created_at, updated_at)
@@ -189,7 +231,9 @@ pub fn get(conn: &Connection, hash: [u8; 32]) -> Result<Option<Enrichment>> {
     let Some(row) = rows.next()? else { return Ok(None) };
     let problem = match row.get::<_, Option<String>>("problem_kind")? {
         None => None,
-        Some(kind) => Some((kind.parse()?, row.get::<_, Option<String>>("problem_message")?.unwrap_or_default())),
+        Some(kind) => {
+            Some((kind.parse()?, row.get::<_, Option<String>>("problem_message")?.unwrap_or_default()))
+        }
     };
     Ok(Some(Enrichment {
         version: row.get("version")?,

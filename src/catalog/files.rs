@@ -140,7 +140,9 @@ pub fn record(conn: &Connection, ids: &mut Ids, look: &Look, scan_id: i64, now_m
         }
     };
     update(conn, known.file_id, look, document_id, now_ms)?;
-    if let (Recorded::Restored, Presence::Missing, Some(document_id)) = (recorded, known.presence, document_id) {
+    if let (Recorded::Restored, Presence::Missing, Some(document_id)) =
+        (recorded, known.presence, document_id)
+    {
         // Its remote objects may have been retired meanwhile; planning finds out (L6).
         super::outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
     }

@@ -34,7 +34,8 @@ pub struct RemoteObject {
     pub uploaded_at: Option<i64>,
 }
 
-const COLUMNS: &str = "object_id, store_id, document_id, payload, remote_id, upload_hash, bytes, content_hash, state, cause,
+const COLUMNS: &str =
+    "object_id, store_id, document_id, payload, remote_id, upload_hash, bytes, content_hash, state, cause,
      orphaned_at, uploaded_at";
 
 fn object(row: &Row<'_>) -> rusqlite::Result<RemoteObject> {

@@ -38,7 +38,8 @@ pub struct Library {
     pub last_complete_scan: Option<i64>,
 }
 
-const COLUMNS: &str = "library_id, ulid, name, root, has_marker, marker_generation, identity, availability, reason,
+const COLUMNS: &str =
+    "library_id, ulid, name, root, has_marker, marker_generation, identity, availability, reason,
      availability_since, last_seen, last_complete_scan";
 
 fn library(row: &Row<'_>) -> rusqlite::Result<Library> {
@@ -78,7 +79,11 @@ pub fn all(conn: &Connection) -> Result<Vec<Library>> {
 /// SQLite's.
 pub fn by_name_or_id(conn: &Connection, wanted: &str) -> Result<Option<Library>> {
     Ok(conn
-        .query_row(&format!("SELECT {COLUMNS} FROM libraries WHERE name = ?1 OR ulid = upper(?1)"), [wanted], library)
+        .query_row(
+            &format!("SELECT {COLUMNS} FROM libraries WHERE name = ?1 OR ulid = upper(?1)"),
+            [wanted],
+            library,
+        )
         .optional()?)
 }
 
@@ -87,7 +92,11 @@ pub fn by_name_or_id(conn: &Connection, wanted: &str) -> Result<Option<Library>>
 /// # Errors
 /// SQLite's.
 pub fn by_id(conn: &Connection, library_id: i64) -> Result<Library> {
-    Ok(conn.query_row(&format!("SELECT {COLUMNS} FROM libraries WHERE library_id = ?1"), [library_id], library)?)
+    Ok(conn.query_row(
+        &format!("SELECT {COLUMNS} FROM libraries WHERE library_id = ?1"),
+        [library_id],
+        library,
+    )?)
 }
 
 /// What `init` writes down.
@@ -137,7 +146,12 @@ pub fn insert(conn: &Connection, new: &NewLibrary<'_>, now_ms: i64) -> Result<i6
 ///
 /// # Errors
 /// SQLite's.
-pub fn set_availability(conn: &Connection, library_id: i64, availability: Availability, now_ms: i64) -> Result<()> {
+pub fn set_availability(
+    conn: &Connection,
+    library_id: i64,
+    availability: Availability,
+    now_ms: i64,
+) -> Result<()> {
     let reason = availability.reason().map(crate::model::Reason::as_str);
     conn.execute(
         "UPDATE libraries SET

@@ -84,7 +84,9 @@ fn found_version(path: &Path) -> Result<i64> {
         return Err(CatalogError::Foreign(path.to_owned()));
     }
     let found: i64 =
-        conn.query_row("SELECT coalesce(max(version), 0) FROM refinery_schema_history", [], |row| row.get(0))?;
+        conn.query_row("SELECT coalesce(max(version), 0) FROM refinery_schema_history", [], |row| {
+            row.get(0)
+        })?;
     if found > LATEST {
         return Err(CatalogError::Newer { found, known: LATEST });
     }

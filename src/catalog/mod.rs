@@ -101,7 +101,9 @@ impl From<rusqlite::Error> for CatalogError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => CatalogError::Corrupt(error),
             Some(ErrorCode::DiskFull) => CatalogError::Full(error),
-            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => CatalogError::Denied(error),
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                CatalogError::Denied(error)
+            }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => CatalogError::Busy(error),
             _ => CatalogError::Sqlite(error),
         }
@@ -137,7 +139,8 @@ impl Catalog {
     /// A damaged, foreign or newer catalogue is left untouched.
     pub fn open_or_create(path: &Path, now: Timestamp) -> Result<Self> {
         if let Some(parent) = path.parent() {
-            create_private_dir(parent).map_err(|source| CatalogError::File { path: parent.to_owned(), source })?;
+            create_private_dir(parent)
+                .map_err(|source| CatalogError::File { path: parent.to_owned(), source })?;
         }
         let conn = migrate::open_migrated(path, now)?;
         configure(&conn)?;
@@ -229,8 +232,7 @@ pub(crate) fn word_of<W: std::str::FromStr<Err = crate::model::UnknownWord>>(
     column: &str,
 ) -> rusqlite::Result<W> {
     let at = row.as_ref().column_index(column)?;
-    row.get_ref(at)?
-        .as_str()?
-        .parse()
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error)))
+    row.get_ref(at)?.as_str()?.parse().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
+    })
 }

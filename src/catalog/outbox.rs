@@ -45,8 +45,8 @@ pub fn enqueue_mirror(conn: &Connection, ids: &mut Ids, document_id: i64, now_ms
 /// # Errors
 /// SQLite's.
 pub fn enqueue_all(conn: &Connection, ids: &mut Ids, store_id: i64, now_ms: i64) -> Result<()> {
-    let mut statement =
-        conn.prepare("SELECT document_id FROM documents WHERE content_hash IS NOT NULL ORDER BY document_id")?;
+    let mut statement = conn
+        .prepare("SELECT document_id FROM documents WHERE content_hash IS NOT NULL ORDER BY document_id")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         insert_mirror(conn, ids, store_id, row.get(0)?, now_ms)?;
@@ -54,7 +54,13 @@ pub fn enqueue_all(conn: &Connection, ids: &mut Ids, store_id: i64, now_ms: i64)
     Ok(())
 }
 
-fn insert_mirror(conn: &Connection, ids: &mut Ids, channel_id: i64, document_id: i64, now_ms: i64) -> Result<()> {
+fn insert_mirror(
+    conn: &Connection,
+    ids: &mut Ids,
+    channel_id: i64,
+    document_id: i64,
+    now_ms: i64,
+) -> Result<()> {
     // The document changed: a verdict against its former bytes says nothing about the new ones.
     conn.prepare_cached(
         "UPDATE outbox SET state = 'superseded', updated_at = ?3
@@ -177,7 +183,13 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
 ///
 /// # Errors
 /// SQLite's.
-pub fn fix_payload(conn: &Connection, op: &Leased, payload_hash: [u8; 32], bytes: u64, now_ms: i64) -> Result<()> {
+pub fn fix_payload(
+    conn: &Connection,
+    op: &Leased,
+    payload_hash: [u8; 32],
+    bytes: u64,
+    now_ms: i64,
+) -> Result<()> {
     conn.prepare_cached(
         "UPDATE outbox SET payload_hash = ?3, bytes = ?4, updated_at = ?5 WHERE seq = ?1 AND lease_token = ?2",
     )?
@@ -222,7 +234,9 @@ pub fn end(conn: &Connection, op: &Leased, ending: Ending<'_>, now_ms: i64) -> R
     const MINE: &str = "WHERE seq = ?1 AND lease_token = ?2 AND state = 'leased'";
     let changed = match ending {
         Ending::Done { note } => conn
-            .prepare_cached(&format!("UPDATE outbox SET state = 'done', note = ?4, error_text = NULL, {FREE} {MINE}"))?
+            .prepare_cached(&format!(
+                "UPDATE outbox SET state = 'done', note = ?4, error_text = NULL, {FREE} {MINE}"
+            ))?
             .execute(params![op.seq, op.token, now_ms, note])?,
         Ending::Released { not_before } => conn
             .prepare_cached(&format!("UPDATE outbox SET state = 'pending', not_before = ?4, {FREE} {MINE}"))?

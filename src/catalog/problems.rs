@@ -42,8 +42,9 @@ pub fn record(
 pub fn settle(conn: &Connection, library_id: i64, scan_id: i64, frozen: &[RelPath]) -> Result<()> {
     let mut stale: Vec<(i64, RelPath)> = Vec::new();
     {
-        let mut statement = conn
-            .prepare_cached("SELECT problem_id, path FROM file_problems WHERE library_id = ?1 AND scan_id <> ?2")?;
+        let mut statement = conn.prepare_cached(
+            "SELECT problem_id, path FROM file_problems WHERE library_id = ?1 AND scan_id <> ?2",
+        )?;
         let mut rows = statement.query(params![library_id, scan_id])?;
         while let Some(row) = rows.next()? {
             stale.push((row.get(0)?, RelPath::from_bytes(row.get::<_, Vec<u8>>(1)?)));

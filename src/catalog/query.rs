@@ -119,7 +119,11 @@ pub fn copies(conn: &Connection, document_id: i64) -> Result<Vec<FileCard>> {
 ///
 /// # Errors
 /// SQLite's.
-pub fn copy_with_content(conn: &Connection, hash: [u8; 32], libraries: &[i64]) -> Result<Option<(i64, RelPath)>> {
+pub fn copy_with_content(
+    conn: &Connection,
+    hash: [u8; 32],
+    libraries: &[i64],
+) -> Result<Option<(i64, RelPath)>> {
     Ok(conn
         .prepare_cached(
             "SELECT d.library_id, d.path, f.name FROM files f JOIN dirs d USING (dir_id)
@@ -169,7 +173,8 @@ pub fn list(conn: &Connection, filter: &Filter) -> Result<(Vec<FileCard>, u64)> 
         .prepare_cached(&format!("SELECT count(*) FROM files f JOIN dirs d USING (dir_id) {WHERE}"))?
         .query_row(&values[..], |row| row.get(0))?;
     let limit = filter.limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-    let mut statement = conn.prepare_cached(&format!("{SELECT} {WHERE} ORDER BY l.name, d.path, f.name LIMIT {limit}"))?;
+    let mut statement =
+        conn.prepare_cached(&format!("{SELECT} {WHERE} ORDER BY l.name, d.path, f.name LIMIT {limit}"))?;
     let rows = statement.query_map(&values[..], card)?;
     Ok((rows.collect::<rusqlite::Result<_>>()?, total.cast_unsigned()))
 }
@@ -221,7 +226,9 @@ pub fn counts(conn: &Connection, library_id: i64) -> Result<Counts> {
 /// SQLite's.
 pub fn count_problems(conn: &Connection, library_id: i64) -> Result<u64> {
     let disk: i64 =
-        conn.query_row("SELECT count(*) FROM file_problems WHERE library_id = ?1", [library_id], |row| row.get(0))?;
+        conn.query_row("SELECT count(*) FROM file_problems WHERE library_id = ?1", [library_id], |row| {
+            row.get(0)
+        })?;
     let extraction: i64 = conn.query_row(
         "SELECT count(*) FROM enrichments e CROSS JOIN files f ON f.content_hash = e.content_hash JOIN dirs d USING (dir_id)
          WHERE e.outcome = 'failed' AND f.presence = 'present' AND d.library_id = ?1",

@@ -81,7 +81,8 @@ fn last_complete(conn: &Connection, scan_id: i64) -> Result<i64> {
 /// # Errors
 /// SQLite's.
 pub fn add_candidate(conn: &Connection, file_id: i64) -> Result<()> {
-    conn.prepare_cached("INSERT OR IGNORE INTO temp.scan_candidates (file_id) VALUES (?1)")?.execute([file_id])?;
+    conn.prepare_cached("INSERT OR IGNORE INTO temp.scan_candidates (file_id) VALUES (?1)")?
+        .execute([file_id])?;
     Ok(())
 }
 
@@ -162,12 +163,20 @@ pub fn apply_move(conn: &Connection, lost: i64, appeared: i64, now_ms: i64) -> R
     let was_missing: bool = conn
         .prepare_cached("SELECT presence = 'missing' FROM files WHERE file_id = ?1")?
         .query_row([lost], |row| row.get(0))?;
-    let (dir_id, name, nfc, fold, stat, young): (i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>, Stat, bool) = conn
+    struct Place {
+        dir_id: i64,
+        name: Vec<u8>,
+        nfc_key: Option<Vec<u8>>,
+        fold_key: Option<Vec<u8>>,
+        stat: Stat,
+        young: bool,
+    }
+    let place = conn
         .prepare_cached(
             "SELECT dir_id, name, nfc_key, fold_key, kind, size, mtime_ns, ctime_ns, inode, young FROM files WHERE file_id = ?1",
         )?
         .query_row([appeared], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, files::stat_of(row)?, row.get(9)?))
+            Ok(Place { dir_id: row.get(0)?, name: row.get(1)?, nfc_key: row.get(2)?, fold_key: row.get(3)?, stat: files::stat_of(row)?, young: row.get(9)? })
         })?;
     conn.prepare_cached("DELETE FROM files WHERE file_id = ?1")?.execute([appeared])?;
     conn.prepare_cached(
@@ -178,14 +187,14 @@ pub fn apply_move(conn: &Connection, lost: i64, appeared: i64, now_ms: i64) -> R
     )?
     .execute(params![
         lost,
-        dir_id,
-        name,
-        nfc,
-        fold,
-        stat.mtime_ns,
-        stat.ctime_ns,
-        stat.inode.cast_signed(),
-        young,
+        place.dir_id,
+        place.name,
+        place.nfc_key,
+        place.fold_key,
+        place.stat.mtime_ns,
+        place.stat.ctime_ns,
+        place.stat.inode.cast_signed(),
+        place.young,
         now_ms
     ])?;
     conn.prepare_cached("DELETE FROM temp.scan_candidates WHERE file_id = ?1")?.execute([lost])?;

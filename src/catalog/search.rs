@@ -16,7 +16,8 @@ pub fn index_stale(conn: &Connection, limit: usize) -> Result<usize> {
         let mut statement = conn.prepare_cached(
             "SELECT document_id, content_hash FROM documents WHERE search_stale = 1 ORDER BY document_id LIMIT ?1",
         )?;
-        let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = statement
+            .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<rusqlite::Result<_>>()?
     };
     for (document_id, hash) in &stale {
@@ -47,7 +48,8 @@ pub fn index_stale(conn: &Connection, limit: usize) -> Result<usize> {
             paths.join("\n"),
             text,
         ])?;
-        conn.prepare_cached("UPDATE documents SET search_stale = 0 WHERE document_id = ?1")?.execute([document_id])?;
+        conn.prepare_cached("UPDATE documents SET search_stale = 0 WHERE document_id = ?1")?
+            .execute([document_id])?;
     }
     Ok(stale.len())
 }
@@ -69,8 +71,9 @@ pub fn find(conn: &Connection, query: &str, limit: usize) -> Result<(Vec<i64>, u
     let mut statement = conn.prepare_cached(
         "SELECT rowid FROM search WHERE search MATCH ?1 ORDER BY bm25(search, 10.0, 8.0, 6.0, 4.0, 3.0, 1.0), rowid LIMIT ?2",
     )?;
-    let mut found: Vec<i64> =
-        statement.query_map(params![query_text, limit], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut found: Vec<i64> = statement
+        .query_map(params![query_text, limit], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
     let mut total = conn
         .prepare_cached("SELECT count(*) FROM search WHERE search MATCH ?1")?
         .query_row([&query_text], |row| row.get::<_, i64>(0))?

@@ -70,7 +70,8 @@ pub struct StoreRow {
     pub error_text: Option<String>,
 }
 
-const SELECT: &str = "SELECT s.store_id, c.name, s.url, s.payload, s.remote_store, s.generation, c.state, c.paused,
+const SELECT: &str =
+    "SELECT s.store_id, c.name, s.url, s.payload, s.remote_store, s.generation, c.state, c.paused,
      c.failures, c.last_ok, c.offline_since, c.error_text
      FROM stores s JOIN channels c ON c.channel_id = s.store_id";
 
@@ -190,7 +191,14 @@ pub fn channel_ok(conn: &Connection, channel_id: i64, now_ms: i64) -> Result<()>
 ///
 /// # Errors
 /// SQLite's.
-pub fn channel_failed(conn: &Connection, channel_id: i64, code: &str, text: &str, not_before: i64, now_ms: i64) -> Result<()> {
+pub fn channel_failed(
+    conn: &Connection,
+    channel_id: i64,
+    code: &str,
+    text: &str,
+    not_before: i64,
+    now_ms: i64,
+) -> Result<()> {
     conn.prepare_cached(
         "UPDATE channels SET state = 'offline', failures = failures + 1, not_before = ?5,
                 offline_since = coalesce(offline_since, ?2), error_code = ?3, error_text = ?4, updated_at = ?2

@@ -72,9 +72,9 @@ pub struct Annotation {
 pub fn effective(annotations: &[Annotation]) -> std::collections::BTreeMap<Field, &Annotation> {
     let mut best: std::collections::BTreeMap<Field, &Annotation> = std::collections::BTreeMap::new();
     for annotation in annotations {
-        let stronger = best.get(&annotation.field).is_none_or(|held| {
-            (annotation.source, annotation.confidence) > (held.source, held.confidence)
-        });
+        let stronger = best
+            .get(&annotation.field)
+            .is_none_or(|held| (annotation.source, annotation.confidence) > (held.source, held.confidence));
         if stronger {
             best.insert(annotation.field, annotation);
         }

@@ -40,6 +40,7 @@ settings! {
     GUARD_CHANGED_COUNT = "guard.changed_count", "20", SettingKind::Integer(0, 1_000_000_000), "Below this many changed files a scan never asks.";
     GUARD_CHANGED_PERCENT = "guard.changed_percent", "30", SettingKind::Integer(0, 100), "Above this share of changed files, in per cent, a scan asks.";
     ORPHAN_GRACE_DAYS = "orphans.grace_days", "7", SettingKind::Integer(0, 36_500), "How many days an orphan is kept before the clean-up may delete it.";
+    SCHEDULE_EVERY_MINUTES = "schedule.every_minutes", "60", SettingKind::Integer(1, 10_080), "How often an installed schedule runs, in minutes.";
     EXTRACT_TIMEOUT_MS = "extract.timeout_ms", "60000", SettingKind::Integer(100, 3_600_000), "How long one file's extraction may take, in milliseconds.";
     EXTRACT_MEMORY_MB = "extract.memory_mb", "1024", SettingKind::Integer(64, 65_536), "How much memory one file's extraction may take, in MiB.";
     EXTRACT_TEXT_MB = "extract.text_mb", "16", SettingKind::Integer(1, 1_024), "How much text is kept of one document, in MiB.";

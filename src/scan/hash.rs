@@ -1,0 +1,117 @@
+//! Reads what changed, and proves what it read.
+//!
+//! A file so young that a later change could leave the same stamp is read last: by then it has mostly come of age, and the
+//! next scan need not read it again.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::Shared;
+use super::record::Record;
+use crate::catalog::files::{KnownFile, Look};
+use crate::content::{self, ContentError};
+use crate::model::{Problem, ProblemKind, RelPath, Stat};
+use crate::monitor::Counter;
+
+/// Longest wait for young files to come of age; where the clock is coarser the next scan reads them again.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Young files put aside by one hasher; more than that are read at once, so that memory stays bounded.
+const ASIDE: usize = 100_000;
+
+/// One file to read.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) dir_id: i64,
+    pub(super) name: Vec<u8>,
+    pub(super) path: RelPath,
+    pub(super) stat: Stat,
+    pub(super) known: Option<KnownFile>,
+}
+
+/// Reads files until there are no more, or nobody wants to know.
+pub(super) fn hash_all(shared: &Shared<'_>, work: &Receiver<Work>, to_writer: &Sender<Record>) {
+    let mut buffer = vec![0; content::BUFFER_BYTES];
+    let mut aside = Vec::new();
+    for file in work {
+        if shared.stopped() {
+            // Goes on taking, so that no walker waits for ever for a place in the queue.
+            continue;
+        }
+        if aside.len() < ASIDE && shared.rule.is_young(&file.stat, shared.look_ns()) {
+            aside.push(file);
+        } else if !hash_one(shared, file, &mut buffer, to_writer) {
+            shared.stop.store(true, Ordering::Relaxed);
+        }
+    }
+    if aside.is_empty() || shared.stopped() {
+        return;
+    }
+    if Duration::from_nanos(shared.rule.doubt_ns.unsigned_abs()) <= PATIENCE
+        && aside.iter().any(|file| shared.rule.is_young(&file.stat, shared.look_ns()))
+    {
+        std::thread::park_timeout(PATIENCE);
+    }
+    for file in aside {
+        if shared.stopped() || !hash_one(shared, file, &mut buffer, to_writer) {
+            return;
+        }
+    }
+}
+
+/// Reads one file. Returns false where the writer is gone.
+fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Sender<Record>) -> bool {
+    // Before the read: a change during it shows in the second stat, one after it must find an older stamp.
+    let look_ns = shared.look_ns();
+    let result = content::prove(&file.path.under(shared.root.path()), buffer, &|bytes| {
+        shared.hashed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        shared.monitor.count(Counter::BytesHashed, bytes);
+        !shared.stopped()
+    });
+    let (stat, young, content_hash, problem) = match result {
+        Ok(proved) => {
+            shared.hashed_files.fetch_add(1, Ordering::Relaxed);
+            shared.monitor.count(Counter::FilesHashed, 1);
+            (proved.stat, shared.rule.is_young(&proved.stat, look_ns), Some(proved.hash), None)
+        }
+        Err(ContentError::Cancelled) => return true,
+        // Listed a moment ago and gone now: nothing is concluded, the next listing tells.
+        Err(ContentError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return true,
+        Err(error) => (file.stat, true, None, Some(problem_of(&file.path, &error))),
+    };
+    let file_id = file.known.as_ref().map(|known| known.file_id);
+    let look = Look {
+        dir_id: file.dir_id,
+        name: file.name,
+        known: file.known,
+        stat,
+        young,
+        content_hash,
+        link_target: None,
+    };
+    if to_writer.send(Record::Look { look: Box::new(look), path: file.path }).is_err() {
+        return false;
+    }
+    match problem {
+        Some(problem) => {
+            shared.monitor.problem(&problem);
+            to_writer.send(Record::Problem { problem, file_id }).is_ok()
+        }
+        None => true,
+    }
+}
+
+fn problem_of(path: &RelPath, error: &ContentError) -> Problem {
+    match error {
+        ContentError::Io(error) => Problem::from_io(path.clone(), error),
+        ContentError::Unstable => Problem::new(path.clone(), ProblemKind::Unstable, error.to_string()),
+        ContentError::NotRegular => Problem::new(
+            path.clone(),
+            ProblemKind::Unstable,
+            "it was replaced by something else while it was looked at",
+        ),
+        ContentError::Cancelled => unreachable!("a stopped read is no problem, see the caller"),
+    }
+}

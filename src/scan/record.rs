@@ -1,0 +1,421 @@
+//! The writer: one thread that owns the catalogue while a scan runs.
+
+use std::collections::BTreeSet;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use rusqlite::Connection;
+use serde_json::json;
+
+use super::guard::{Findings, Limits, guard};
+use super::moves::pair_moves;
+use super::walk::KnownOrNew;
+use super::{Ending, Options, Report, ScanError};
+use crate::catalog::decisions::{self, DecisionKind};
+use crate::catalog::dirs::{self, DirState, KnownDir};
+use crate::catalog::files::{self, Look, Recorded};
+use crate::catalog::libraries::Library;
+use crate::catalog::scans::{self, ScanOutcome, Side};
+use crate::catalog::{Catalog, CatalogError, Ids, problems, settings};
+use crate::clock::Clock;
+use crate::model::{Presence, Problem, RelPath, setting};
+use crate::volume::{Probe, VerifiedRoot};
+
+/// Records in one transaction: enough that its fsync costs little per file, few enough that little is lost with the power
+/// and others get their turn to write.
+const BATCH: usize = 4096;
+
+/// A batch is committed after this time at the latest, so that slow disks lose little, too.
+const BATCH_TIME: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What walkers and hashers tell the writer.
+#[derive(Debug)]
+pub(super) enum Record {
+    /// A directory that was not known before.
+    NewDir { dir_id: i64, parent_id: i64, path: RelPath },
+    /// A directory can be listed again.
+    Listed { dir_id: i64 },
+    /// A directory could not be listed, or not to the end.
+    Frozen { dir_id: i64, problem: Problem },
+    /// A known directory is not there.
+    GoneDir { dir: KnownDir },
+    /// A rule leaves a known directory out.
+    ExcludeDir { dir: KnownDir },
+    /// A file was looked at.
+    Look { look: Box<Look>, path: RelPath },
+    /// A rule leaves a known file out.
+    Exclude { file_id: i64 },
+    /// A known file is not in a complete listing.
+    Candidate { file_id: i64 },
+    /// One file's trouble.
+    Problem { problem: Problem, file_id: Option<i64> },
+}
+
+/// Writes what a scan finds.
+pub(super) struct Writer<'a> {
+    catalog: &'a mut Catalog,
+    library: &'a Library,
+    root: &'a VerifiedRoot,
+    options: &'a Options,
+    clock: &'a dyn Clock,
+    ids: Ids,
+    scan_id: i64,
+    started_ms: i64,
+    report: Report,
+    frozen: BTreeSet<RelPath>,
+    gone: Vec<RelPath>,
+    root_lost: Option<Probe>,
+    /// Of a dry run, which writes no rows that could be asked later.
+    appeared: Vec<Side>,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn begin(
+        catalog: &'a mut Catalog,
+        library: &'a Library,
+        root: &'a VerifiedRoot,
+        options: &'a Options,
+        clock: &'a dyn Clock,
+    ) -> Result<Self, CatalogError> {
+        let now_ms = clock.now_ms();
+        let scan_id = catalog
+            .change::<_, CatalogError>(|tx| scans::begin(tx, library.library_id, &options.scope, now_ms))?;
+        let report = Report {
+            files_seen: 0,
+            unchanged: 0,
+            new: 0,
+            modified: 0,
+            touched: 0,
+            moved: 0,
+            missing: 0,
+            restored: 0,
+            excluded: 0,
+            hashed_files: 0,
+            hashed_bytes: 0,
+            problems: Vec::new(),
+            frozen_dirs: Vec::new(),
+            decision: None,
+            ending: Ending::Complete,
+            elapsed_ms: 0,
+            whole: options.scope.is_root(),
+        };
+        Ok(Writer {
+            catalog,
+            library,
+            root,
+            options,
+            clock,
+            ids: Ids::default(),
+            scan_id,
+            started_ms: now_ms,
+            report,
+            frozen: BTreeSet::new(),
+            gone: Vec::new(),
+            root_lost: None,
+            appeared: Vec::new(),
+        })
+    }
+
+    /// The directory the walk begins at, with its number.
+    pub(super) fn scope_dir(&mut self) -> Result<KnownOrNew, CatalogError> {
+        let (library_id, scope) = (self.library.library_id, self.options.scope.clone());
+        let known = self.catalog.change::<_, CatalogError>(|tx| dirs::ensure(tx, library_id, &scope))?;
+        Ok(KnownOrNew { dir_id: known.dir_id, path: known.path, state: Some(known.state) })
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        self.catalog.read()
+    }
+
+    pub(super) fn reader(&self) -> Result<Connection, CatalogError> {
+        self.catalog.reader()
+    }
+
+    /// Takes records until there are no more. Returns false where the root went away: the batch at hand is discarded (D3).
+    pub(super) fn write_all(&mut self, records: &Receiver<Record>) -> Result<bool, ScanError> {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            // Waits for the first record without a transaction: others may write meanwhile.
+            match records.recv() {
+                Ok(first) => batch.push(first),
+                Err(_) => return Ok(true),
+            }
+            let deadline = std::time::Instant::now() + BATCH_TIME;
+            while batch.len() < BATCH {
+                match records.recv_deadline(deadline) {
+                    Ok(record) => batch.push(record),
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            if !self.commit(&mut batch)? {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: &mut Vec<Record>) -> Result<bool, ScanError> {
+        let now_ms = self.clock.now_ms();
+        let mut tally = self.report.clone();
+        let tx = self.catalog.write()?;
+        for record in batch.drain(..) {
+            write_one(
+                &tx,
+                &mut Context {
+                    ids: &mut self.ids,
+                    library_id: self.library.library_id,
+                    scan_id: self.scan_id,
+                    now_ms,
+                    report: &mut tally,
+                    frozen: &mut self.frozen,
+                    gone: &mut self.gone,
+                    appeared: &mut self.appeared,
+                    dry_run: self.options.dry_run,
+                },
+                record,
+            )?;
+        }
+        if let Err(probe) = self.root.recheck() {
+            // Dropping the transaction rolls it back.
+            self.root_lost = Some(probe);
+            return Ok(false);
+        }
+        tx.commit().map_err(CatalogError::from)?;
+        self.report = tally;
+        Ok(true)
+    }
+
+    /// Pairs moves, asks the guard, verifies the root once more and concludes.
+    pub(super) fn finish(&mut self, interrupted: bool) -> Result<Report, ScanError> {
+        self.report.frozen_dirs = self.frozen.iter().cloned().collect();
+        if let Some(probe) = self.root_lost.take() {
+            self.report.ending = Ending::RootLost(probe);
+            return Ok(self.report.clone());
+        }
+        if interrupted {
+            self.report.ending = Ending::Interrupted;
+            return Ok(self.report.clone());
+        }
+        if let Err(probe) = self.root.recheck() {
+            self.report.ending = Ending::RootLost(probe);
+            return Ok(self.report.clone());
+        }
+        self.report.ending = if self.frozen.is_empty() { Ending::Complete } else { Ending::Partial };
+        if self.options.dry_run {
+            self.foresee()?;
+        } else {
+            self.conclude()?;
+        }
+        Ok(self.report.clone())
+    }
+
+    /// What [`Writer::conclude`] would count, without its writing.
+    fn foresee(&mut self) -> Result<(), ScanError> {
+        let conn = self.catalog.read();
+        let moved = pair_moves(&scans::lost_sides(conn, self.scan_id)?, &self.appeared).len() as u64;
+        let (lost, _) = scans::count_candidates(conn, self.library.library_id)?;
+        self.report.moved = moved;
+        self.report.new = self.report.new.saturating_sub(moved);
+        self.report.missing = lost.saturating_sub(moved);
+        Ok(())
+    }
+
+    fn conclude(&mut self) -> Result<(), ScanError> {
+        let now_ms = self.clock.now_ms();
+        let library_id = self.library.library_id;
+        let limits = limits(self.catalog.read())?;
+        let grace_scans = settings::integer(self.catalog.read(), &setting::MISSING_GRACE_SCANS)?;
+        let complete = self.report.is_complete();
+        let report = &mut self.report;
+        let tx = self.catalog.write()?;
+
+        let appeared = scans::appeared_sides(&tx, self.scan_id)?;
+        let lost = if appeared.is_empty() { Vec::new() } else { scans::lost_sides(&tx, self.scan_id)? };
+        for (lost, appeared) in pair_moves(&lost, &appeared) {
+            scans::apply_move(&tx, lost, appeared, now_ms)?;
+            report.moved += 1;
+            report.new = report.new.saturating_sub(1);
+        }
+
+        let (missing, known) = scans::count_candidates(&tx, library_id)?;
+        let holds = guard(Findings { known, missing, changed: report.modified }, limits);
+        if holds.missing {
+            let facts = json!({ "known": known, "missing": missing });
+            report.decision =
+                Some(decisions::ask(&tx, library_id, DecisionKind::MassMissing, &facts, now_ms)?);
+        } else {
+            report.missing = scans::finish_missing(&tx, now_ms)?;
+            for path in &self.gone {
+                dirs::set_gone(&tx, library_id, path)?;
+            }
+            if complete {
+                decisions::settle(&tx, library_id, DecisionKind::MassMissing, now_ms)?;
+            }
+        }
+        if holds.changed {
+            let facts = json!({ "known": known, "changed": report.modified });
+            let decision = decisions::ask(&tx, library_id, DecisionKind::MassChange, &facts, now_ms)?;
+            decisions::hold_changed(&tx, decision, library_id, self.started_ms)?;
+            report.decision = report.decision.or(Some(decision));
+        }
+        if complete {
+            scans::count_missing_scan(&tx, library_id, grace_scans)?;
+            problems::settle(&tx, library_id, self.scan_id, &report.frozen_dirs)?;
+        }
+        // The last look before anything negative is kept (D3).
+        if let Err(probe) = self.root.recheck() {
+            report.ending = Ending::RootLost(probe);
+            report.missing = 0;
+            return Ok(());
+        }
+        tx.commit().map_err(CatalogError::from)?;
+        Ok(())
+    }
+
+    /// Writes the scan's end down.
+    pub(super) fn end(&mut self, report: &Report) -> Result<(), CatalogError> {
+        let outcome = match &report.ending {
+            Ending::Complete if report.whole && !self.options.dry_run => ScanOutcome::Complete,
+            Ending::Complete | Ending::Partial => ScanOutcome::Partial,
+            Ending::Interrupted => ScanOutcome::Interrupted,
+            Ending::RootLost(_) => ScanOutcome::RootLost,
+        };
+        let summary = json!({
+            "files_seen": report.files_seen, "unchanged": report.unchanged, "new": report.new,
+            "modified": report.modified, "touched": report.touched, "moved": report.moved, "missing": report.missing,
+            "restored": report.restored, "hashed_files": report.hashed_files, "hashed_bytes": report.hashed_bytes,
+            "problems": report.problems.len(), "dry_run": self.options.dry_run,
+        });
+        let (now_ms, scan_id) = (self.clock.now_ms(), self.scan_id);
+        self.catalog.change(|tx| scans::end(tx, scan_id, outcome, &summary.to_string(), now_ms))
+    }
+}
+
+fn limits(conn: &Connection) -> Result<Limits, CatalogError> {
+    let number = |setting| settings::integer(conn, setting).map(i64::cast_unsigned);
+    Ok(Limits {
+        missing_count: number(&setting::GUARD_MISSING_COUNT)?,
+        missing_percent: number(&setting::GUARD_MISSING_PERCENT)?,
+        changed_count: number(&setting::GUARD_CHANGED_COUNT)?,
+        changed_percent: number(&setting::GUARD_CHANGED_PERCENT)?,
+    })
+}
+
+struct Context<'a> {
+    ids: &'a mut Ids,
+    library_id: i64,
+    scan_id: i64,
+    now_ms: i64,
+    report: &'a mut Report,
+    frozen: &'a mut BTreeSet<RelPath>,
+    gone: &'a mut Vec<RelPath>,
+    appeared: &'a mut Vec<Side>,
+    dry_run: bool,
+}
+
+impl Context<'_> {
+    fn count(&mut self, recorded: Recorded) {
+        match recorded {
+            Recorded::New => self.report.new += 1,
+            Recorded::Modified => self.report.modified += 1,
+            Recorded::Touched => self.report.touched += 1,
+            Recorded::Restored => self.report.restored += 1,
+            Recorded::Unread => {}
+        }
+    }
+}
+
+/// Counts what a record says; only the temporary table of candidates is written, which no other connection sees.
+fn foresee_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Result<(), CatalogError> {
+    match record {
+        Record::Frozen { problem, .. } => {
+            context.frozen.insert(problem.path.clone());
+            context.report.problems.push(problem);
+        }
+        Record::GoneDir { dir } => {
+            for below in dirs::ids_in_subtree(tx, context.library_id, &dir.path)? {
+                scans::add_candidates_of_dir(tx, below)?;
+            }
+        }
+        Record::Look { look, path } => {
+            let recorded = files::classify(&look);
+            context.count(recorded);
+            if let (Recorded::New, Some(content_hash)) = (recorded, look.content_hash)
+                && look.stat.size > 0
+            {
+                context.appeared.push(Side { file_id: 0, content_hash, path });
+            }
+        }
+        Record::Candidate { file_id } => scans::add_candidate(tx, file_id)?,
+        Record::Problem { problem, .. } => context.report.problems.push(problem),
+        Record::NewDir { .. }
+        | Record::Listed { .. }
+        | Record::ExcludeDir { .. }
+        | Record::Exclude { .. } => {}
+    }
+    Ok(())
+}
+
+fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Result<(), CatalogError> {
+    let Context { library_id, scan_id, now_ms, .. } = *context;
+    if context.dry_run {
+        return foresee_one(tx, context, record);
+    }
+    match record {
+        Record::NewDir { dir_id, parent_id, path } => {
+            dirs::insert(tx, dir_id, library_id, Some(parent_id), &path)?;
+        }
+        Record::Listed { dir_id } => dirs::set_state(tx, dir_id, DirState::Listed, now_ms)?,
+        Record::Frozen { dir_id, problem } => {
+            dirs::set_state(tx, dir_id, DirState::Frozen, now_ms)?;
+            for below in dirs::ids_in_subtree(tx, library_id, &problem.path)? {
+                let evidence = problem.kind.as_str();
+                files::set_presence_in_dir(
+                    tx,
+                    below,
+                    &[Presence::Present],
+                    Presence::Unknown,
+                    evidence,
+                    now_ms,
+                )?;
+            }
+            problems::record(tx, library_id, None, &problem, scan_id, now_ms)?;
+            context.frozen.insert(problem.path.clone());
+            context.report.problems.push(problem);
+        }
+        Record::GoneDir { dir } => {
+            for below in dirs::ids_in_subtree(tx, library_id, &dir.path)? {
+                scans::add_candidates_of_dir(tx, below)?;
+            }
+            context.gone.push(dir.path);
+        }
+        Record::ExcludeDir { dir } => {
+            for below in dirs::ids_in_subtree(tx, library_id, &dir.path)? {
+                let from = [Presence::Present, Presence::Unknown];
+                files::set_presence_in_dir(
+                    tx,
+                    below,
+                    &from,
+                    Presence::Excluded,
+                    "left out by a rule",
+                    now_ms,
+                )?;
+            }
+            dirs::set_state(tx, dir.dir_id, DirState::Excluded, now_ms)?;
+        }
+        Record::Look { look, path } => {
+            let recorded = files::record(tx, context.ids, &look, scan_id, now_ms)?;
+            if look.content_hash.is_some() || look.link_target.is_some() {
+                problems::resolve(tx, library_id, &path)?;
+            }
+            context.count(recorded);
+        }
+        Record::Exclude { file_id } => {
+            files::exclude(tx, file_id, now_ms)?;
+        }
+        Record::Candidate { file_id } => scans::add_candidate(tx, file_id)?,
+        Record::Problem { problem, file_id } => {
+            problems::record(tx, library_id, file_id, &problem, scan_id, now_ms)?;
+            context.report.problems.push(problem);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,458 @@
+//! Lists directories in parallel and merges each with what the catalogue knows of it.
+//!
+//! A directory is a task; its children become tasks of the same pool, the last one first, so that the walk goes deep
+//! before it goes wide and few directories wait in memory. Nothing is kept per file beyond the directory at hand.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::Sender;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+
+use super::Shared;
+use super::hash::Work;
+use super::judge::{Verdict, judge};
+use super::record::Record;
+use super::rules::{RULE_FILE, Rules};
+use crate::catalog::dirs::{self, DirState, KnownDir};
+use crate::catalog::files::{self, KnownFile, Look};
+use crate::content;
+use crate::model::{FileKind, Presence, Problem, ProblemKind, RelPath, Stat};
+use crate::monitor::Counter;
+use crate::volume::marker::MARKER_DIR;
+
+/// One directory to walk.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) dir: KnownOrNew,
+    pub(super) rules: Arc<Rules>,
+}
+
+/// A directory with its number, and whether the catalogue can know anything in it.
+#[derive(Debug, Clone)]
+pub(super) struct KnownOrNew {
+    pub(super) dir_id: i64,
+    pub(super) path: RelPath,
+    /// None for a directory that this walk found first.
+    pub(super) state: Option<DirState>,
+}
+
+/// Rule files are small; what is larger is something else.
+const RULE_FILE_LIMIT: u64 = 1 << 20;
+
+struct Listed {
+    files: Vec<(Vec<u8>, Stat)>,
+    subdirs: Vec<Vec<u8>>,
+    /// Names that are there, but could not be looked at: nothing is concluded about them.
+    unclear: Vec<Vec<u8>>,
+    complete: Result<(), Problem>,
+    has_rules: bool,
+}
+
+/// Walks one directory and, as tasks of the same pool, all below it.
+pub(super) fn walk<'scope>(
+    tasks: &rayon::Scope<'scope>,
+    shared: &'scope Shared<'scope>,
+    task: &Task,
+    to_hash: &Sender<Work>,
+    to_writer: &Sender<Record>,
+) {
+    if shared.stopped() {
+        return;
+    }
+    let children = match walk_one(shared, task, to_hash, to_writer) {
+        Ok(children) => children,
+        Err(Stopped) => {
+            shared.stop.store(true, Ordering::Relaxed);
+            return;
+        }
+    };
+    for (dir, rules) in children.into_iter().rev() {
+        let (to_hash, to_writer) = (to_hash.clone(), to_writer.clone());
+        let task = Task { dir, rules };
+        tasks.spawn(move |tasks| walk(tasks, shared, &task, &to_hash, &to_writer));
+    }
+}
+
+/// The writer is gone, or the catalogue failed: the run is over.
+struct Stopped;
+
+impl<T> From<crossbeam_channel::SendError<T>> for Stopped {
+    fn from(_: crossbeam_channel::SendError<T>) -> Self {
+        Stopped
+    }
+}
+
+fn walk_one(
+    shared: &Shared<'_>,
+    task: &Task,
+    to_hash: &Sender<Work>,
+    to_writer: &Sender<Record>,
+) -> Result<Vec<(KnownOrNew, Arc<Rules>)>, Stopped> {
+    let dir = &task.dir;
+    let abs = dir.path.under(shared.root.path());
+    let mut listed = match list(shared, &dir.path, &abs, to_writer)? {
+        Ok(listed) => listed,
+        Err(problem) => {
+            shared.monitor.problem(&problem);
+            to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem })?;
+            return Ok(Vec::new());
+        }
+    };
+    let rules = if listed.has_rules {
+        rules_of(&task.rules, &dir.path, &abs, to_writer)?
+    } else {
+        Arc::clone(&task.rules)
+    };
+
+    let (known_files, known_dirs) = match (dir.state.is_some(), known_in(shared, dir.dir_id)) {
+        (false, _) => (Vec::new(), Vec::new()),
+        (true, Ok(known)) => known,
+        (true, Err(error)) => {
+            shared.catalog_error.lock().expect("no holder panics").get_or_insert(error);
+            return Err(Stopped);
+        }
+    };
+
+    listed.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    listed.subdirs.sort_unstable();
+    listed.unclear.sort_unstable();
+    shared.files_seen.fetch_add(listed.files.len() as u64, Ordering::Relaxed);
+    shared.monitor.count(Counter::FilesSeen, listed.files.len() as u64);
+
+    merge_files(shared, dir, &rules, &mut listed, known_files, to_hash, to_writer)?;
+    let children = merge_dirs(shared, dir, &rules, &listed, &known_dirs, to_writer)?;
+
+    match listed.complete {
+        Ok(()) if dir.state.is_some_and(|state| state != DirState::Listed) => {
+            to_writer.send(Record::Listed { dir_id: dir.dir_id })?;
+        }
+        Ok(()) => {}
+        Err(problem) => {
+            shared.monitor.problem(&problem);
+            to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem })?;
+        }
+    }
+    Ok(children)
+}
+
+fn known_in(
+    shared: &Shared<'_>,
+    dir_id: i64,
+) -> Result<(Vec<KnownFile>, Vec<KnownDir>), crate::catalog::CatalogError> {
+    let at = rayon::current_thread_index().unwrap_or(0) % shared.readers.len();
+    let conn = shared.readers[at].lock().expect("no holder panics");
+    Ok((files::known_in(&conn, dir_id)?, dirs::children(&conn, dir_id)?))
+}
+
+/// Lists a directory and stats what is in it. The outer error ends the run, the inner one freezes the directory.
+fn list(
+    shared: &Shared<'_>,
+    path: &RelPath,
+    abs: &Path,
+    to_writer: &Sender<Record>,
+) -> Result<Result<Listed, Problem>, Stopped> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let io = |error: rustix::io::Errno| Problem::from_io(path.clone(), &error.into());
+    let fd = match rustix::fs::open(abs, flags, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(error) => return Ok(Err(io(error))),
+    };
+    match rustix::fs::fstat(&fd) {
+        // What lies under another device is another disk's, or, after an unmount, the empty mount point's.
+        Ok(stat) if device(&stat) != shared.root.device() => {
+            let message = "another file system is mounted here; make it a library of its own, or exclude it";
+            return Ok(Err(Problem::new(path.clone(), ProblemKind::OtherFileSystem, message)));
+        }
+        Ok(_) => {}
+        Err(error) => return Ok(Err(io(error))),
+    }
+    let mut entries = match Dir::read_from(&fd) {
+        Ok(entries) => entries,
+        Err(error) => return Ok(Err(io(error))),
+    };
+    let mut listed = Listed {
+        files: Vec::new(),
+        subdirs: Vec::new(),
+        unclear: Vec::new(),
+        complete: Ok(()),
+        has_rules: false,
+    };
+    while let Some(entry) = entries.read() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                listed.complete = Err(io(error));
+                break;
+            }
+        };
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." || (path.is_root() && name == MARKER_DIR.as_bytes()) {
+            continue;
+        }
+        if entry.file_type() == FileType::Directory {
+            listed.subdirs.push(name.to_vec());
+            continue;
+        }
+        match rustix::fs::statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                listed.subdirs.push(name.to_vec());
+            }
+            Ok(stat) => match content::stat_from(&stat) {
+                Some(stat) => {
+                    listed.has_rules |= name == RULE_FILE && stat.kind == FileKind::Regular;
+                    listed.files.push((name.to_vec(), stat));
+                }
+                None => {
+                    let kind = special_name(FileType::from_raw_mode(stat.st_mode));
+                    let message = format!("a {kind} is never opened");
+                    send_problem(
+                        shared,
+                        to_writer,
+                        Problem::new(path.join(name), ProblemKind::Special, message),
+                        None,
+                    )?;
+                    listed.unclear.push(name.to_vec());
+                }
+            },
+            // Listed and gone a moment later: neither there nor proved absent, the next scan tells.
+            Err(rustix::io::Errno::NOENT) => listed.unclear.push(name.to_vec()),
+            Err(error) => {
+                let problem = Problem::from_io(path.join(name), &error.into());
+                send_problem(shared, to_writer, problem, None)?;
+                listed.unclear.push(name.to_vec());
+            }
+        }
+    }
+    Ok(Ok(listed))
+}
+
+#[allow(clippy::unnecessary_cast, reason = "i32 on macOS")]
+fn device(stat: &rustix::fs::Stat) -> u64 {
+    stat.st_dev as u64
+}
+
+fn special_name(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Fifo => "FIFO",
+        FileType::Socket => "socket",
+        FileType::BlockDevice | FileType::CharacterDevice => "device",
+        _ => "special file",
+    }
+}
+
+fn send_problem(
+    shared: &Shared<'_>,
+    to_writer: &Sender<Record>,
+    problem: Problem,
+    file_id: Option<i64>,
+) -> Result<(), Stopped> {
+    shared.monitor.problem(&problem);
+    Ok(to_writer.send(Record::Problem { problem, file_id })?)
+}
+
+fn rules_of(
+    above: &Arc<Rules>,
+    path: &RelPath,
+    abs: &Path,
+    to_writer: &Sender<Record>,
+) -> Result<Arc<Rules>, Stopped> {
+    let rule_path = path.join(RULE_FILE);
+    match read_rule_file(abs) {
+        Ok(text) => {
+            let (rules, trouble) = above.with_file(path, &text);
+            if let Some(error) = trouble {
+                let problem = Problem::new(rule_path, ProblemKind::BadRule, error.to_string());
+                to_writer.send(Record::Problem { problem, file_id: None })?;
+            }
+            Ok(rules)
+        }
+        Err(error) => {
+            let message = format!("its rules do not hold, it could not be read: {error}");
+            to_writer.send(Record::Problem {
+                problem: Problem::new(rule_path, ProblemKind::BadRule, message),
+                file_id: None,
+            })?;
+            Ok(Arc::clone(above))
+        }
+    }
+}
+
+/// The text of the rule file in a directory.
+pub(super) fn read_rule_file(dir: &Path) -> std::io::Result<String> {
+    let path = dir.join(std::str::from_utf8(RULE_FILE).expect("the name is ASCII"));
+    let (file, _) = content::open_regular(&path).map_err(std::io::Error::other)?;
+    let mut bytes = Vec::new();
+    file.take(RULE_FILE_LIMIT).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn merge_files(
+    shared: &Shared<'_>,
+    dir: &KnownOrNew,
+    rules: &Rules,
+    listed: &mut Listed,
+    known: Vec<KnownFile>,
+    to_hash: &Sender<Work>,
+    to_writer: &Sender<Record>,
+) -> Result<(), Stopped> {
+    let mut known = known.into_iter().peekable();
+    for (name, stat) in std::mem::take(&mut listed.files) {
+        while let Some(lost) = known.next_if(|file| file.name < name) {
+            not_listed(dir, rules, listed, &lost, to_writer)?;
+        }
+        let before = known.next_if(|file| file.name == name);
+        if rules.exclude(&dir.path.join(&name), false) {
+            shared.excluded.fetch_add(1, Ordering::Relaxed);
+            if let Some(before) = before
+                && before.presence != Presence::Excluded
+            {
+                to_writer.send(Record::Exclude { file_id: before.file_id })?;
+            }
+            continue;
+        }
+        seen(shared, dir, name, stat, before, to_hash, to_writer)?;
+    }
+    for lost in known {
+        not_listed(dir, rules, listed, &lost, to_writer)?;
+    }
+    Ok(())
+}
+
+fn seen(
+    shared: &Shared<'_>,
+    dir: &KnownOrNew,
+    name: Vec<u8>,
+    stat: Stat,
+    known: Option<KnownFile>,
+    to_hash: &Sender<Work>,
+    to_writer: &Sender<Record>,
+) -> Result<(), Stopped> {
+    let verdict = match &known {
+        Some(known) => match judge(known, &stat, &shared.rule) {
+            Verdict::Unchanged | Verdict::Back if shared.full && stat.kind == FileKind::Regular => {
+                Verdict::Differs
+            }
+            verdict => verdict,
+        },
+        None => Verdict::Differs,
+    };
+    let path = dir.path.join(&name);
+    match verdict {
+        Verdict::Unchanged => {
+            shared.unchanged.fetch_add(1, Ordering::Relaxed);
+        }
+        Verdict::Back => {
+            let known = known.expect("only a known file comes back");
+            let content_hash = known.content_hash;
+            let look = Look {
+                dir_id: dir.dir_id,
+                name,
+                known: Some(known),
+                stat,
+                young: false,
+                content_hash,
+                link_target: None,
+            };
+            to_writer.send(Record::Look { look: Box::new(look), path })?;
+        }
+        Verdict::Differs | Verdict::TooYoung if stat.kind == FileKind::Symlink => {
+            match rustix::fs::readlink(path.under(shared.root.path()), Vec::new()) {
+                Ok(target) => {
+                    let look = Look {
+                        dir_id: dir.dir_id,
+                        name,
+                        known,
+                        stat,
+                        young: false,
+                        content_hash: None,
+                        link_target: Some(target.into_bytes()),
+                    };
+                    to_writer.send(Record::Look { look: Box::new(look), path })?;
+                }
+                Err(error) => {
+                    let problem = Problem::from_io(path, &error.into());
+                    send_problem(shared, to_writer, problem, known.map(|known| known.file_id))?;
+                }
+            }
+        }
+        Verdict::Differs | Verdict::TooYoung => {
+            to_hash.send(Work { dir_id: dir.dir_id, name, path, stat, known })?;
+        }
+    }
+    Ok(())
+}
+
+/// A known file that the listing did not show. Only a complete listing proves it absent (D4), and only where the name was
+/// looked for (D5).
+fn not_listed(
+    dir: &KnownOrNew,
+    rules: &Rules,
+    listed: &Listed,
+    file: &KnownFile,
+    to_writer: &Sender<Record>,
+) -> Result<(), Stopped> {
+    if listed.complete.is_err() || listed.unclear.binary_search(&file.name).is_ok() {
+        return Ok(());
+    }
+    match file.presence {
+        Presence::Missing | Presence::Excluded => Ok(()),
+        Presence::Present | Presence::Unknown if rules.exclude(&dir.path.join(&file.name), false) => {
+            Ok(to_writer.send(Record::Exclude { file_id: file.file_id })?)
+        }
+        Presence::Present | Presence::Unknown => {
+            Ok(to_writer.send(Record::Candidate { file_id: file.file_id })?)
+        }
+    }
+}
+
+fn merge_dirs(
+    shared: &Shared<'_>,
+    dir: &KnownOrNew,
+    rules: &Arc<Rules>,
+    listed: &Listed,
+    known: &[KnownDir],
+    to_writer: &Sender<Record>,
+) -> Result<Vec<(KnownOrNew, Arc<Rules>)>, Stopped> {
+    let mut children = Vec::with_capacity(listed.subdirs.len());
+    for name in &listed.subdirs {
+        let path = dir.path.join(name);
+        let before = known.binary_search_by(|known| known.path.cmp(&path)).ok().map(|at| &known[at]);
+        if rules.exclude(&path, true) {
+            shared.excluded.fetch_add(1, Ordering::Relaxed);
+            if let Some(before) = before.filter(|before| before.state != DirState::Excluded) {
+                to_writer.send(Record::ExcludeDir { dir: before.clone() })?;
+            }
+            continue;
+        }
+        let child = match before {
+            Some(before) => KnownOrNew { dir_id: before.dir_id, path, state: Some(before.state) },
+            None => {
+                let dir_id = shared.next_dir_id.fetch_add(1, Ordering::Relaxed);
+                to_writer.send(Record::NewDir { dir_id, parent_id: dir.dir_id, path: path.clone() })?;
+                KnownOrNew { dir_id, path, state: None }
+            }
+        };
+        children.push((child, Arc::clone(rules)));
+    }
+    if listed.complete.is_ok() {
+        for lost in known {
+            let name = lost.path.split().map(|(_, name)| name.to_vec()).unwrap_or_default();
+            let there =
+                listed.subdirs.binary_search(&name).is_ok() || listed.unclear.binary_search(&name).is_ok();
+            match lost.state {
+                _ if there => {}
+                DirState::Gone | DirState::Excluded => {}
+                DirState::Listed | DirState::Frozen if rules.exclude(&lost.path, true) => {
+                    to_writer.send(Record::ExcludeDir { dir: lost.clone() })?;
+                }
+                DirState::Listed | DirState::Frozen => {
+                    to_writer.send(Record::GoneDir { dir: lost.clone() })?;
+                }
+            }
+        }
+    }
+    Ok(children)
+}
