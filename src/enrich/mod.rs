@@ -30,6 +30,7 @@ mod pdf;
 mod pdf_font;
 mod pdf_text;
 pub mod render;
+pub mod run;
 mod text;
 mod wire;
 mod worker;

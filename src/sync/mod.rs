@@ -1,1 +1,83 @@
-//! (room under construction)
+//! From the outbox to the stores: lease, send, verify, switch; and the clean-up of what was replaced.
+//!
+//! Upload first (T2): the replacement is sent, proved and usable before the former object becomes an orphan, and only the
+//! clean-up, on a person's word, deletes orphans. Every step is committed before the next begins, so that a process that
+//! dies anywhere leaves a ledger from which the next run goes on (T3). What is wrong with the way to a store is the
+//! channel's business and counts against no operation (T5).
+
+pub mod backoff;
+pub mod orphans;
+pub mod plan;
+mod power;
+pub mod push;
+
+use crate::catalog::CatalogError;
+use crate::catalog::libraries::Library;
+use crate::remote::{StoreError, UrlError};
+use crate::volume::VerifiedRoot;
+
+pub use push::{PushReport, push};
+
+/// A library whose disk can be read now.
+#[derive(Debug, Clone)]
+pub struct Here {
+    /// Which library.
+    pub library: Library,
+    /// Its verified root.
+    pub root: VerifiedRoot,
+}
+
+/// Why a sync could not go on. Trouble on the way to a store is not among it: that is in the report.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The catalogue.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A store's URL in the catalogue is not understood.
+    #[error("the URL of store {store} is not understood")]
+    Url {
+        /// Which store.
+        store: String,
+        /// What is wrong with it.
+        #[source]
+        source: UrlError,
+    },
+}
+
+/// A store that could not be reached.
+#[derive(Debug)]
+pub struct Offline {
+    /// Which store.
+    pub store: String,
+    /// Where it is.
+    pub url: String,
+    /// Why.
+    pub error: Away,
+}
+
+/// Why a store cannot be used now.
+#[derive(Debug, thiserror::Error)]
+pub enum Away {
+    /// The way to it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something else stands there.
+    #[error("another store is at this place: expected {expected}, found {found}")]
+    OtherStore {
+        /// The store's id as recorded.
+        expected: String,
+        /// The store's id as found.
+        found: String,
+    },
+    /// It is reachable and holds no sign of ever having been a store of ours.
+    #[error("there is no store at this place any more")]
+    NotAStore,
+}
+
+/// Errors of SHELF-SYNC, as far as stores go.
+pub mod code {
+    /// Connection failed.
+    pub const CONNECTION: &str = "SHELF-SYNC-001";
+    /// The batch, or this operation of it, was refused.
+    pub const REFUSED: &str = "SHELF-SYNC-002";
+}

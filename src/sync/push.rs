@@ -1,0 +1,730 @@
+//! Sends what waits in the outbox to the stores.
+//!
+//! In chunks, each step of a chunk one transaction: leased and planned, uploading, uploaded, verified, current. One fsync
+//! serves the whole chunk, and a process that dies between two steps leaves every object at a step from which the next
+//! run goes on.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::backoff::backoff;
+use super::plan::{Step, Wanted, plan};
+use super::power::point;
+use super::{Away, Here, Offline, SyncError, code};
+use crate::catalog::enrichments::{self, OutcomeKind};
+use crate::catalog::outbox::{self, Ask, Ending, Leased};
+use crate::catalog::stores::{self, StoreRow};
+use crate::catalog::{Catalog, CatalogError, Ids, RunLock, documents, ledger, query, settings};
+use crate::clock::Clock;
+use crate::content;
+use crate::enrich::render::{Card, render};
+use crate::model::document::effective;
+use crate::model::{Field, ObjectState, Payload, Problem, ProblemKind, RelPath, setting};
+use crate::monitor::{Counter, Monitor, Phase};
+use crate::remote::{self, ErrorClass, Expect, ObjectKey, Put, Store, StoreError, StoreUrl};
+
+/// Operations leased at once.
+const BATCH: usize = 50;
+/// Rendered bytes in memory at once, beyond the one object that passes it.
+const CHUNK_BYTES: u64 = 8 << 20;
+/// Transfers side by side: a store on a disk gains little from more, and each holds a buffer.
+const TRANSFERS: usize = 4;
+/// A lease is good for so long; the run lock makes sure that nobody waits for it.
+const LEASE_MS: i64 = 10 * 60 * 1_000;
+/// Verdicts that end an operation.
+const VERDICTS: u32 = 5;
+/// What could not be read from a library's disk is not tried again in the same run.
+const SOURCE_PAUSE_MS: i64 = 60 * 1_000;
+/// Done operations are kept for so long, for people who ask what happened.
+const KEEP_DONE_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// What a push did.
+#[derive(Debug, Default)]
+pub struct PushReport {
+    /// Objects that stores took from us.
+    pub uploaded_objects: u64,
+    /// Their bytes.
+    pub uploaded_bytes: u64,
+    /// Objects that became orphans because no disk has their document any more.
+    pub retired_objects: u64,
+    /// Operations that ended with a verdict against them.
+    pub refused: u64,
+    /// Operations that wait still.
+    pub queued: u64,
+    /// Stores that could not be reached.
+    pub offline: Vec<Offline>,
+    /// One file's trouble each.
+    pub problems: Vec<Problem>,
+    /// Whether the user stopped it.
+    pub interrupted: bool,
+}
+
+/// Sends what is due to every store that can be reached.
+///
+/// # Errors
+/// See [`SyncError`]; what was committed until then is kept.
+pub fn push(
+    catalog: &mut Catalog,
+    _lock: &RunLock,
+    here: &[Here],
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<PushReport, SyncError> {
+    let now_ms = clock.now_ms();
+    let mut report = PushReport::default();
+    let grace_days = settings::integer(catalog.read(), &setting::MISSING_GRACE_DAYS)?;
+    let grace_scans = settings::integer(catalog.read(), &setting::MISSING_GRACE_SCANS)?;
+    report.retired_objects = catalog.change::<_, CatalogError>(|tx| {
+        outbox::recover(tx, now_ms)?;
+        outbox::prune(tx, KEEP_DONE_MS, now_ms)?;
+        ledger::retire_gone(tx, now_ms - grace_days * 24 * 60 * 60 * 1_000, grace_scans, now_ms)
+    })?;
+    let waiting = outbox::queue(catalog.read(), None, now_ms)?;
+    monitor.phase(Phase::Push, Some(waiting.pending));
+    for row in stores::all(catalog.read())? {
+        if row.paused || monitor.cancelled() {
+            continue;
+        }
+        let store = match open_known(catalog, &row, clock)? {
+            Ok(store) => store,
+            Err(error) => {
+                note_offline(catalog, &row, &error, clock)?;
+                report.offline.push(Offline { store: row.name, url: row.url, error });
+                continue;
+            }
+        };
+        let mut run = Run {
+            catalog,
+            row: &row,
+            store: &*store,
+            here,
+            clock,
+            monitor,
+            ids: Ids::default(),
+            report: &mut report,
+        };
+        if let Err(error) = run.drain()? {
+            let error = Away::Store(error);
+            note_offline(catalog, &row, &error, clock)?;
+            report.offline.push(Offline { store: row.name, url: row.url, error });
+        }
+    }
+    report.interrupted = monitor.cancelled();
+    report.queued = outbox::queue(catalog.read(), None, clock.now_ms())?.pending;
+    Ok(report)
+}
+
+fn note_offline(
+    catalog: &mut Catalog,
+    row: &StoreRow,
+    error: &Away,
+    clock: &dyn Clock,
+) -> Result<(), CatalogError> {
+    let now_ms = clock.now_ms();
+    let wait = backoff(row.failures + 1, u64::from(clock.now().subsec_nanosecond().unsigned_abs()));
+    let not_before = now_ms + i64::try_from(wait).unwrap_or(0);
+    catalog.change(|tx| {
+        stores::channel_failed(tx, row.store_id, code::CONNECTION, &chain(error), not_before, now_ms)
+    })
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Opens a store and makes sure that it is the one our ledger is about (T7).
+pub(super) fn open_known(
+    catalog: &mut Catalog,
+    row: &StoreRow,
+    clock: &dyn Clock,
+) -> Result<Result<Box<dyn Store>, Away>, SyncError> {
+    let url = StoreUrl::parse(&row.url, std::path::Path::new("/"))
+        .map_err(|source| SyncError::Url { store: row.name.clone(), source })?;
+    let opened = remote::open(&url, clock.now()).and_then(|store| Ok((store.generation()?, store)));
+    let (generation, store) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let Some(generation) = generation else { return Ok(Err(Away::NotAStore)) };
+    if generation.store_id.to_string() != row.remote_store {
+        let found = generation.store_id.to_string();
+        return Ok(Err(Away::OtherStore { expected: row.remote_store.clone(), found }));
+    }
+    let now_ms = clock.now_ms();
+    catalog.change::<_, CatalogError>(|tx| {
+        if generation.generation.to_string() != row.generation {
+            stores::refill(
+                tx,
+                &mut Ids::default(),
+                row.store_id,
+                &generation.generation.to_string(),
+                now_ms,
+            )?;
+        }
+        stores::channel_ok(tx, row.store_id, now_ms)
+    })?;
+    Ok(Ok(store))
+}
+
+/// One store's turn.
+pub(super) struct Run<'a> {
+    pub(super) catalog: &'a mut Catalog,
+    pub(super) row: &'a StoreRow,
+    pub(super) store: &'a dyn Store,
+    pub(super) here: &'a [Here],
+    pub(super) clock: &'a dyn Clock,
+    pub(super) monitor: &'a dyn Monitor,
+    pub(super) ids: Ids,
+    pub(super) report: &'a mut PushReport,
+}
+
+/// Where the bytes of an object come from.
+#[derive(Debug)]
+enum Bytes {
+    Rendered(Vec<u8>),
+    File { path: std::path::PathBuf, rel: RelPath },
+}
+
+/// One object on its way.
+#[derive(Debug)]
+struct Transfer {
+    /// Its operation's place in the chunk.
+    op: usize,
+    object_id: i64,
+    state: ObjectState,
+    key: ObjectKey,
+    expect: Expect,
+    bytes: Bytes,
+}
+
+/// What a document is to be turned into, or why into nothing.
+#[derive(Debug, Default)]
+struct Making {
+    content_hash: [u8; 32],
+    wanted: Vec<(Wanted, Bytes)>,
+    /// The disk with the original was here a moment ago and is not any more.
+    source_away: bool,
+    note: Option<&'static str>,
+}
+
+/// How the objects of one operation came out so far.
+#[derive(Debug)]
+enum Fate {
+    Going,
+    Refused(String),
+    Source,
+}
+
+impl Run<'_> {
+    fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Leases and sends until nothing is due. The inner error is the channel's: the store cannot be reached any more.
+    fn drain(&mut self) -> Result<Result<(), StoreError>, SyncError> {
+        loop {
+            if self.monitor.cancelled() {
+                return Ok(Ok(()));
+            }
+            let deletions = self.lease("delete")?;
+            let mirrors = self.lease("mirror")?;
+            point("push-leased");
+            if deletions.is_empty() && mirrors.is_empty() {
+                return Ok(Ok(()));
+            }
+            if let Err(error) = super::orphans::delete_all(self, deletions)? {
+                self.release(&mirrors)?;
+                return Ok(Err(error));
+            }
+            if let Err(error) = self.mirror_all(mirrors)? {
+                return Ok(Err(error));
+            }
+        }
+    }
+
+    pub(super) fn lease(&mut self, kind: &str) -> Result<Vec<Leased>, CatalogError> {
+        let now_ms = self.now_ms();
+        let token = self.ids.next(now_ms).to_string();
+        let readable: Vec<i64> = self.here.iter().map(|here| here.library.library_id).collect();
+        let owner = format!("process {}", std::process::id());
+        let ask = Ask {
+            channel_id: self.row.store_id,
+            kind,
+            owner: &owner,
+            token: &token,
+            until_ms: now_ms + LEASE_MS,
+            readable: &readable,
+            limit: BATCH,
+        };
+        self.catalog.change(|tx| outbox::lease(tx, &ask, now_ms))
+    }
+
+    /// Hands leases back without blame.
+    pub(super) fn release(&mut self, ops: &[Leased]) -> Result<(), CatalogError> {
+        let now_ms = self.now_ms();
+        self.catalog.change(|tx| {
+            for op in ops {
+                outbox::end(tx, op, Ending::Released { not_before: now_ms }, now_ms)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn mirror_all(&mut self, ops: Vec<Leased>) -> Result<Result<(), StoreError>, SyncError> {
+        let mut waiting = ops.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let mut chunk = Vec::new();
+            let mut bytes = 0;
+            while bytes < CHUNK_BYTES
+                && let Some(op) = waiting.next()
+            {
+                let making = self.make(&op)?;
+                bytes += making.wanted.iter().map(|(_, bytes)| bytes.in_memory()).sum::<u64>();
+                chunk.push((op, making));
+            }
+            let cancelled = self.monitor.cancelled();
+            let sent = if cancelled {
+                let ops: Vec<Leased> = chunk.into_iter().map(|(op, _)| op).collect();
+                self.release(&ops)?;
+                Ok(())
+            } else {
+                self.mirror_chunk(chunk)?
+            };
+            if cancelled || sent.is_err() {
+                let rest: Vec<Leased> = waiting.collect();
+                self.release(&rest)?;
+                return Ok(sent);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Renders what the store should have of a document.
+    fn make(&self, op: &Leased) -> Result<Making, CatalogError> {
+        let conn = self.catalog.read();
+        let document = documents::by_id(conn, op.document_id)?;
+        let Some(content_hash) = document.content_hash else {
+            return Ok(Making { note: Some("no content"), ..Making::default() });
+        };
+        let mut making = Making { content_hash, ..Making::default() };
+        let annotations = documents::annotations(conn, op.document_id)?;
+        let fields = effective(&annotations);
+        let privacy = fields.get(&Field::Privacy).and_then(|held| held.values.first()).map(String::as_str);
+        if privacy == Some("local_only") {
+            making.note = Some("local only");
+            return Ok(making);
+        }
+        for payload in self.row.payload.payloads() {
+            match payload {
+                Payload::Enriched => {
+                    let enrichment = enrichments::get(conn, content_hash)?;
+                    let Some(enrichment) = enrichment.filter(|it| it.outcome == OutcomeKind::Extracted)
+                    else {
+                        making.note = Some("no text");
+                        continue;
+                    };
+                    let text = match privacy {
+                        Some("redacted") => String::new(),
+                        _ => enrichments::text(conn, content_hash)?.unwrap_or_default(),
+                    };
+                    let card = Card {
+                        document: document.ulid,
+                        content_hash,
+                        mime: enrichment.mime.as_deref().unwrap_or("application/octet-stream"),
+                        fields: fields.iter().map(|(field, held)| (*field, held.values.clone())).collect(),
+                    };
+                    let bytes = render(&card, &text);
+                    let hash = *blake3::hash(&bytes).as_bytes();
+                    let wanted = Wanted {
+                        payload: Payload::Enriched,
+                        remote_id: ObjectKey::of_content(Payload::Enriched, &hash).to_string(),
+                        upload_hash: hash,
+                        bytes: bytes.len() as u64,
+                    };
+                    making.wanted.push((wanted, Bytes::Rendered(bytes)));
+                }
+                Payload::Original if privacy == Some("redacted") => making.note = Some("redacted"),
+                Payload::Original => {
+                    let readable: Vec<i64> = self.here.iter().map(|here| here.library.library_id).collect();
+                    let Some((library_id, rel)) = query::copy_with_content(conn, content_hash, &readable)?
+                    else {
+                        making.source_away = true;
+                        continue;
+                    };
+                    let root = self.here.iter().find(|here| here.library.library_id == library_id);
+                    let root = root.expect("the query was asked for these libraries only").root.path();
+                    let wanted = Wanted {
+                        payload: Payload::Original,
+                        remote_id: ObjectKey::of_content(Payload::Original, &content_hash).to_string(),
+                        upload_hash: content_hash,
+                        bytes: document.size,
+                    };
+                    making.wanted.push((wanted, Bytes::File { path: rel.under(root), rel }));
+                }
+            }
+        }
+        Ok(making)
+    }
+
+    fn mirror_chunk(&mut self, chunk: Vec<(Leased, Making)>) -> Result<Result<(), StoreError>, SyncError> {
+        let (ops, mut transfers) = self.plan_chunk(chunk)?;
+        point("push-planned");
+        let mut fates: Vec<Fate> = ops.iter().map(|_| Fate::Going).collect();
+        let mut away = None;
+
+        self.advance(&transfers, &[ObjectState::Planned], ObjectState::Uploading)?;
+        point("push-uploading");
+        let to_send =
+            |transfer: &Transfer| matches!(transfer.state, ObjectState::Planned | ObjectState::Uploading);
+        let results = side_by_side(&transfers, to_send, |transfer| send(self.store, transfer, self.monitor));
+        point("push-sent");
+        let mut sent = (0, 0);
+        for (at, result) in results {
+            match result {
+                Ok(Put::Created) => {
+                    sent.0 += 1;
+                    sent.1 += transfers[at].expect.bytes;
+                    transfers[at].state = ObjectState::Uploaded;
+                }
+                Ok(Put::AlreadyThere) => transfers[at].state = ObjectState::Uploaded,
+                Err(error) => self.judge(&transfers[at], error, &mut fates, &mut away),
+            }
+        }
+        self.report.uploaded_objects += sent.0;
+        self.report.uploaded_bytes += sent.1;
+        self.keep(&transfers, ObjectState::Uploaded)?;
+        point("push-uploaded");
+
+        let to_prove = |transfer: &Transfer| transfer.state == ObjectState::Uploaded;
+        for (at, result) in side_by_side(&transfers, to_prove, |transfer| prove(self.store, transfer)) {
+            match result {
+                Ok(()) => transfers[at].state = ObjectState::Verified,
+                Err(error) => self.judge(&transfers[at], error, &mut fates, &mut away),
+            }
+        }
+        self.keep(&transfers, ObjectState::Verified)?;
+        point("push-verified");
+
+        // A store that must say first that an object can be found is asked here; a directory has nothing to say.
+        for transfer in transfers.iter_mut().filter(|transfer| transfer.state == ObjectState::Verified) {
+            transfer.state = ObjectState::Searchable;
+        }
+        self.keep(&transfers, ObjectState::Searchable)?;
+        point("push-searchable");
+        self.conclude(&ops, &transfers, &fates)?;
+        point("push-current");
+        Ok(match away {
+            Some(error) => Err(error),
+            None => Ok(()),
+        })
+    }
+
+    /// Fixes the bytes of each operation and writes down what is to be sent.
+    fn plan_chunk(
+        &mut self,
+        chunk: Vec<(Leased, Making)>,
+    ) -> Result<(Vec<Leased>, Vec<Transfer>), SyncError> {
+        let now_ms = self.now_ms();
+        let store_id = self.row.store_id;
+        let tx = self.catalog.write()?;
+        let mut ops = Vec::new();
+        let mut transfers = Vec::new();
+        for (op, making) in chunk {
+            if making.source_away {
+                outbox::end(&tx, &op, Ending::Released { not_before: now_ms + SOURCE_PAUSE_MS }, now_ms)?;
+                continue;
+            }
+            let (wanted, mut bytes): (Vec<Wanted>, Vec<Option<Bytes>>) =
+                making.wanted.into_iter().map(|(wanted, bytes)| (wanted, Some(bytes))).unzip();
+            let fingerprint = fingerprint(&wanted);
+            if op.payload_hash.is_some_and(|fixed| fixed != fingerprint) {
+                // Leased before with other bytes, which may have arrived: the document has changed since (T4).
+                outbox::end(&tx, &op, Ending::Superseded, now_ms)?;
+                outbox::enqueue_mirror(&tx, &mut self.ids, op.document_id, now_ms)?;
+                continue;
+            }
+            let total = wanted.iter().map(|wanted| wanted.bytes).sum();
+            outbox::fix_payload(&tx, &op, fingerprint, total, now_ms)?;
+            let held = ledger::held(&tx, store_id, op.document_id)?;
+            let at = ops.len();
+            let mut going = false;
+            for step in plan(&wanted, &held) {
+                let (object_id, state, of) = match step {
+                    Step::Keep => continue,
+                    Step::Abandon { object_id } => {
+                        ledger::orphan(&tx, object_id, "abandoned", now_ms)?;
+                        continue;
+                    }
+                    Step::Continue { object_id, state, wanted } => (object_id, state, wanted),
+                    Step::Revive { object_id, wanted } => {
+                        ledger::revive(&tx, object_id, now_ms)?;
+                        (object_id, ObjectState::Planned, wanted)
+                    }
+                    Step::Send { wanted: of } => {
+                        let want = &wanted[of];
+                        let row = ledger::Plan {
+                            store_id,
+                            document_id: op.document_id,
+                            payload: want.payload,
+                            remote_id: &want.remote_id,
+                            upload_hash: want.upload_hash,
+                            bytes: want.bytes,
+                            content_hash: making.content_hash,
+                        };
+                        (ledger::plan(&tx, &row, now_ms)?, ObjectState::Planned, of)
+                    }
+                };
+                going = true;
+                transfers.push(Transfer {
+                    op: at,
+                    object_id,
+                    state,
+                    key: wanted[of].remote_id.parse().expect("made by ObjectKey itself"),
+                    expect: Expect { bytes: wanted[of].bytes, hash: wanted[of].upload_hash },
+                    bytes: bytes[of].take().expect("each wanted object has one step"),
+                });
+            }
+            if going {
+                ops.push(op);
+            } else {
+                outbox::end(&tx, &op, Ending::Done { note: making.note }, now_ms)?;
+                self.monitor.count(Counter::OperationsDone, 1);
+            }
+        }
+        tx.commit().map_err(CatalogError::from)?;
+        Ok((ops, transfers))
+    }
+
+    /// Writes down that these go on to a step.
+    fn advance(
+        &mut self,
+        transfers: &[Transfer],
+        from: &[ObjectState],
+        to: ObjectState,
+    ) -> Result<(), CatalogError> {
+        let now_ms = self.clock.now_ms();
+        self.catalog.change(|tx| {
+            for transfer in transfers.iter().filter(|transfer| from.contains(&transfer.state)) {
+                ledger::advance(tx, transfer.object_id, to, now_ms)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn keep(&mut self, transfers: &[Transfer], reached: ObjectState) -> Result<(), CatalogError> {
+        self.advance(transfers, &[reached], reached)
+    }
+
+    /// Whose fault is it? (T5)
+    fn judge(
+        &mut self,
+        transfer: &Transfer,
+        error: StoreError,
+        fates: &mut [Fate],
+        away: &mut Option<StoreError>,
+    ) {
+        match error.class() {
+            ErrorClass::Channel => {
+                away.get_or_insert(error);
+            }
+            ErrorClass::Verdict => fates[transfer.op] = Fate::Refused(chain(&error)),
+            ErrorClass::Source => {
+                if let Bytes::File { rel, .. } = &transfer.bytes {
+                    let message = format!("not sent, the next scan looks at it again: {}", chain(&error));
+                    let problem = Problem::new(rel.clone(), ProblemKind::ReadError, message);
+                    self.monitor.problem(&problem);
+                    self.report.problems.push(problem);
+                }
+                fates[transfer.op] = Fate::Source;
+            }
+        }
+    }
+
+    /// Switches what is usable, and ends the leases.
+    fn conclude(
+        &mut self,
+        ops: &[Leased],
+        transfers: &[Transfer],
+        fates: &[Fate],
+    ) -> Result<(), CatalogError> {
+        let now_ms = self.clock.now_ms();
+        let mut of_op: HashMap<usize, Vec<&Transfer>> = HashMap::new();
+        for transfer in transfers {
+            of_op.entry(transfer.op).or_default().push(transfer);
+        }
+        let random = u64::from(self.clock.now().subsec_nanosecond().unsigned_abs());
+        let mut done = 0;
+        let mut refused = 0;
+        self.catalog.change::<_, CatalogError>(|tx| {
+            for (at, op) in ops.iter().enumerate() {
+                let objects = of_op.get(&at).map_or(&[][..], Vec::as_slice);
+                for object in objects.iter().filter(|object| object.state == ObjectState::Searchable) {
+                    ledger::switch(tx, object.object_id, now_ms)?;
+                }
+                let ending = match &fates[at] {
+                    Fate::Refused(text) => {
+                        refused += 1;
+                        let wait = backoff(op.attempts + 1, random);
+                        let not_before = now_ms + i64::try_from(wait).unwrap_or(0);
+                        Ending::Refused { text, code: code::REFUSED, not_before, limit: VERDICTS }
+                    }
+                    Fate::Source => Ending::Released { not_before: now_ms + SOURCE_PAUSE_MS },
+                    Fate::Going if objects.iter().all(|object| object.state == ObjectState::Searchable) => {
+                        done += 1;
+                        Ending::Done { note: None }
+                    }
+                    Fate::Going => Ending::Released { not_before: now_ms },
+                };
+                outbox::end(tx, op, ending, now_ms)?;
+            }
+            Ok(())
+        })?;
+        self.report.refused += refused;
+        self.monitor.count(Counter::OperationsDone, done);
+        Ok(())
+    }
+}
+
+impl Bytes {
+    fn in_memory(&self) -> u64 {
+        match self {
+            Bytes::Rendered(bytes) => bytes.len() as u64,
+            Bytes::File { .. } => 0,
+        }
+    }
+}
+
+/// What an operation's lease fixes: everything it sends.
+fn fingerprint(wanted: &[Wanted]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for want in wanted {
+        hasher.update(want.payload.as_str().as_bytes());
+        hasher.update(&want.upload_hash);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// Does some work for each transfer that wants it, some at a time. Results come with their place, in order.
+fn side_by_side<R: Send>(
+    transfers: &[Transfer],
+    wants: impl Fn(&Transfer) -> bool + Sync,
+    work: impl Fn(&Transfer) -> R + Sync,
+) -> Vec<(usize, R)> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(transfers.len()));
+    let worker = || loop {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        let Some(transfer) = transfers.get(at) else { return };
+        if wants(transfer) {
+            let result = work(transfer);
+            results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..TRANSFERS.min(transfers.len()) {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_unstable_by_key(|(at, _)| *at);
+    results
+}
+
+fn send(store: &dyn Store, transfer: &Transfer, monitor: &dyn Monitor) -> Result<Put, StoreError> {
+    let put = match put(store, transfer) {
+        // Something else stands under a name that says its content: whatever it is, it is not that content.
+        Err(error @ StoreError::Corrupt { .. }) => {
+            tracing::warn!(key = %transfer.key, %error, "replacing a damaged object");
+            store.delete(&transfer.key)?;
+            put(store, transfer)?
+        }
+        result => result?,
+    };
+    if put == Put::Created {
+        monitor.count(Counter::ObjectsWritten, 1);
+        monitor.count(Counter::BytesSent, transfer.expect.bytes);
+    }
+    Ok(put)
+}
+
+fn put(store: &dyn Store, transfer: &Transfer) -> Result<Put, StoreError> {
+    match &transfer.bytes {
+        Bytes::Rendered(bytes) => store.put_if_absent(&transfer.key, &mut bytes.as_slice(), &transfer.expect),
+        Bytes::File { path, .. } => {
+            store.put_if_absent(&transfer.key, &mut LazyFile::of(path), &transfer.expect)
+        }
+    }
+}
+
+/// Opens at the first read: an object that is there already needs no disk.
+struct LazyFile<'a> {
+    path: &'a std::path::Path,
+    file: Option<std::fs::File>,
+}
+
+impl<'a> LazyFile<'a> {
+    fn of(path: &'a std::path::Path) -> Self {
+        LazyFile { path, file: None }
+    }
+}
+
+impl Read for LazyFile<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(content::open_regular(self.path).map_err(std::io::Error::other)?.0),
+        };
+        file.read(buffer)
+    }
+}
+
+/// Reads the object back and holds it against its hash: what a store says it has is not proof.
+fn prove(store: &dyn Store, transfer: &Transfer) -> Result<(), StoreError> {
+    match matches(store, transfer)? {
+        true => Ok(()),
+        false => {
+            // Damaged on its way or in the store. It is nobody's current object under that hash: send it anew, once.
+            store.delete(&transfer.key)?;
+            put(store, transfer)?;
+            if matches(store, transfer)? { Ok(()) } else { Err(damaged(store, &transfer.key)) }
+        }
+    }
+}
+
+fn damaged(store: &dyn Store, key: &ObjectKey) -> StoreError {
+    let reason = "it was sent twice and came back with other bytes".to_owned();
+    StoreError::Corrupt { store: store.describe(), what: format!("object {key}"), reason }
+}
+
+fn matches(store: &dyn Store, transfer: &Transfer) -> Result<bool, StoreError> {
+    let mut reader = store.get(&transfer.key)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut length = 0_u64;
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => {
+                hasher.update(&buffer[..n]);
+                length += n as u64;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(source) => {
+                let doing = format!("read object {} back", transfer.key);
+                return Err(StoreError::Io { store: store.describe(), doing, source });
+            }
+        }
+    }
+    Ok(length == transfer.expect.bytes && *hasher.finalize().as_bytes() == transfer.expect.hash)
+}
