@@ -36,6 +36,7 @@ pub mod remote;
 pub mod volume;
 
 pub mod enrich;
+pub mod library;
 pub mod scan;
 pub mod sync;
 

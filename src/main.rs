@@ -1,8 +1,9 @@
-//! The binary: parse, run, exit code.
+//! Parses, runs, exits. Everything else is in the library.
 
-fn main() -> std::io::Result<()> {
-    if std::env::args_os().nth(1).is_some_and(|arg| arg == "__extract") {
-        return shelflist::enrich::child_main();
-    }
-    Ok(())
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _points = fail::FailScenario::setup();
+    shelflist::cli::main()
 }

@@ -1,1 +1,146 @@
-//! (room under construction)
+//! The command line: parse, open, act in the library, print. The only room that prints and that knows exit codes.
+//!
+//! One file a command. Its `Args` are what was typed, their comments are the help; a small function turns them into the
+//! checked options of a verb.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where people are spoken to")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "a command consumes its arguments, so that none is left unused"
+)]
+
+mod completions;
+mod config;
+mod context;
+mod decisions;
+mod exit;
+mod find;
+mod init;
+mod library;
+mod list;
+mod missing;
+mod orphans;
+mod output;
+mod scan;
+mod schedule;
+mod show;
+mod status;
+mod store;
+mod sync;
+mod ui;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use context::Context;
+use exit::{Exit, Failure};
+
+/// Keep the shelf list of file libraries on disks that come and go.
+///
+/// shelflist catalogues libraries of files, knows an unplugged disk from deleted files, keeps enriched copies in stores,
+/// and lets you search when the disk is away. Begin with `shelflist init ROOT`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "shelflist",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 done with problems, 4 another run holds the lock, \
+                  5 remote away and work queued, 6 a decision waits for you, 7 library unavailable, 130 interrupted."
+)]
+struct Cli {
+    /// Directory of the catalogue, instead of SHELFLIST_HOME and the platform's data directory.
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Print one JSON object on standard output.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say more; twice for developers.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Args),
+    Scan(scan::Args),
+    Sync(sync::Args),
+    Status(status::Args),
+    Find(find::Args),
+    List(list::Args),
+    Show(show::Args),
+    Missing(missing::Args),
+    Library(library::Args),
+    Store(store::Args),
+    Orphans(orphans::Args),
+    Decisions(decisions::ListArgs),
+    Decision(decisions::ShowArgs),
+    /// Answer a decision with yes.
+    Approve(decisions::AnswerArgs),
+    /// Answer a decision with no.
+    Reject(decisions::AnswerArgs),
+    Config(config::Args),
+    Schedule(schedule::Args),
+    Completions(completions::Args),
+    /// Read files for their text, as told on standard input.
+    #[command(name = "__extract", hide = true)]
+    Extract,
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers; everything else is a usage error, in clap's words.
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let Cli { home, json, verbose, command } = cli;
+    if let Command::Extract = command {
+        return match crate::enrich::child_main() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    let result =
+        Context::new(home.as_deref(), json, verbose).map_err(Failure::from).and_then(|mut context| {
+            let exit = run(&mut context, command)?;
+            context.out.finish()?;
+            Ok(exit)
+        });
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(json).into(),
+    }
+}
+
+fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Init(args) => init::run(context, args),
+        Command::Scan(args) => scan::run(context, args),
+        Command::Sync(args) => sync::run(context, args),
+        Command::Status(args) => status::run(context, args),
+        Command::Find(args) => find::run(context, args),
+        Command::List(args) => list::run(context, args),
+        Command::Show(args) => show::run(context, args),
+        Command::Missing(args) => missing::run(context, args),
+        Command::Library(args) => library::run(context, args),
+        Command::Store(args) => store::run(context, args),
+        Command::Orphans(args) => orphans::run(context, args),
+        Command::Decisions(args) => decisions::list(context, args),
+        Command::Decision(args) => decisions::show(context, args),
+        Command::Approve(args) => decisions::approve(context, args),
+        Command::Reject(args) => decisions::reject(context, args),
+        Command::Config(args) => config::run(context, args),
+        Command::Schedule(args) => schedule::run(context, args),
+        Command::Completions(args) => completions::run(context, args),
+        Command::Extract => unreachable!("taken care of before the context is made"),
+    }
+}

@@ -1,0 +1,98 @@
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use super::output::rfc3339_or_null;
+use crate::catalog::{RunLock, libraries};
+use crate::library;
+
+/// List libraries, or say where one is now.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the libraries.
+    List,
+    /// A library is at another place now: find it by its marker among the mounted disks, or take the place given.
+    Relocate {
+        /// Name, id or root of the library.
+        library: String,
+        /// Its root now.
+        root: Option<PathBuf>,
+    },
+}
+
+pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
+    match args.command {
+        Command::List => list(context),
+        Command::Relocate { library, root } => relocate(context, &library, root.as_deref()),
+    }
+}
+
+fn list(context: &mut Context) -> Result<Exit, Failure> {
+    let catalog = context.open()?;
+    let mut rows = Vec::new();
+    for library in libraries::all(catalog.read())? {
+        let label = library::expected(&library)?.identity.label;
+        let availability = context.availability(&library)?;
+        rows.push((library, label, availability));
+    }
+    if context.json {
+        let all: Vec<Value> = rows
+            .iter()
+            .map(|(library, label, availability)| {
+                json!({
+                    "library": library.name,
+                    "library_id": library.ulid.to_string(),
+                    "root": library.root.to_string_lossy(),
+                    "marker": library.has_marker,
+                    "volume_label": label,
+                    "availability": availability,
+                    "last_seen": rfc3339_or_null(library.last_seen),
+                    "last_complete_scan": rfc3339_or_null(library.last_complete_scan),
+                })
+            })
+            .collect();
+        context.out.json(&json!({ "libraries": all }))?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|(library, label, availability)| {
+            vec![
+                library.name,
+                availability.to_string(),
+                label.unwrap_or_default(),
+                library.root.display().to_string(),
+                library.ulid.to_string(),
+            ]
+        })
+        .collect();
+    context.out.table(&["LIBRARY", "AVAILABILITY", "DISK", "ROOT", "ID"], &rows)?;
+    Ok(Exit::Done)
+}
+
+fn relocate(context: &mut Context, named: &str, root: Option<&std::path::Path>) -> Result<Exit, Failure> {
+    let mut catalog = context.open()?;
+    let before = context.library(&catalog, named)?;
+    let _lock = RunLock::take(catalog.path())?;
+    let after = library::relocate(&mut catalog, &before, root, &context.clock)?;
+    if context.json {
+        context.out.json(&json!({
+            "library": after.name,
+            "library_id": after.ulid.to_string(),
+            "root": after.root.to_string_lossy(),
+            "root_before": before.root.to_string_lossy(),
+        }))?;
+    } else {
+        context.out.line(format!("{} is at {} now", after.name, after.root.display()))?;
+    }
+    Ok(Exit::Done)
+}

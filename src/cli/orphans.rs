@@ -1,0 +1,137 @@
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::exit::{Exit, Failure, chain};
+use super::output::{ago, plural, rfc3339_or_null};
+use crate::catalog::ledger::RemoteObject;
+use crate::catalog::{Catalog, CatalogError, RunLock, ledger, query, stores};
+use crate::clock::Clock;
+use crate::sync::orphans::{self, CleanOptions};
+
+/// List remote objects that were replaced or are no longer wanted, or delete them.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List orphans.
+    List,
+    /// Delete the orphans whose grace is over (setting orphans.grace_days).
+    Clean {
+        /// Say what would be deleted.
+        #[arg(long)]
+        dry_run: bool,
+        /// Also where it is more than 5 % of a store's objects, or more than 1,000.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
+    match args.command {
+        None | Some(Command::List) => list(context),
+        Some(Command::Clean { dry_run, force }) => clean(context, dry_run, force),
+    }
+}
+
+fn orphan_json(catalog: &Catalog, orphan: &RemoteObject) -> Result<Value, CatalogError> {
+    let store = stores::all(catalog.read())?.into_iter().find(|store| store.store_id == orphan.store_id);
+    let file = query::copies(catalog.read(), orphan.document_id)?.into_iter().next();
+    Ok(json!({
+        "store": store.map(|store| store.name),
+        "path": file.as_ref().map(|file| file.path.json_text()),
+        "path_bytes": file.as_ref().and_then(|file| file.path.json_bytes()),
+        "payload": orphan.payload,
+        "remote_id": orphan.remote_id,
+        "bytes": orphan.bytes,
+        "cause": orphan.cause,
+        "orphaned_at": rfc3339_or_null(orphan.orphaned_at),
+    }))
+}
+
+fn print(context: &mut Context, catalog: &Catalog, orphans: &[RemoteObject]) -> Result<(), Failure> {
+    let now_ms = context.clock.now_ms();
+    let mut rows = Vec::new();
+    for orphan in orphans {
+        let object = orphan_json(catalog, orphan)?;
+        let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+        let age = orphan.orphaned_at.map_or_else(String::new, |at| ago(now_ms - at));
+        let path = crate::model::path::display_name(text("path").as_bytes());
+        rows.push(vec![text("store"), age, text("cause"), path, orphan.remote_id.clone()]);
+    }
+    Ok(context.out.table(&["STORE", "AGE", "CAUSE", "FILE", "OBJECT"], &rows)?)
+}
+
+fn list(context: &mut Context) -> Result<Exit, Failure> {
+    let catalog = context.open()?;
+    let orphans = ledger::orphans(catalog.read(), None, i64::MAX)?;
+    if context.json {
+        let orphans: Vec<Value> =
+            orphans.iter().map(|orphan| orphan_json(&catalog, orphan)).collect::<Result<_, _>>()?;
+        context.out.json(&json!({ "orphans": orphans }))?;
+    } else if orphans.is_empty() {
+        context.out.line("no orphans")?;
+    } else {
+        print(context, &catalog, &orphans)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn clean(context: &mut Context, dry_run: bool, force: bool) -> Result<Exit, Failure> {
+    let mut catalog = context.open()?;
+    let lock = RunLock::take(catalog.path())?;
+    let ui = context.ui();
+    let report = orphans::clean(&mut catalog, &lock, CleanOptions { dry_run, force }, &context.clock, &ui)?;
+    ui.clear();
+    let exit = if !report.braked.is_empty() {
+        Exit::Failed
+    } else if !report.offline.is_empty() {
+        Exit::Offline
+    } else {
+        Exit::Done
+    };
+    if context.json {
+        let due: Vec<Value> =
+            report.due.iter().map(|orphan| orphan_json(&catalog, orphan)).collect::<Result<_, _>>()?;
+        context.out.json(&json!({
+            "dry_run": dry_run,
+            "orphans": due,
+            "deleted": report.deleted,
+            "in_grace": report.in_grace,
+            "refused": report.braked.iter().map(|(store, due, all)| json!({ "store": store, "due": due, "objects": all })).collect::<Vec<_>>(),
+            "offline": report.offline.iter().map(|offline| json!({ "store": offline.store, "message": chain(&offline.error) })).collect::<Vec<_>>(),
+        }))?;
+        return Ok(exit);
+    }
+    if dry_run && !report.due.is_empty() {
+        print(context, &catalog, &report.due)?;
+    }
+    let out = &mut context.out;
+    for (store, due, all) in &report.braked {
+        out.line(format!(
+            "{store}: {due} of {all} objects would be deleted; look at them with: shelflist orphans; then: shelflist orphans clean --force"
+        ))?;
+    }
+    for offline in &report.offline {
+        out.line(format!("{}: queued, offline: {}", offline.store, chain(&offline.error)))?;
+    }
+    let deleted = plural(report.deleted, "orphan deleted", "orphans deleted");
+    let grace = if report.in_grace > 0 {
+        format!(", {} still in their grace", report.in_grace)
+    } else {
+        String::new()
+    };
+    if dry_run {
+        out.line(format!(
+            "dry run: {} would be deleted{grace}",
+            plural(report.due.len() as u64, "orphan", "orphans")
+        ))?;
+    } else {
+        out.line(format!("{deleted}{grace}"))?;
+    }
+    Ok(exit)
+}

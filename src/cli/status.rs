@@ -1,0 +1,189 @@
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use super::output::{ago, local_time, plural, rfc3339, rfc3339_or_null, size};
+use crate::catalog::libraries::{self, Library};
+use crate::catalog::query::{self, Counts, StoreCounts};
+use crate::catalog::stores::{self, ChannelState, StoreRow};
+use crate::catalog::{Catalog, decisions, dirs, outbox};
+use crate::clock::Clock;
+use crate::library;
+use crate::model::Availability;
+use crate::volume;
+
+/// Say how libraries, stores and queue stand.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Name, id or root of a library; without it all of them.
+    library: Option<String>,
+}
+
+struct Row {
+    library: Library,
+    label: Option<String>,
+    advice: Option<String>,
+    counts: Counts,
+    problems: u64,
+    frozen: usize,
+    stores: Vec<(String, StoreCounts)>,
+}
+
+pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
+    let Args { library } = args;
+    let mut catalog = context.open()?;
+    let wanted = match library.as_deref() {
+        Some(named) => vec![context.library(&catalog, named)?],
+        None => libraries::all(catalog.read())?,
+    };
+    let stores = stores::all(catalog.read())?;
+    let rows = wanted
+        .iter()
+        .map(|library| look(context, &mut catalog, library, &stores))
+        .collect::<Result<Vec<Row>, Failure>>()?;
+    let now_ms = context.clock.now_ms();
+    let queue = outbox::queue(catalog.read(), None, now_ms)?;
+    let decisions = decisions::open(catalog.read())?.len();
+    if context.json {
+        let channels: Vec<Value> = stores
+            .iter()
+            .map(|store| {
+                json!({
+                    "target": store.name,
+                    "state": store.state,
+                    "last_ok": rfc3339_or_null(store.last_ok),
+                    "offline_ms": store.offline_since.map(|since| now_ms - since),
+                })
+            })
+            .collect();
+        context.out.json(&json!({
+            "libraries": rows.iter().map(row_json).collect::<Vec<_>>(),
+            "queue": queue,
+            "channels": channels,
+            "decisions": decisions,
+            // There is no hub yet, so no second opinion.
+            "conflicts": 0,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    let out = &mut context.out;
+    if rows.is_empty() {
+        out.line("no library yet; make one with: shelflist init ROOT")?;
+    }
+    for row in &rows {
+        let library = &row.library;
+        let disk = row.label.as_deref().map_or_else(String::new, |label| format!(" on {label}"));
+        out.line(format!("{}: {}{disk}, {}", library.name, library.availability, library.root.display()))?;
+        if let Some(advice) = &row.advice {
+            out.line(format!("  {advice}"))?;
+        }
+        let mut files = vec![format!("{} present ({})", row.counts.present, size(row.counts.bytes))];
+        for (n, what) in [
+            (row.counts.missing, "missing"),
+            (row.counts.unknown, "unknown"),
+            (row.counts.excluded, "excluded"),
+        ] {
+            if n > 0 {
+                files.push(format!("{n} {what}"));
+            }
+        }
+        out.line(format!("  files: {}", files.join(", ")))?;
+        match library.last_complete_scan {
+            Some(at) => out.line(format!("  last complete scan: {}", local_time(at)))?,
+            None => out.line("  never scanned completely")?,
+        }
+        if row.problems > 0 {
+            out.line(format!("  {}", plural(row.problems, "problem", "problems")))?;
+        }
+        if row.frozen > 0 {
+            let n = plural(row.frozen as u64, "directory", "directories");
+            out.line(format!("  {n} could not be looked into"))?;
+        }
+        for (name, counts) in &row.stores {
+            let StoreCounts { uploaded, pending, uploading, failed, orphaned } = counts;
+            out.line(format!(
+                "  store {name}: {uploaded} uploaded, {pending} pending, {uploading} uploading, {failed} failed, {orphaned} orphaned"
+            ))?;
+        }
+    }
+    for store in &stores {
+        if store.state == ChannelState::Offline {
+            let since =
+                store.offline_since.map_or_else(String::new, |since| format!(" for {}", ago(now_ms - since)));
+            out.line(format!(
+                "store {}: offline{since}: {}",
+                store.name,
+                store.error_text.as_deref().unwrap_or("?")
+            ))?;
+        }
+    }
+    let oldest =
+        queue.oldest_pending_ms.map_or_else(String::new, |ms| format!(", the oldest for {}", ago(ms)));
+    out.line(format!("queue: {} pending{oldest}, {} failed", queue.pending, queue.dead))?;
+    if decisions > 0 {
+        out.line(format!(
+            "{} for you: shelflist decisions",
+            plural(decisions as u64, "decision waits", "decisions wait")
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn look(
+    context: &Context,
+    catalog: &mut Catalog,
+    library: &Library,
+    stores: &[StoreRow],
+) -> Result<Row, Failure> {
+    let expected = library::expected(library)?;
+    let probe = volume::probe(&expected, library::deadline(catalog)?);
+    library::note(catalog, library, probe.availability, &context.clock)?;
+    let advice = (probe.availability != Availability::Available)
+        .then(|| volume::advice(&expected, &probe, context.clock.now()));
+    let conn = catalog.read();
+    let library_id = library.library_id;
+    Ok(Row {
+        library: libraries::by_id(conn, library_id)?,
+        label: expected.identity.label,
+        advice,
+        counts: query::counts(conn, library_id)?,
+        problems: query::count_problems(conn, library_id)?,
+        frozen: dirs::frozen(conn, library_id)?.len(),
+        stores: stores
+            .iter()
+            .map(|store| Ok((store.name.clone(), query::store_counts(conn, store.store_id, library_id)?)))
+            .collect::<Result<_, crate::catalog::CatalogError>>()?,
+    })
+}
+
+/// Design section 9.
+fn row_json(row: &Row) -> Value {
+    let library = &row.library;
+    let stores: Vec<Value> = row
+        .stores
+        .iter()
+        .map(|(name, counts)| {
+            let mut object = json!(counts);
+            object["store"] = json!(name);
+            object
+        })
+        .collect();
+    json!({
+        "library": library.name,
+        "library_id": library.ulid.to_string(),
+        "root": library.root.to_string_lossy(),
+        "volume_label": row.label,
+        "availability": {
+            "state": library.availability.state(),
+            "reason": library.availability.reason(),
+            "since": rfc3339(library.availability_since),
+        },
+        "last_seen": rfc3339_or_null(library.last_seen),
+        "last_complete_scan": rfc3339_or_null(library.last_complete_scan),
+        "files": row.counts,
+        "bytes": row.counts.bytes,
+        "problems": row.problems,
+        "frozen_dirs": row.frozen,
+        "stores": stores,
+    })
+}

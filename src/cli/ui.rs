@@ -1,0 +1,93 @@
+//! The watcher on a terminal: a progress line while something runs, and Ctrl-C.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::model::Problem;
+use crate::monitor::{Counter, Monitor, Phase};
+
+/// Shows progress on standard error where that is a terminal, and hears Ctrl-C.
+#[derive(Debug)]
+pub(super) struct Ui {
+    bar: ProgressBar,
+    verbose: bool,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Ui {
+    pub(super) fn new(quiet: bool, verbose: bool) -> Self {
+        // indicatif draws nothing where standard error is no terminal.
+        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        Ui { bar, verbose, cancelled: catch_ctrl_c() }
+    }
+
+    /// Ends the progress line.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// The first Ctrl-C asks the run to end; the second ends the process.
+fn catch_ctrl_c() -> Arc<AtomicBool> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&cancelled);
+    // Fails only where a handler is set already, which only a second Ui in one process would do.
+    let _ = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            #[expect(clippy::exit, reason = "the user has asked twice; everything committed is safe")]
+            std::process::exit(super::exit::Exit::Interrupted as i32);
+        }
+        eprintln!("\nstopping, what was done is kept; press Ctrl-C again to stop at once");
+    });
+    cancelled
+}
+
+impl Monitor for Ui {
+    fn phase(&self, phase: Phase, total: Option<u64>) {
+        let (what, unit) = match phase {
+            Phase::Probe => ("looking at the disk", ""),
+            Phase::Scan => ("scanning", "files"),
+            Phase::Enrich => ("reading text", "documents"),
+            Phase::Push => ("sending", "operations"),
+        };
+        self.bar.reset();
+        let style = match total {
+            Some(total) => {
+                self.bar.set_length(total);
+                format!(
+                    "{{spinner}} {what}  {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}"
+                )
+            }
+            None => {
+                self.bar.unset_length();
+                format!("{{spinner}} {what}  {{human_pos}} {unit}  {{per_sec}}  {{msg}}")
+            }
+        };
+        if let Ok(style) = ProgressStyle::with_template(&style) {
+            self.bar.set_style(style);
+        }
+        self.bar.set_message("");
+        self.bar.enable_steady_tick(Duration::from_millis(200));
+    }
+
+    fn count(&self, counter: Counter, n: u64) {
+        match counter {
+            Counter::FilesSeen | Counter::FilesExtracted | Counter::OperationsDone => self.bar.inc(n),
+            Counter::FilesHashed | Counter::BytesHashed | Counter::ObjectsWritten | Counter::BytesSent => {}
+        }
+    }
+
+    fn problem(&self, problem: &Problem) {
+        if self.verbose {
+            self.bar.suspend(|| eprintln!("{}: {} ({})", problem.path, problem.message, problem.kind));
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
