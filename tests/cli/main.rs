@@ -1,0 +1,11 @@
+//! Runs the program as people and scripts do: hermetic home, real directories, exit codes, output.
+
+#![allow(missing_docs)]
+
+mod bad_input;
+mod contract;
+mod curation;
+mod desk;
+mod power;
+mod scan;
+mod sync;
