@@ -75,7 +75,11 @@ pub fn open_regular(path: &Path) -> Result<(File, Stat), ContentError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| {
         // A link where a file was: ELOOP.
-        if error == rustix::io::Errno::LOOP { ContentError::NotRegular } else { ContentError::Io(error.into()) }
+        if error == rustix::io::Errno::LOOP {
+            ContentError::NotRegular
+        } else {
+            ContentError::Io(error.into())
+        }
     })?;
     let stat = fstat(&fd)?;
     Ok((File::from(fd), stat))
@@ -94,7 +98,11 @@ fn fstat(fd: impl AsFd) -> Result<Stat, ContentError> {
 ///
 /// # Errors
 /// See [`ContentError`].
-pub fn prove(path: &Path, buffer: &mut [u8], read_bytes: &dyn Fn(u64) -> bool) -> Result<Proved, ContentError> {
+pub fn prove(
+    path: &Path,
+    buffer: &mut [u8],
+    read_bytes: &dyn Fn(u64) -> bool,
+) -> Result<Proved, ContentError> {
     for _ in 0..TRIES {
         let (mut file, before) = open_regular(path)?;
         let mut hasher = blake3::Hasher::new();
