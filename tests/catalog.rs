@@ -1,0 +1,344 @@
+//! The catalogue: migrations, old versions, several processes at once.
+
+#![allow(missing_docs)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, migrate, outbox, settings};
+use shelflist::model::setting;
+
+const ROWS: &str = include_str!("../fixtures/catalogs/rows.sql");
+
+fn stored(version: i64) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/catalogs/v{version}.db"))
+}
+
+/// Every row of every table of our own, in the columns the two have in common, as text.
+fn contents(conn: &Connection, columns_of: &Connection) -> BTreeMap<String, Vec<String>> {
+    let tables = |conn: &Connection| -> Vec<String> {
+        let mut statement = conn
+            .prepare(
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
+                 AND name NOT LIKE 'search%' AND name NOT LIKE 'refinery%' ORDER BY name",
+            )
+            .unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let columns = |conn: &Connection, table: &str| -> Vec<String> {
+        let mut statement = conn.prepare("SELECT name FROM pragma_table_info(?1)").unwrap();
+        statement.query_map([table], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let mut all = BTreeMap::new();
+    for table in tables(columns_of) {
+        let shared: Vec<String> = columns(conn, &table)
+            .into_iter()
+            .filter(|name| columns(columns_of, &table).contains(name))
+            .collect();
+        let quoted: Vec<String> = shared.iter().map(|name| format!("quote({name})")).collect();
+        let sql = format!("SELECT {} AS line FROM {table} ORDER BY line", quoted.join(" || '|' || "));
+        let mut statement = conn.prepare(&sql).unwrap();
+        all.insert(table, statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect());
+    }
+    all
+}
+
+fn schema(conn: &Connection, kind: &str) -> Vec<String> {
+    let mut statement = conn
+        .prepare("SELECT name FROM sqlite_schema WHERE type = ?1 AND name NOT LIKE 'sqlite_%' ORDER BY name")
+        .unwrap();
+    statement.query_map([kind], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+// C1: each stored catalogue of a version opens, and keeps every row
+#[test]
+fn the_catalogue_of_every_version_opens_and_keeps_every_row() {
+    for version in 1..=migrate::LATEST {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.db");
+        std::fs::copy(stored(version), &path)
+            .unwrap_or_else(|error| panic!("fixtures/catalogs/v{version}.db: {error}"));
+        let before = Connection::open(stored(version)).unwrap();
+        let catalog = Catalog::open(&path, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(contents(catalog.read(), &before), contents(&before, &before), "version {version}");
+        let problems: String =
+            catalog.read().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(problems, "ok");
+        // It is not only kept but understood.
+        assert_eq!(shelflist::catalog::libraries::all(catalog.read()).unwrap()[0].name, "books");
+        assert_eq!(settings::integer(catalog.read(), &setting::MISSING_GRACE_DAYS).unwrap(), 14);
+        assert_eq!(shelflist::catalog::decisions::open(catalog.read()).unwrap().len(), 1);
+    }
+}
+
+// C1: the schema of an old catalogue after its migrations is that of a new one
+#[test]
+fn a_migrated_catalogue_has_the_same_schema_as_a_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = Catalog::open_or_create(&dir.path().join("new.db"), Timestamp::UNIX_EPOCH).unwrap();
+    std::fs::copy(stored(1), dir.path().join("old.db")).unwrap();
+    let old = Catalog::open(&dir.path().join("old.db"), Timestamp::UNIX_EPOCH).unwrap();
+    for kind in ["table", "index", "trigger", "view"] {
+        assert_eq!(schema(old.read(), kind), schema(new.read(), kind), "{kind}");
+    }
+}
+
+// C1: the table rebuild of version 2, with rows in every child
+#[test]
+fn a_table_rebuild_keeps_rows_indexes_triggers_and_foreign_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    let old = migrate::open_at(&path, 1, Timestamp::UNIX_EPOCH).unwrap();
+    old.execute_batch(ROWS).unwrap();
+    assert!(
+        old.execute("UPDATE files SET presence = 'excluded' WHERE file_id = 1", []).is_err(),
+        "the old constraint"
+    );
+    let (indexes, triggers) = (schema(&old, "index"), schema(&old, "trigger"));
+    drop(old);
+
+    let new = migrate::open_at(&path, 2, Timestamp::UNIX_EPOCH).unwrap();
+    let count = |sql: &str| -> i64 { new.query_row(sql, [], |row| row.get(0)).unwrap() };
+    assert_eq!(count("SELECT count(*) FROM files"), 3);
+    // With foreign keys on, DROP TABLE would have deleted these without a word.
+    assert_eq!(count("SELECT count(*) FROM file_problems WHERE file_id = 1"), 1);
+    assert_eq!(count("SELECT count(*) FROM decision_files WHERE file_id = 2"), 1);
+    assert_eq!((schema(&new, "index"), schema(&new, "trigger")), (indexes, triggers));
+    new.execute("UPDATE files SET presence = 'excluded', updated_at = 3000 WHERE file_id = 1", []).unwrap();
+    assert_eq!(
+        count("SELECT count(*) FROM events WHERE file_id = 1 AND after = 'excluded'"),
+        1,
+        "the trigger works"
+    );
+    new.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+    assert!(
+        new.execute("UPDATE files SET dir_id = 99 WHERE file_id = 1", []).is_err(),
+        "and so does the foreign key"
+    );
+    new.execute("DELETE FROM files WHERE file_id = 1", []).unwrap();
+    assert_eq!(count("SELECT count(*) FROM file_problems"), 0, "and its children's");
+}
+
+// C1
+#[test]
+fn opening_twice_changes_nothing_and_a_backup_is_made_before_a_migration() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    std::fs::copy(stored(1), &path).unwrap();
+    let now = "2026-11-21T03:04:05Z".parse().unwrap();
+    drop(Catalog::open(&path, now).unwrap());
+    let backups = || -> Vec<String> {
+        let entries = std::fs::read_dir(dir.path().join("backups")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert_eq!(backups(), ["catalog-v1-20261121T030405Z.db"]);
+    let backup = Connection::open(dir.path().join("backups/catalog-v1-20261121T030405Z.db")).unwrap();
+    let before = Connection::open(stored(1)).unwrap();
+    assert_eq!(contents(&backup, &before), contents(&before, &before));
+    drop(Catalog::open(&path, now).unwrap());
+    assert_eq!(backups().len(), 1);
+}
+
+// C1
+#[test]
+fn a_migration_that_was_edited_after_its_release_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    let conn = migrate::open_at(&path, 1, Timestamp::UNIX_EPOCH).unwrap();
+    conn.execute("UPDATE refinery_schema_history SET checksum = '1' WHERE version = 1", []).unwrap();
+    drop(conn);
+    assert!(matches!(Catalog::open(&path, Timestamp::UNIX_EPOCH), Err(CatalogError::Migration(_))));
+}
+
+// C3: several writers and readers at once, none is told that the database is locked
+#[test]
+fn writers_and_readers_at_once_wait_for_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    drop(Catalog::open_or_create(&path, Timestamp::UNIX_EPOCH).unwrap());
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let path = &path;
+            scope.spawn(move || {
+                let mut catalog = Catalog::open(path, Timestamp::UNIX_EPOCH).unwrap();
+                for n in 0..50_i64 {
+                    catalog
+                        .change::<_, CatalogError>(|tx| {
+                            // Reads first: an upgraded deferred transaction would fail here.
+                            let (value, _) = settings::get(tx, &setting::PROBE_DEADLINE_MS)?;
+                            let next = value.parse::<i64>().unwrap_or(0) + 1;
+                            settings::set(
+                                tx,
+                                &setting::PROBE_DEADLINE_MS,
+                                &next.to_string(),
+                                writer * 1000 + n,
+                            )
+                        })
+                        .unwrap();
+                }
+            });
+        }
+        for _ in 0..2 {
+            let path = &path;
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    let catalog = Catalog::open(path, Timestamp::UNIX_EPOCH).unwrap();
+                    settings::get(catalog.read(), &setting::PROBE_DEADLINE_MS).unwrap();
+                }
+            });
+        }
+    });
+    let catalog = Catalog::open(&path, Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(
+        settings::integer(catalog.read(), &setting::PROBE_DEADLINE_MS).unwrap(),
+        10_200,
+        "no update was lost"
+    );
+}
+
+// C1: many processes may open a catalogue that is to be migrated
+#[test]
+fn a_catalogue_that_is_migrated_by_many_at_once_is_migrated_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    std::fs::copy(stored(1), &path).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| Catalog::open(&path, Timestamp::UNIX_EPOCH).unwrap());
+        }
+    });
+    assert_eq!(std::fs::read_dir(dir.path().join("backups")).unwrap().count(), 1);
+}
+
+// S3: a run's lock is gone with its holder
+#[test]
+fn only_one_run_holds_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    let held = RunLock::take(&path).unwrap();
+    assert!(matches!(RunLock::take(&path), Err(CatalogError::Locked(_))));
+    drop(held);
+    RunLock::take(&path).unwrap();
+}
+
+fn a_catalogue_with_a_store(dir: &Path) -> Catalog {
+    let path = dir.join("catalog.db");
+    let conn = migrate::open_at(&path, migrate::LATEST, Timestamp::UNIX_EPOCH).unwrap();
+    conn.execute_batch(ROWS).unwrap();
+    conn.execute_batch("DELETE FROM outbox; UPDATE documents SET enrich_stale = 0").unwrap();
+    drop(conn);
+    Catalog::open(&path, Timestamp::UNIX_EPOCH).unwrap()
+}
+
+fn lease(catalog: &mut Catalog, token: &str, now_ms: i64) -> Vec<outbox::Leased> {
+    let ask = outbox::Ask {
+        channel_id: 1,
+        kind: "mirror",
+        owner: "test",
+        token,
+        until_ms: now_ms + 1000,
+        readable: &[],
+        limit: 50,
+    };
+    catalog.change::<_, CatalogError>(|tx| outbox::lease(tx, &ask, now_ms)).unwrap()
+}
+
+fn states(catalog: &Catalog) -> Vec<(String, i64)> {
+    let mut statement = catalog.read().prepare("SELECT state, attempts FROM outbox ORDER BY seq").unwrap();
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+}
+
+// S3, T4: one row serves any number of changes until it is leased; a later change is a row of its own
+#[test]
+fn operations_are_coalesced_only_until_their_first_lease() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    let mut ids = Ids::default();
+    let mut enqueue = |catalog: &mut Catalog| {
+        catalog.change::<_, CatalogError>(|tx| outbox::enqueue_mirror(tx, &mut ids, 1, 5)).unwrap();
+    };
+    enqueue(&mut catalog);
+    enqueue(&mut catalog);
+    assert_eq!(states(&catalog).len(), 1);
+    let held = lease(&mut catalog, "t1", 10);
+    assert_eq!(held.len(), 1);
+    enqueue(&mut catalog);
+    enqueue(&mut catalog);
+    assert_eq!(states(&catalog).len(), 2);
+    assert!(lease(&mut catalog, "t2", 10).is_empty(), "in order for each document");
+    // Released without blame, it goes first again, and the newer one stays behind it.
+    catalog
+        .change::<_, CatalogError>(|tx| {
+            outbox::end(tx, &held[0], outbox::Ending::Released { not_before: 0 }, 11)
+        })
+        .unwrap();
+    assert_eq!(lease(&mut catalog, "t3", 12)[0].op_id, held[0].op_id);
+}
+
+// S3: whoever was stopped past his lease can no longer acknowledge
+#[test]
+fn a_lease_that_is_not_ours_any_more_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    catalog.change::<_, CatalogError>(|tx| outbox::enqueue_mirror(tx, &mut Ids::default(), 1, 5)).unwrap();
+    let stale = lease(&mut catalog, "stale", 10);
+    catalog.change::<_, CatalogError>(|tx| outbox::recover(tx, 20).map(|_| ())).unwrap();
+    let fresh = lease(&mut catalog, "fresh", 30);
+    let done = outbox::Ending::Done { note: None };
+    assert!(!catalog.change::<_, CatalogError>(|tx| outbox::end(tx, &stale[0], done, 31)).unwrap());
+    assert_eq!(states(&catalog), [("leased".to_owned(), 0)]);
+    assert!(catalog.change::<_, CatalogError>(|tx| outbox::end(tx, &fresh[0], done, 32)).unwrap());
+    assert_eq!(states(&catalog), [("done".to_owned(), 0)]);
+}
+
+// S6, T5: five verdicts end an operation; it blocks only its document, and a change of that gives it another chance
+#[test]
+fn five_verdicts_end_an_operation() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    let mut ids = Ids::default();
+    for document_id in [1, 2] {
+        catalog.change::<_, CatalogError>(|tx| outbox::enqueue_mirror(tx, &mut ids, document_id, 5)).unwrap();
+    }
+    for n in 1..=5 {
+        let held = lease(&mut catalog, &format!("t{n}"), n * 10);
+        let (first, rest) = held.split_first().unwrap();
+        catalog
+            .change::<_, CatalogError>(|tx| {
+                for op in rest {
+                    outbox::end(tx, op, outbox::Ending::Released { not_before: 0 }, n * 10)?;
+                }
+                let ending = outbox::Ending::Refused {
+                    text: "no",
+                    code: "SHELF-SYNC-002",
+                    not_before: n * 10,
+                    limit: 5,
+                };
+                outbox::end(tx, first, ending, n * 10)
+            })
+            .unwrap();
+    }
+    assert_eq!(states(&catalog), [("dead".to_owned(), 5), ("pending".to_owned(), 0)]);
+    let code: String = catalog
+        .read()
+        .query_row("SELECT error_code FROM outbox WHERE state = 'dead'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(code, "SHELF-SYNC-004");
+    assert_eq!(lease(&mut catalog, "other", 100).len(), 1, "the other document goes on");
+    catalog.change::<_, CatalogError>(|tx| outbox::enqueue_mirror(tx, &mut ids, 1, 200)).unwrap();
+    assert_eq!(states(&catalog)[0].0, "superseded");
+    assert_eq!(lease(&mut catalog, "again", 300).len(), 1);
+}
+
+// S4: the same key twice is one operation
+#[test]
+fn an_operation_is_written_once_for_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    let insert = "INSERT INTO outbox (op_id, channel_id, document_id, kind, created_at, updated_at) VALUES (?1, 1, ?2, 'mirror', 0, 0)";
+    let tx = catalog.write().unwrap();
+    tx.execute(insert, params!["01HZZZZZZZZZZZZZZZZZZZZZP9", 1]).unwrap();
+    assert!(tx.execute(insert, params!["01HZZZZZZZZZZZZZZZZZZZZZP9", 2]).is_err());
+}
