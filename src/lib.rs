@@ -10,6 +10,7 @@
 //! | [`volume`] | mount table, marker, probe with a deadline, availability |
 //! | [`content`] | reads a file and proves that it held still meanwhile |
 //! | [`remote`] | stores: what they can do, and the doing |
+//! | [`library`] | a library as a whole: make it, look whether it is there, find it again |
 //! | [`scan`] | walk, judge, hash, record; moves; guard |
 //! | [`enrich`] | type, text and metadata in a limited child process; the canonical enriched content |
 //! | [`sync`] | outbox to store: lease, send, verify, switch; orphans |

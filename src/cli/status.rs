@@ -2,14 +2,14 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::output::{ago, local_time, plural, rfc3339, rfc3339_or_null, size};
+use super::output::{ago, local_time, plural, put_path, rfc3339, rfc3339_or_null, size};
 use crate::catalog::libraries::{self, Library};
 use crate::catalog::query::{self, Counts, StoreCounts};
 use crate::catalog::stores::{self, ChannelState, StoreRow};
 use crate::catalog::{Catalog, decisions, dirs, outbox};
 use crate::clock::Clock;
 use crate::library;
-use crate::model::Availability;
+use crate::model::{Availability, RelPath};
 use crate::volume;
 
 /// Say how libraries, stores and queue stand.
@@ -19,13 +19,16 @@ pub(super) struct Args {
     library: Option<String>,
 }
 
+/// Directories that cannot be looked into, before "and more".
+const SHOWN: usize = 5;
+
 struct Row {
     library: Library,
     label: Option<String>,
     advice: Option<String>,
     counts: Counts,
     problems: u64,
-    frozen: usize,
+    frozen: Vec<(RelPath, i64)>,
     stores: Vec<(String, StoreCounts)>,
 }
 
@@ -95,9 +98,11 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         if row.problems > 0 {
             out.line(format!("  {}", plural(row.problems, "problem", "problems")))?;
         }
-        if row.frozen > 0 {
-            let n = plural(row.frozen as u64, "directory", "directories");
-            out.line(format!("  {n} could not be looked into"))?;
+        for (dir, since) in row.frozen.iter().take(SHOWN) {
+            out.line(format!("  {dir} cannot be looked into since {}", local_time(*since)))?;
+        }
+        if row.frozen.len() > SHOWN {
+            out.line(format!("  and {} more directories; see all with --json", row.frozen.len() - SHOWN))?;
         }
         for (name, counts) in &row.stores {
             let StoreCounts { uploaded, pending, uploading, failed, orphaned } = counts;
@@ -148,7 +153,7 @@ fn look(
         advice,
         counts: query::counts(conn, library_id)?,
         problems: query::count_problems(conn, library_id)?,
-        frozen: dirs::frozen(conn, library_id)?.len(),
+        frozen: dirs::frozen(conn, library_id)?,
         stores: stores
             .iter()
             .map(|store| Ok((store.name.clone(), query::store_counts(conn, store.store_id, library_id)?)))
@@ -168,6 +173,15 @@ fn row_json(row: &Row) -> Value {
             object
         })
         .collect();
+    let frozen: Vec<Value> = row
+        .frozen
+        .iter()
+        .map(|(dir, since)| {
+            let mut object = json!({ "since": rfc3339(*since) });
+            put_path(&mut object, dir);
+            object
+        })
+        .collect();
     json!({
         "library": library.name,
         "library_id": library.ulid.to_string(),
@@ -183,7 +197,7 @@ fn row_json(row: &Row) -> Value {
         "files": row.counts,
         "bytes": row.counts.bytes,
         "problems": row.problems,
-        "frozen_dirs": row.frozen,
+        "frozen_dirs": frozen,
         "stores": stores,
     })
 }
