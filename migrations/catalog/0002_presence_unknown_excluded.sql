@@ -42,7 +42,6 @@ ALTER TABLE files_new RENAME TO files;
 
 CREATE UNIQUE INDEX files_by_place ON files (dir_id, name);
 CREATE INDEX files_by_document ON files (document_id);
-CREATE INDEX files_by_content ON files (content_hash);
 CREATE INDEX files_not_present ON files (presence) WHERE presence <> 'present';
 
 CREATE TRIGGER files_presence_event AFTER UPDATE OF presence ON files WHEN OLD.presence <> NEW.presence

@@ -150,6 +150,7 @@ pub fn hold_changed(conn: &Connection, decision_id: i64, library_id: i64, since_
 /// # Errors
 /// SQLite's.
 pub fn approve(conn: &Connection, decision: &Decision, now_ms: i64) -> Result<u64> {
+    super::query::forget_counts(conn, decision.library_id)?;
     let done = match decision.kind {
         DecisionKind::MassMissing => conn.execute(
             "UPDATE files SET presence = 'missing', evidence = 'approved: not in a complete listing', missing_since = ?2,

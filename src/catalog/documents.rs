@@ -50,7 +50,8 @@ pub fn of_new_content(
 ) -> Result<i64> {
     let known: Option<i64> = conn
         .prepare_cached(
-            "SELECT document_id FROM documents WHERE content_hash = ?1 ORDER BY document_id LIMIT 1",
+            "SELECT document_id FROM documents WHERE substr(content_hash, 1, 8) = substr(?1, 1, 8) AND content_hash = ?1
+             ORDER BY document_id LIMIT 1",
         )?
         .query_row([hash], |row| row.get(0))
         .optional()?;

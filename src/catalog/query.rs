@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
-use super::{Result, files, hash_of, word_of};
+use super::{Catalog, Result, files, hash_of, word_of};
 use crate::model::file::StatusFacts;
 use crate::model::{FileKind, FileStatus, Presence, RelPath, Stat};
 
@@ -127,7 +127,9 @@ pub fn copy_with_content(
     Ok(conn
         .prepare_cached(
             "SELECT d.library_id, d.path, f.name FROM files f JOIN dirs d USING (dir_id)
-             WHERE f.content_hash = ?1 AND f.presence = 'present' AND d.library_id IN (SELECT value FROM json_each(?2))
+             WHERE f.document_id IN (SELECT document_id FROM documents
+                                     WHERE substr(content_hash, 1, 8) = substr(?1, 1, 8) AND content_hash = ?1)
+               AND f.content_hash = ?1 AND f.presence = 'present' AND d.library_id IN (SELECT value FROM json_each(?2))
              ORDER BY f.file_id LIMIT 1",
         )?
         .query_row(params![hash, serde_json::to_string(libraries)?], |row| {
@@ -195,11 +197,41 @@ pub struct Counts {
     pub bytes: u64,
 }
 
-/// Counts one library's files.
+/// One library's counts: as kept, else counted anew and kept. Counting a million files takes a noticeable while, and
+/// most of the time nothing has changed since `status` was asked last.
 ///
 /// # Errors
 /// SQLite's.
-pub fn counts(conn: &Connection, library_id: i64) -> Result<Counts> {
+pub fn counts(catalog: &mut Catalog, library_id: i64) -> Result<Counts> {
+    let kept: Option<String> = catalog.read().query_row(
+        "SELECT counts FROM libraries WHERE library_id = ?1",
+        [library_id],
+        |row| row.get(0),
+    )?;
+    let kept: Option<[u64; 5]> = kept.and_then(|kept| serde_json::from_str(&kept).ok());
+    if let Some([present, missing, unknown, excluded, bytes]) = kept {
+        return Ok(Counts { present, missing, unknown, excluded, bytes });
+    }
+    catalog.change(|tx| {
+        let counts = count(tx, library_id)?;
+        let Counts { present, missing, unknown, excluded, bytes } = counts;
+        let kept = serde_json::to_string(&[present, missing, unknown, excluded, bytes])?;
+        tx.execute("UPDATE libraries SET counts = ?2 WHERE library_id = ?1", params![library_id, kept])?;
+        Ok(counts)
+    })
+}
+
+/// The counts that were kept are of before a change that is being made.
+///
+/// # Errors
+/// SQLite's.
+pub fn forget_counts(conn: &Connection, library_id: i64) -> Result<()> {
+    conn.prepare_cached("UPDATE libraries SET counts = NULL WHERE library_id = ?1 AND counts IS NOT NULL")?
+        .execute([library_id])?;
+    Ok(())
+}
+
+fn count(conn: &Connection, library_id: i64) -> Result<Counts> {
     let mut counts = Counts::default();
     let mut statement = conn.prepare_cached(
         "SELECT f.presence, count(*), sum(f.size) FROM dirs d JOIN files f USING (dir_id) WHERE d.library_id = ?1 GROUP BY 1",
@@ -230,7 +262,9 @@ pub fn count_problems(conn: &Connection, library_id: i64) -> Result<u64> {
             row.get(0)
         })?;
     let extraction: i64 = conn.query_row(
-        "SELECT count(*) FROM enrichments e CROSS JOIN files f ON f.content_hash = e.content_hash JOIN dirs d USING (dir_id)
+        "SELECT count(*) FROM enrichments e
+         CROSS JOIN documents w ON substr(w.content_hash, 1, 8) = substr(e.content_hash, 1, 8) AND w.content_hash = e.content_hash
+         JOIN files f ON f.document_id = w.document_id JOIN dirs d USING (dir_id)
          WHERE e.outcome = 'failed' AND f.presence = 'present' AND d.library_id = ?1",
         [library_id],
         |row| row.get(0),

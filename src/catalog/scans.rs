@@ -86,6 +86,14 @@ pub fn add_candidate(conn: &Connection, file_id: i64) -> Result<()> {
     Ok(())
 }
 
+/// Whether any file was not in a complete listing.
+///
+/// # Errors
+/// SQLite's.
+pub fn any_candidate(conn: &Connection) -> Result<bool> {
+    Ok(conn.query_row("SELECT EXISTS (SELECT 1 FROM temp.scan_candidates)", [], |row| row.get(0))?)
+}
+
 /// No file of a directory can be where it was, because the directory itself is not there.
 ///
 /// # Errors

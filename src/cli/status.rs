@@ -145,13 +145,14 @@ fn look(
     library::note(catalog, library, probe.availability, &context.clock)?;
     let advice = (probe.availability != Availability::Available)
         .then(|| volume::advice(&expected, &probe, context.clock.now()));
-    let conn = catalog.read();
     let library_id = library.library_id;
+    let counts = query::counts(catalog, library_id)?;
+    let conn = catalog.read();
     Ok(Row {
         library: libraries::by_id(conn, library_id)?,
         label: expected.identity.label,
         advice,
-        counts: query::counts(conn, library_id)?,
+        counts,
         problems: query::count_problems(conn, library_id)?,
         frozen: dirs::frozen(conn, library_id)?,
         stores: stores

@@ -15,7 +15,7 @@ use crate::catalog::dirs::{self, DirState, KnownDir};
 use crate::catalog::files::{self, Look, Recorded};
 use crate::catalog::libraries::Library;
 use crate::catalog::scans::{self, ScanOutcome, Side};
-use crate::catalog::{Catalog, CatalogError, Ids, problems, settings};
+use crate::catalog::{Catalog, CatalogError, Ids, problems, query, settings};
 use crate::clock::Clock;
 use crate::model::{Presence, Problem, RelPath, setting};
 use crate::volume::{Probe, VerifiedRoot};
@@ -156,6 +156,9 @@ impl<'a> Writer<'a> {
         let now_ms = self.clock.now_ms();
         let mut tally = self.report.clone();
         let tx = self.catalog.write()?;
+        if !self.options.dry_run {
+            query::forget_counts(&tx, self.library.library_id)?;
+        }
         for record in batch.drain(..) {
             write_one(
                 &tx,
@@ -226,6 +229,9 @@ impl<'a> Writer<'a> {
         let complete = self.report.is_complete();
         let report = &mut self.report;
         let tx = self.catalog.write()?;
+        if report.new + report.modified + report.restored > 0 || scans::any_candidate(&tx)? {
+            query::forget_counts(&tx, library_id)?;
+        }
 
         let appeared = scans::appeared_sides(&tx, self.scan_id)?;
         let lost = if appeared.is_empty() { Vec::new() } else { scans::lost_sides(&tx, self.scan_id)? };
