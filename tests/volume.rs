@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         another_user_is_denied,
         a_disk_that_fails_is_a_read_error_and_never_absent,
         a_disk_that_hangs_is_told_within_the_deadline_and_comes_back,
+        a_network_mount_in_the_way_is_never_touched,
         a_link_to_another_disk_in_place_of_the_root_is_a_copy,
         an_unmarked_library_is_recognised_by_its_disk_alone,
         a_verified_root_stays_verified_and_keeps_no_disk_busy,
@@ -436,6 +437,24 @@ fn a_disk_that_hangs_is_told_within_the_deadline_and_comes_back() {
     }
 }
 
+// L2: other mounts are not touched, and a network mount that does not answer is one.
+fn a_network_mount_in_the_way_is_never_touched() {
+    let mut library = Library::new();
+    for place in [library.root().to_owned(), library.points.path()] {
+        let network = BrokenDisk::mount_as("fuse.sshfs", &place, &[("file", b"x")]);
+        network.set(Behaviour::Hangs);
+        let begun = Instant::now();
+        let found = probe(&library.expected, LONG);
+        assert!(!found.availability.is_readable());
+        assert_ne!(found.availability.to_string(), "unavailable(hung)");
+        assert!(begun.elapsed() < LONG / 2);
+        assert_eq!(search(&library, LONG).1, [] as [PathBuf; 0]);
+        drop(network);
+        assert_eq!(library.state(), "available");
+    }
+    library.disk.unmount();
+}
+
 // D2: the library was moved to another disk, and a link left behind.
 fn a_link_to_another_disk_in_place_of_the_root_is_a_copy() {
     let library = Library::new();
@@ -444,7 +463,13 @@ fn a_link_to_another_disk_in_place_of_the_root_is_a_copy() {
     copy(library.root(), &library.points.dir("other"));
     std::fs::rename(library.root(), library.point().join("renamed")).unwrap();
     symlink(library.points.path().join("other/lib"), library.root()).unwrap();
-    assert_eq!(library.state(), "degraded(cloned)");
+    let found = probe(&library.expected, LONG);
+    assert_eq!(found.availability.to_string(), "degraded(cloned)");
+    assert_eq!(
+        found.mount.unwrap().mount_point,
+        library.points.path().join("other"),
+        "where the link really leads"
+    );
     // A link within the disk leads to the same library.
     std::fs::remove_file(library.root()).unwrap();
     symlink("renamed", library.root()).unwrap();

@@ -234,7 +234,7 @@ fn publish(marker_dir: &File, temporary: &str) -> io::Result<()> {
         Ok(()) => return Ok(()),
         Err(Errno::EXIST) => return Err(io::ErrorKind::AlreadyExists.into()),
         // NFS, SMB and many a FUSE file system have no such rename. A link does not replace either.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {}
+        Err(error) if is_unsupported(error) => {}
         Err(error) => return Err(error.into()),
     }
     match rustix::fs::linkat(marker_dir, temporary, marker_dir, MARKER_FILE, AtFlags::empty()) {
@@ -244,7 +244,7 @@ fn publish(marker_dir: &File, temporary: &str) -> io::Result<()> {
         }
         Err(Errno::EXIST) => return Err(io::ErrorKind::AlreadyExists.into()),
         // No links either (exFAT through FUSE).
-        Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP | Errno::MLINK | Errno::INVAL) => {}
+        Err(error) if is_unsupported(error) => {}
         Err(error) => return Err(error.into()),
     }
     reserve_and_replace(marker_dir, temporary)
@@ -265,6 +265,12 @@ fn reserve_and_replace(marker_dir: &File, temporary: &str) -> io::Result<()> {
     })
 }
 
+/// The ways in which file systems say that they do not do such a thing. Compared one by one, because some of them are
+/// one number on Linux and two on macOS.
+fn is_unsupported(error: Errno) -> bool {
+    [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::PERM, Errno::MLINK].contains(&error)
+}
+
 /// Best effort, where something has failed already and that is what is told.
 fn remove(marker_dir: &File, name: &str) {
     let _ = rustix::fs::unlinkat(marker_dir, name, AtFlags::empty());
@@ -273,7 +279,7 @@ fn remove(marker_dir: &File, name: &str) {
 fn sync_directory(dir: &File) -> io::Result<()> {
     match dir.sync_all() {
         // Some network and FUSE file systems cannot sync a directory; then it is as durable as they make it.
-        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::OPNOTSUPP)) => Ok(()),
+        Err(error) if Errno::from_io_error(&error).is_some_and(is_unsupported) => Ok(()),
         outcome => outcome,
     }
 }
@@ -376,14 +382,8 @@ mod tests {
         // A FIFO would make a careless reader wait for ever.
         let fifo = root();
         std::fs::create_dir(fifo.path().join(MARKER_DIR)).unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            marker_path(fifo.path()),
-            rustix::fs::FileType::Fifo,
-            Mode::from_raw_mode(0o666),
-            0,
-        )
-        .unwrap();
+        let made = std::process::Command::new("mkfifo").arg(marker_path(fifo.path())).status();
+        assert!(made.unwrap().success());
 
         for case in [&linked_dir, &linked_file, &dir_for_file, &file_for_dir, &fifo] {
             let read = read(case.path());

@@ -81,19 +81,18 @@ fn number(field: &[u8]) -> Option<u64> {
 
 fn device(field: &[u8]) -> Option<u64> {
     let (major, minor) = std::str::from_utf8(field).ok()?.split_once(':')?;
-    device_number(major.parse().ok()?, minor.parse().ok()?)
+    Some(device_number(major.parse().ok()?, minor.parse().ok()?))
 }
 
 #[cfg(not(target_os = "macos"))]
-#[expect(clippy::unnecessary_wraps, reason = "the other platform has no such number")]
-fn device_number(major: u32, minor: u32) -> Option<u64> {
-    Some(rustix::fs::makedev(major, minor))
+fn device_number(major: u32, minor: u32) -> u64 {
+    rustix::fs::makedev(major, minor)
 }
 
+/// There is no mountinfo here; the parser is only tested.
 #[cfg(target_os = "macos")]
-fn device_number(_major: u32, _minor: u32) -> Option<u64> {
-    // There is no mountinfo here; the parser is only tested.
-    Some(0)
+fn device_number(_major: u32, _minor: u32) -> u64 {
+    0
 }
 
 fn has_option(options: &[u8], wanted: &[u8]) -> bool {
@@ -314,7 +313,7 @@ mod tests {
                 source: "/dev/r o".into(),
                 subroot: "/mnt1".into(),
                 read_only: true,
-                device: rustix::fs::makedev(98, 1),
+                device: device_number(98, 1),
             }]
         );
     }

@@ -65,15 +65,18 @@ pub(super) fn look(expected: &Expected, deadline: Duration) -> Findings {
     let looked_for = expected.clone();
     match within(&expected.root, deadline, move || findings::look(&looked_for)) {
         Ok(mut findings) => {
-            let took = begun.elapsed();
-            // Half the deadline: the next one may not make it.
-            if findings.answer == Answer::InTime && took >= deadline / 2 {
-                findings.answer = Answer::Slowly(took);
+            if findings.answer == Answer::InTime {
+                findings.answer = in_time_or_slowly(begun.elapsed(), deadline);
             }
             findings
         }
         Err(error) => Findings::none(no_answer(&error)),
     }
+}
+
+/// An answer that took half the deadline is slow: the next one may not make it.
+fn in_time_or_slowly(took: Duration, deadline: Duration) -> Answer {
+    if took >= deadline / 2 { Answer::Slowly(took) } else { Answer::InTime }
 }
 
 fn no_answer(error: &NoAnswer) -> Answer {
@@ -90,5 +93,18 @@ pub(super) fn conclude(expected: &Expected, findings: &Findings) -> Probe {
         availability: verdict.availability(),
         mount: findings.carrier.clone().map(Box::new),
         detail: verdict.detail(expected, findings.carrier.as_ref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // L2: slow
+    #[test]
+    fn half_the_deadline_is_slow() {
+        let ms = Duration::from_millis;
+        assert_eq!(in_time_or_slowly(ms(4999), ms(10_000)), Answer::InTime);
+        assert_eq!(in_time_or_slowly(ms(5000), ms(10_000)), Answer::Slowly(ms(5000)));
     }
 }

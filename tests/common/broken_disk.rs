@@ -52,19 +52,18 @@ struct Shared {
 impl BrokenDisk {
     /// Mounts a disk with these files, each a path relative to its top, and its content. It answers at first.
     pub(crate) fn mount_at(dir: &Path, files: &[(&str, &[u8])]) -> Self {
+        BrokenDisk::mount_as("fuse.broken", dir, files)
+    }
+
+    /// The same under another type, which begins with `fuse.`: `fuse.sshfs` passes for a network mount.
+    pub(crate) fn mount_as(fs_type: &str, dir: &Path, files: &[(&str, &[u8])]) -> Self {
         let kernel = File::options().read(true).write(true).open("/dev/fuse").expect("FUSE in this kernel");
         let shared = Arc::new(Shared { behaviour: Mutex::new(Behaviour::Answers), changed: Condvar::new() });
         let tree = Tree::of(files);
         // mount(8) passes its standard input on as the connection.
         super::disk::run(
             Command::new("mount")
-                .args([
-                    "-i",
-                    "-t",
-                    "fuse.broken",
-                    "-o",
-                    "ro,fd=0,rootmode=40000,user_id=0,group_id=0,allow_other",
-                ])
+                .args(["-i", "-t", fs_type, "-o", "ro,fd=0,rootmode=40000,user_id=0,group_id=0,allow_other"])
                 .arg("broken-disk")
                 .arg(dir)
                 .stdin(kernel.try_clone().expect("another descriptor")),
