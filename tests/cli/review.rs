@@ -101,3 +101,42 @@ fn a_file_that_is_edited_after_its_mass_change_was_rejected_is_sent() {
     assert_eq!(desk.json(&["sync"])["uploaded_objects"], 1);
     assert_eq!(status(&desk, "f3.txt"), "uploaded");
 }
+
+// L6, L7: in a library that is never seen completely, too
+#[test]
+fn a_copy_known_for_long_is_not_where_a_deleted_file_went() {
+    let plain = Plain::with_files(&[("a.txt", "alpha"), ("copies/copy.txt", "alpha"), ("locked/x.txt", "x")]);
+    plain.forbid("locked");
+    plain.run(&["scan"]).expect(3);
+    plain.run(&["scan"]).expect(3);
+    plain.0.remove("a.txt");
+    let report = plain.run(&["scan", "--json"]).expect(3).json()["libraries"][0].take();
+    plain.allow("locked");
+    assert_eq!((&report["missing"], &report["moved"]), (&json!(1), &json!(0)));
+    assert_eq!(plain.run(&["missing", "--json"]).json()["missing"][0]["path"], "a.txt");
+}
+
+// D1, D4: what could not be looked at is unknown, and comes back
+#[test]
+fn files_below_a_directory_that_was_forbidden_for_a_while_are_back_without_being_read() {
+    let plain = Plain::with_files(&[("a.txt", "a"), ("sub/b.txt", "b"), ("sub/deep/c.txt", "c")]);
+    plain.run(&["scan"]).expect(0);
+    plain.forbid("sub");
+    let report = plain.run(&["scan", "--json"]).expect(3).json()["libraries"][0].take();
+    assert_eq!((&report["missing"], &report["frozen_dirs"]), (&json!(0), &json!(["sub"])));
+    let files = plain.run(&["status", "--json"]).json()["libraries"][0]["files"].take();
+    assert_eq!(files, json!({ "present": 1, "missing": 0, "unknown": 2, "excluded": 0 }));
+    plain.allow("sub");
+    let report = plain.run(&["scan", "--json"]).expect(0).json()["libraries"][0].take();
+    assert_eq!((&report["restored"], &report["hashed_files"]), (&json!(2), &json!(0)));
+    // Gone while nobody could look: missing, and its copy elsewhere is where it went.
+    plain.forbid("sub");
+    plain.run(&["scan"]).expect(3);
+    plain.write("found.txt", "c");
+    plain.forbid("sub");
+    plain.run(&["scan"]).expect(3);
+    plain.allow("sub");
+    fs::remove_dir_all(plain.0.library().join("sub/deep")).unwrap();
+    let report = plain.run(&["scan", "--json"]).expect(0).json()["libraries"][0].take();
+    assert_eq!((&report["moved"], &report["missing"], &report["new"]), (&json!(1), &json!(0), &json!(0)));
+}
