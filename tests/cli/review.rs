@@ -140,3 +140,22 @@ fn files_below_a_directory_that_was_forbidden_for_a_while_are_back_without_being
     let report = plain.run(&["scan", "--json"]).expect(0).json()["libraries"][0].take();
     assert_eq!((&report["moved"], &report["missing"], &report["new"]), (&json!(1), &json!(0), &json!(0)));
 }
+
+// D6, D1: a decision is about what is not there, not about what was not there some time ago
+#[test]
+fn approving_a_decision_does_not_touch_what_came_back_meanwhile() {
+    let desk = Desk::new();
+    for n in 0..30 {
+        desk.write(&format!("shelf/f{n}.txt"), &format!("file {n}"));
+    }
+    desk.write("other.txt", "x");
+    desk.run(&["init", desk.library().to_str().unwrap(), "--name", "books"]).expect(0);
+    desk.scan();
+    fs::rename(desk.library().join("shelf"), desk.path("aside")).unwrap();
+    let number = desk.run(&["scan", "--json"]).expect(6).json()["libraries"][0]["decision"].as_i64().unwrap();
+    fs::rename(desk.path("aside"), desk.library().join("shelf")).unwrap();
+    desk.remove("shelf/f7.txt");
+    desk.run(&["scan", "--path", "shelf"]);
+    desk.run(&["approve", &number.to_string()]);
+    assert_eq!(desk.json(&["status"])["libraries"][0]["files"]["missing"], 1);
+}
