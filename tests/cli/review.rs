@@ -159,3 +159,39 @@ fn approving_a_decision_does_not_touch_what_came_back_meanwhile() {
     desk.run(&["approve", &number.to_string()]);
     assert_eq!(desk.json(&["status"])["libraries"][0]["files"]["missing"], 1);
 }
+
+// L11, D5: asking for a part does not bring back what a rule leaves out, nor what is no part of the library
+#[test]
+fn a_scan_of_a_part_that_is_left_out_is_refused() {
+    let desk = Desk::with_files(THREE);
+    desk.write(".shelflistignore", "/sub/\n");
+    fs::create_dir(desk.path("outside")).unwrap();
+    fs::create_dir(desk.path("outside/dir")).unwrap();
+    fs::write(desk.path("outside/dir/secret.txt"), "not yours").unwrap();
+    std::os::unix::fs::symlink(desk.path("outside"), desk.library().join("link")).unwrap();
+    for scope in ["sub", "sub/deep", ".shelflist", "link", "link/dir"] {
+        desk.run(&["scan", "--path", scope]).expect(2);
+    }
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM files"), 0);
+    assert_eq!(desk.scan()["missing"], 0);
+}
+
+// L11, T8: rules that cannot be read do not let everything in
+#[test]
+fn a_rule_file_that_cannot_be_read_lets_nothing_in() {
+    let plain = Plain::with_files(THREE);
+    plain.write("diary/.shelflistignore", "*.private\n");
+    plain.write("diary/day.private", "secret");
+    plain.forbid("diary/.shelflistignore");
+    for args in [&["scan"][..], &["scan", "--path", "diary"]] {
+        plain.run(args);
+    }
+    fs::create_dir(plain.0.library().join("diary/deep")).unwrap();
+    plain.write("diary/deep/x.private", "secret");
+    plain.forbid("diary/.shelflistignore");
+    plain.run(&["scan", "--path", "diary/deep"]);
+    assert_eq!(plain.0.sql::<i64>("SELECT count(*) FROM files WHERE name LIKE '%.private'"), 0);
+    plain.allow("diary/.shelflistignore");
+    plain.run(&["scan"]).expect(0);
+    assert_eq!(plain.0.sql::<i64>("SELECT count(*) FROM files WHERE name LIKE '%.private'"), 0);
+}
