@@ -126,6 +126,10 @@ pub fn record(conn: &Connection, ids: &mut Ids, look: &Look, scan_id: i64, now_m
     if look.content_hash.is_none() && look.stat.kind == FileKind::Regular {
         // What was proved before stays, and so does the old stat, so that the next scan looks again.
         seen_again(conn, known.file_id, now_ms)?;
+        if let (Presence::Missing, Some(document_id)) = (known.presence, known.document_id) {
+            // As below: once it can be read it counts as touched only, and nobody would ask any more (L6).
+            super::outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
+        }
         return Ok(recorded);
     }
     let before = known.document_id.map(|document_id| (document_id, known.file_id));

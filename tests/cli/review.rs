@@ -195,3 +195,23 @@ fn a_rule_file_that_cannot_be_read_lets_nothing_in() {
     plain.run(&["scan"]).expect(0);
     assert_eq!(plain.0.sql::<i64>("SELECT count(*) FROM files WHERE name LIKE '%.private'"), 0);
 }
+
+// L6
+#[test]
+fn a_missing_file_that_comes_back_unreadable_gets_its_remote_copy_back_once_it_is_read() {
+    let plain = Plain::with_files(THREE);
+    let url = format!("dir:{}", plain.0.mirror().display());
+    plain.run(&["store", "add", &url]).expect(0);
+    plain.run(&["sync"]).expect(0);
+    plain.run(&["config", "set", "missing.grace_days", "0"]).expect(0);
+    plain.run(&["config", "set", "missing.grace_scans", "1"]).expect(0);
+    plain.0.remove("a.txt");
+    assert_eq!(plain.run(&["sync", "--json"]).expect(0).json()["retired_objects"], 1);
+    plain.write("a.txt", "alpha");
+    plain.forbid("a.txt");
+    plain.run(&["sync"]).expect(3);
+    plain.allow("a.txt");
+    plain.run(&["sync"]).expect(0);
+    let shown = plain.run(&["show", "a.txt", "--json"]).expect(0).json();
+    assert_eq!(shown["file"]["status"], "uploaded");
+}
