@@ -215,3 +215,56 @@ fn a_missing_file_that_comes_back_unreadable_gets_its_remote_copy_back_once_it_i
     let shown = plain.run(&["show", "a.txt", "--json"]).expect(0).json();
     assert_eq!(shown["file"]["status"], "uploaded");
 }
+
+// D7: by days and complete scans, also where the file lives on with another content
+#[test]
+fn a_work_that_was_overwritten_is_retired_only_after_complete_scans() {
+    let desk = Desk::with_files(&[("a.txt", "alpha"), ("b.txt", "beta")]);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.run(&["config", "set", "missing.grace_days", "0"]).expect(0);
+    desk.write("a.txt", "beta");
+    assert_eq!(desk.json(&["sync"])["retired_objects"], 0, "the first complete scan");
+    assert_eq!(desk.json(&["sync"])["retired_objects"], 1, "the second");
+    desk.write("a.txt", "alpha");
+    assert_eq!(desk.json(&["sync"])["uploaded_objects"], 0);
+    assert_eq!(status(&desk, "a.txt"), "uploaded");
+}
+
+// D7: nobody sends what is gone, and nothing waits for ever
+#[test]
+fn operations_of_files_that_are_gone_do_not_wait_for_ever_and_are_not_sent() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.run(&["config", "set", "missing.grace_days", "0"]).expect(0);
+    desk.write("new.txt", "scanned, never read for its text");
+    desk.run(&["scan"]).expect(0);
+    desk.remove("new.txt");
+    desk.remove("a.txt");
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(desk.json(&["sync"])["queued"], 0);
+    // A new store is not filled with what no disk has.
+    let url = format!("dir:{}", desk.path("second").display());
+    desk.run(&["store", "add", &url]).expect(0);
+    assert_eq!(desk.json(&["sync"])["uploaded_objects"], 2);
+    desk.write("a.txt", "alpha");
+    assert_eq!(desk.json(&["sync"])["uploaded_objects"], 1, "and is given it when it is back");
+}
+
+// D6, D7: files overwritten with one and the same content leave their works without a copy
+#[test]
+fn a_mass_change_into_one_content_retires_nothing_before_it_is_approved() {
+    let desk = changed_en_masse();
+    desk.run(&["config", "set", "missing.grace_days", "0"]).expect(0);
+    for n in 0..30 {
+        desk.write(&format!("f{n}.txt"), "all the same now");
+    }
+    let number = desk.run(&["sync", "--json"]).expect(6).json()["libraries"][0]["decision"].as_i64().unwrap();
+    for _ in 0..3 {
+        assert_eq!(desk.run(&["sync", "--json"]).json()["retired_objects"], 0);
+    }
+    desk.run(&["reject", &number.to_string()]).expect(0);
+    assert_eq!(desk.json(&["sync"])["retired_objects"], 0);
+    assert_eq!(desk.objects().len(), 30);
+}
