@@ -215,15 +215,17 @@ fn seen_again(conn: &Connection, file_id: i64, now_ms: i64) -> Result<()> {
     Ok(())
 }
 
-/// A rule leaves the file out. A missing file stays missing: the rule says nothing about where it went (D5).
+/// A rule leaves out a file that was listed, or that nobody has looked for since it was there. One that was missing and is
+/// listed again is not missing, whatever the rules say (D5).
 ///
 /// # Errors
 /// SQLite's.
 pub fn exclude(conn: &Connection, file_id: i64, now_ms: i64) -> Result<bool> {
     Ok(conn
         .prepare_cached(
-            "UPDATE files SET presence = 'excluded', evidence = 'left out by a rule', updated_at = ?2
-             WHERE file_id = ?1 AND presence IN ('present', 'unknown')",
+            "UPDATE files SET presence = 'excluded', evidence = 'left out by a rule', missing_since = NULL, missing_scans = 0,
+                    updated_at = ?2
+             WHERE file_id = ?1 AND presence <> 'excluded'",
         )?
         .execute(params![file_id, now_ms])?
         > 0)

@@ -97,14 +97,15 @@ pub fn any_candidate(conn: &Connection) -> Result<bool> {
     Ok(conn.query_row("SELECT EXISTS (SELECT 1 FROM temp.scan_candidates)", [], |row| row.get(0))?)
 }
 
-/// No file of a directory can be where it was, because the directory itself is not there.
+/// No file of a directory can be where it was, because the directory itself is not there. What a rule leaves out stays
+/// so: nobody looks for it, so nobody misses it (D5).
 ///
 /// # Errors
 /// SQLite's.
 pub fn add_candidates_of_dir(conn: &Connection, dir_id: i64) -> Result<()> {
     conn.prepare_cached(
         "INSERT OR IGNORE INTO temp.scan_candidates (file_id)
-         SELECT file_id FROM files WHERE dir_id = ?1 AND presence IN ('present', 'unknown', 'excluded')",
+         SELECT file_id FROM files WHERE dir_id = ?1 AND presence IN ('present', 'unknown')",
     )?
     .execute([dir_id])?;
     Ok(())
@@ -253,14 +254,20 @@ pub fn finish_missing(conn: &Connection, now_ms: i64) -> Result<u64> {
 }
 
 /// One more complete scan did not find what is missing in this library (D7). Counts up to `enough`, then writes no more.
+/// Below a directory that a rule leaves out nobody looked, and nothing is counted.
 ///
 /// # Errors
 /// SQLite's.
 pub fn count_missing_scan(conn: &Connection, library_id: i64, enough: i64) -> Result<()> {
+    // BLOB || BLOB is a TEXT to SQLite, and no TEXT is ever equal to or greater than a BLOB.
     conn.execute(
         "UPDATE files SET missing_scans = missing_scans + 1
          WHERE presence = 'missing' AND missing_scans < ?2
-           AND dir_id IN (SELECT dir_id FROM dirs WHERE library_id = ?1)",
+           AND dir_id IN (SELECT dir_id FROM dirs WHERE library_id = ?1)
+           AND dir_id NOT IN (
+               SELECT d.dir_id FROM dirs x JOIN dirs d ON d.library_id = x.library_id
+                  AND (d.path = x.path OR (d.path >= CAST(x.path || x'2F' AS BLOB) AND d.path < CAST(x.path || x'30' AS BLOB)))
+               WHERE x.library_id = ?1 AND x.state = 'excluded')",
         params![library_id, enough],
     )?;
     Ok(())

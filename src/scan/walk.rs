@@ -412,12 +412,15 @@ fn not_listed(
     if listed.complete.is_err() || listed.unclear.binary_search(&file.name).is_ok() {
         return Ok(());
     }
+    let left_out = || rules.exclude(&dir.path.join(&file.name), false);
     match file.presence {
-        Presence::Missing | Presence::Excluded => Ok(()),
-        Presence::Present | Presence::Unknown if rules.exclude(&dir.path.join(&file.name), false) => {
+        Presence::Missing => Ok(()),
+        Presence::Excluded if left_out() => Ok(()),
+        Presence::Present | Presence::Unknown if left_out() => {
             Ok(to_writer.send(Record::Exclude { file_id: file.file_id })?)
         }
-        Presence::Present | Presence::Unknown => {
+        // One that was left out, and is looked for again, is proved absent like any other.
+        Presence::Present | Presence::Unknown | Presence::Excluded => {
             Ok(to_writer.send(Record::Candidate { file_id: file.file_id })?)
         }
     }

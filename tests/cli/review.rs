@@ -268,3 +268,55 @@ fn a_mass_change_into_one_content_retires_nothing_before_it_is_approved() {
     assert_eq!(desk.json(&["sync"])["retired_objects"], 0);
     assert_eq!(desk.objects().len(), 30);
 }
+
+// D5, D6
+#[test]
+fn what_a_rule_leaves_out_is_not_missing_when_its_directory_goes() {
+    let desk = Desk::with_files(&[("a.txt", "a"), ("sub/b.txt", "b"), ("sub/x.bak", "x"), ("sub/deep/y.bak", "y")]);
+    desk.scan();
+    desk.run(&["config", "set", "scan.exclude", "*.bak"]).expect(0);
+    desk.scan();
+    fs::remove_dir_all(desk.library().join("sub")).unwrap();
+    assert_eq!(desk.scan()["missing"], 1);
+    assert_eq!(presence(&desk, "sub/x.bak"), "excluded");
+}
+
+// D1, D5
+#[test]
+fn a_missing_file_that_is_back_and_left_out_by_a_rule_is_not_missing() {
+    let desk = Desk::with_files(THREE);
+    desk.scan();
+    desk.remove("a.txt");
+    desk.scan();
+    desk.write("a.txt", "alpha");
+    desk.run(&["config", "set", "scan.exclude", "/a.txt"]).expect(0);
+    desk.scan();
+    assert_eq!(presence(&desk, "a.txt"), "excluded");
+    desk.run(&["config", "unset", "scan.exclude"]).expect(0);
+    desk.scan();
+    assert_eq!(presence(&desk, "a.txt"), "present");
+    // And one that is really gone is missing once somebody looks for it again.
+    desk.run(&["config", "set", "scan.exclude", "/a.txt"]).expect(0);
+    desk.scan();
+    desk.remove("a.txt");
+    desk.scan();
+    assert_eq!(presence(&desk, "a.txt"), "excluded");
+    desk.run(&["config", "unset", "scan.exclude"]).expect(0);
+    assert_eq!(desk.scan()["missing"], 1);
+}
+
+// D7, D5: a scan that does not look there is no evidence
+#[test]
+fn a_missing_file_below_a_directory_that_is_left_out_is_not_retired() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.run(&["config", "set", "missing.grace_days", "0"]).expect(0);
+    desk.remove("sub/deep/c.txt");
+    desk.run(&["scan"]).expect(0);
+    desk.write("sub/deep/c.txt", "gamma");
+    desk.run(&["config", "set", "scan.exclude", "/sub/"]).expect(0);
+    for _ in 0..3 {
+        assert_eq!(desk.json(&["sync"])["retired_objects"], 0);
+    }
+}
