@@ -320,3 +320,22 @@ fn a_missing_file_below_a_directory_that_is_left_out_is_not_retired() {
         assert_eq!(desk.json(&["sync"])["retired_objects"], 0);
     }
 }
+
+// A deletion that the store refuses says nothing against what comes after it
+#[test]
+fn a_deletion_that_failed_does_not_keep_its_document_from_being_sent() {
+    let desk = Desk::with_files(&[("a.txt", "alpha")]);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.write("a.txt", "alpha, revised");
+    desk.run(&["sync"]).expect(0);
+    desk.execute(
+        "INSERT INTO outbox (op_id, channel_id, document_id, kind, object_id, state, attempts, created_at, updated_at)
+         SELECT 'refused', store_id, document_id, 'delete', object_id, 'dead', 1, 0, 0 FROM remote_objects WHERE state = 'orphaned'",
+    );
+    desk.write("a.txt", "alpha, revised again");
+    assert_eq!(desk.json(&["sync"])["uploaded_objects"], 1);
+    desk.run(&["config", "set", "orphans.grace_days", "0"]).expect(0);
+    assert_eq!(desk.json(&["orphans", "clean"])["deleted"], 2);
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM outbox WHERE state = 'dead'"), 0);
+}
