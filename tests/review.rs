@@ -446,3 +446,26 @@ fn a_push_whose_disk_is_pulled_leaves_the_rest_in_line() {
     assert!(report.problems.len() <= 50, "{}", report.problems.len());
     assert_eq!(report.uploaded_objects + report.queued, 300);
 }
+
+// D6: what a scan that was cut off has seen is not smuggled past the guard
+#[test]
+fn a_mass_change_seen_in_pieces_is_asked_about_as_a_whole() {
+    let desk = Desk::new().with_mirror();
+    for n in 0..100 {
+        desk.write(&format!("f{n}"), &format!("file {n}"));
+    }
+    desk.scan();
+    desk.push_with(&SystemClock, &Unwatched);
+    for n in 0..100 {
+        desk.write(&format!("f{n}"), &format!("encrypted {n}"));
+    }
+    let stopped = TestMonitor::default();
+    stopped.cancel_after(Counter::FilesHashed, 80);
+    assert_eq!(desk.scan_with(&Options::default(), &SystemClock, &stopped).ending, Ending::Interrupted);
+    let report = desk.scan();
+    assert!(report.modified <= 30, "{}", report.modified);
+    assert!(report.decision.is_some());
+    assert_eq!(desk.push_with(&SystemClock, &Unwatched).uploaded_objects, 0);
+    let facts: String = desk.sql("SELECT facts FROM decisions");
+    assert!(facts.contains("\"changed\":100"), "{facts}");
+}

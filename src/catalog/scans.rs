@@ -79,6 +79,38 @@ fn last_conclusive(conn: &Connection, scan_id: i64, complete: bool) -> Result<i6
     )?)
 }
 
+/// Since when scans that came to no conclusion have been writing down what changed; `None` where the last scan before
+/// this one came to its end. Nobody has asked yet whether what they saw is to be believed (D6).
+///
+/// # Errors
+/// SQLite's.
+pub fn cut_off_since(conn: &Connection, scan_id: i64) -> Result<Option<i64>> {
+    Ok(conn.query_row(
+        "SELECT min(started_at) FROM scans
+         WHERE library_id = (SELECT library_id FROM scans WHERE scan_id = ?1) AND scan_id < ?1
+           AND outcome IN ('interrupted', 'root-lost', 'abandoned')
+           AND scan_id > (SELECT coalesce(max(scan_id), 0) FROM scans
+                          WHERE library_id = (SELECT library_id FROM scans WHERE scan_id = ?1) AND scan_id < ?1
+                            AND outcome IN ('complete', 'partial') AND coalesce(json_extract(report, '$.dry_run'), 0) = 0)",
+        [scan_id],
+        |row| row.get(0),
+    )?)
+}
+
+/// How many files of a library have another content than at a time.
+///
+/// # Errors
+/// SQLite's.
+pub fn count_changed_since(conn: &Connection, library_id: i64, since_ms: i64) -> Result<u64> {
+    let changed: i64 = conn.query_row(
+        "SELECT count(DISTINCT e.file_id) FROM events e JOIN files f ON f.file_id = e.file_id JOIN dirs d USING (dir_id)
+         WHERE e.what = 'content' AND e.before IS NOT NULL AND e.at >= ?2 AND d.library_id = ?1",
+        params![library_id, since_ms],
+        |row| row.get(0),
+    )?;
+    Ok(changed.cast_unsigned())
+}
+
 /// A file was not in the complete listing of its directory.
 ///
 /// # Errors

@@ -242,7 +242,12 @@ impl<'a> Writer<'a> {
         }
 
         let (missing, known) = scans::count_candidates(&tx, library_id)?;
-        let holds = guard(Findings { known, missing, changed: report.modified }, limits);
+        // What scans that were cut off have written down since the last conclusion counts with what this one saw.
+        let (since_ms, changed) = match scans::cut_off_since(&tx, self.scan_id)? {
+            Some(since_ms) => (since_ms, scans::count_changed_since(&tx, library_id, since_ms)?),
+            None => (self.started_ms, report.modified),
+        };
+        let holds = guard(Findings { known, missing, changed }, limits);
         if holds.missing {
             let facts = json!({ "known": known, "missing": missing });
             report.decision =
@@ -258,9 +263,9 @@ impl<'a> Writer<'a> {
             }
         }
         if holds.changed {
-            let facts = json!({ "known": known, "changed": report.modified });
+            let facts = json!({ "known": known, "changed": changed });
             let decision = decisions::ask(&tx, library_id, DecisionKind::MassChange, &facts, now_ms)?;
-            decisions::hold_changed(&tx, decision, library_id, self.started_ms)?;
+            decisions::hold_changed(&tx, decision, library_id, since_ms)?;
             report.decision = report.decision.or(Some(decision));
         }
         if complete {
