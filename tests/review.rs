@@ -469,3 +469,53 @@ fn a_mass_change_seen_in_pieces_is_asked_about_as_a_whole() {
     let facts: String = desk.sql("SELECT facts FROM decisions");
     assert!(facts.contains("\"changed\":100"), "{facts}");
 }
+
+/// Takes the library away when somebody looks at the clock for the nth time, which engines do before and after their
+/// steps.
+struct Taker<'a> {
+    desk: &'a Desk,
+    left: AtomicI64,
+}
+
+impl Clock for Taker<'_> {
+    fn now(&self) -> Timestamp {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 0 {
+            std::fs::rename(self.desk.root(), self.desk.dir.path().join("drawer")).unwrap();
+        }
+        SystemClock.now()
+    }
+}
+
+// D1, D3: whenever the root goes away, nothing negative is kept, and nothing is told that was not kept
+#[test]
+fn a_root_that_goes_away_at_any_moment_of_a_scan_costs_nothing() {
+    let mut endings = Vec::new();
+    for moment in 0..40 {
+        let desk = Desk::new();
+        for n in 0..30 {
+            desk.write(&format!("sub/f{n}"), &format!("file {n}"));
+        }
+        desk.write("moves", "moving");
+        desk.scan();
+        for n in 0..25 {
+            std::fs::remove_file(desk.root().join(format!("sub/f{n}"))).unwrap();
+        }
+        std::fs::rename(desk.root().join("moves"), desk.root().join("moved")).unwrap();
+        let taker = Taker { desk: &desk, left: AtomicI64::new(moment) };
+        let report = desk.scan_with(&Options::default(), &taker, &Unwatched);
+        if let Ending::RootLost(_) = report.ending {
+            assert_eq!(desk.catalogued("missing"), BTreeMap::new(), "{moment}");
+            assert_eq!(desk.sql::<i64>("SELECT count(*) FROM decisions"), 0, "{moment}");
+            assert_eq!((report.moved, report.missing, report.decision), (0, 0, None), "{moment}");
+            assert_eq!(report.frozen_dirs, [], "{moment}");
+            assert_eq!(desk.sql::<String>("SELECT outcome FROM scans ORDER BY scan_id DESC LIMIT 1"), "root-lost");
+        }
+        let lost = matches!(report.ending, Ending::RootLost(_));
+        endings.push(lost);
+        if desk.root().exists() {
+            break;
+        }
+    }
+    assert!(endings.iter().filter(|lost| **lost).count() > 3, "{endings:?}");
+    assert!(endings.len() < 40 && endings.last() == Some(&false), "{endings:?}");
+}

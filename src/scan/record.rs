@@ -155,6 +155,7 @@ impl<'a> Writer<'a> {
     fn commit(&mut self, batch: &mut Vec<Record>) -> Result<bool, ScanError> {
         let now_ms = self.clock.now_ms();
         let mut tally = self.report.clone();
+        let (mut frozen, mut gone) = (BTreeSet::new(), Vec::new());
         let tx = self.catalog.write()?;
         if !self.options.dry_run {
             query::forget_counts(&tx, self.library.library_id)?;
@@ -168,8 +169,8 @@ impl<'a> Writer<'a> {
                     scan_id: self.scan_id,
                     now_ms,
                     report: &mut tally,
-                    frozen: &mut self.frozen,
-                    gone: &mut self.gone,
+                    frozen: &mut frozen,
+                    gone: &mut gone,
                     appeared: &mut self.appeared,
                     dry_run: self.options.dry_run,
                 },
@@ -183,6 +184,8 @@ impl<'a> Writer<'a> {
         }
         tx.commit().map_err(CatalogError::from)?;
         self.report = tally;
+        self.frozen.append(&mut frozen);
+        self.gone.append(&mut gone);
         Ok(true)
     }
 
@@ -227,6 +230,7 @@ impl<'a> Writer<'a> {
         let limits = limits(self.catalog.read())?;
         let grace_scans = settings::integer(self.catalog.read(), &setting::MISSING_GRACE_SCANS)?;
         let complete = self.report.is_complete();
+        let before = self.report.clone();
         let report = &mut self.report;
         let tx = self.catalog.write()?;
         if report.new + report.modified + report.restored > 0 || scans::any_candidate(&tx)? {
@@ -274,8 +278,8 @@ impl<'a> Writer<'a> {
         }
         // The last look before anything negative is kept (D3).
         if let Err(probe) = self.root.recheck() {
-            report.ending = Ending::RootLost(probe);
-            report.missing = 0;
+            // Nothing of the above is kept, so nothing of it is told.
+            *report = Report { ending: Ending::RootLost(probe), ..before };
             return Ok(());
         }
         tx.commit().map_err(CatalogError::from)?;
