@@ -339,3 +339,46 @@ fn a_deletion_that_failed_does_not_keep_its_document_from_being_sent() {
     assert_eq!(desk.json(&["orphans", "clean"])["deleted"], 2);
     assert_eq!(desk.sql::<i64>("SELECT count(*) FROM outbox WHERE state = 'dead'"), 0);
 }
+
+// L5
+#[test]
+fn a_problem_below_a_directory_shows_in_the_status() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    for path in ["a.txt", "sub/b.txt"] {
+        desk.remove(path);
+        assert!(std::process::Command::new("mkfifo").arg(desk.library().join(path)).status().unwrap().success());
+    }
+    desk.run(&["scan"]).expect(3);
+    assert_eq!(status(&desk, "a.txt"), "error");
+    assert_eq!(status(&desk, "sub/b.txt"), "error");
+}
+
+// L5
+#[test]
+fn a_file_whose_objects_were_retired_says_so_after_the_clean_up_too() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    for setting in ["missing.grace_days", "orphans.grace_days"] {
+        desk.run(&["config", "set", setting, "0"]).expect(0);
+    }
+    desk.remove("a.txt");
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(desk.json(&["sync"])["retired_objects"], 1);
+    assert_eq!(status(&desk, "a.txt"), "local_delete");
+    assert_eq!(desk.json(&["orphans", "clean"])["deleted"], 1);
+    assert_eq!(status(&desk, "a.txt"), "local_delete");
+}
+
+// L5: "uploaded" is said of the content that is there
+#[test]
+fn a_file_edited_into_something_without_text_is_not_called_uploaded() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.write("a.txt", "\u{1}\u{2}\0\0\0");
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(status(&desk, "a.txt"), "skipped");
+}
