@@ -382,3 +382,36 @@ fn a_file_edited_into_something_without_text_is_not_called_uploaded() {
     desk.run(&["sync"]).expect(0);
     assert_eq!(status(&desk, "a.txt"), "skipped");
 }
+
+#[test]
+fn a_link_that_comes_back_still_points_where_it_did() {
+    let desk = Desk::with_files(THREE);
+    std::os::unix::fs::symlink("b.txt", desk.library().join("sub/link")).unwrap();
+    desk.scan();
+    fs::rename(desk.library().join("sub"), desk.path("aside")).unwrap();
+    desk.scan();
+    fs::rename(desk.path("aside"), desk.library().join("sub")).unwrap();
+    assert_eq!(desk.scan()["restored"], 3);
+    assert_eq!(desk.json(&["show", "sub/link"])["file"]["link_target"], "b.txt");
+}
+
+// L12: counts are of this scan
+#[test]
+fn a_directory_that_becomes_a_file_and_a_link_and_back_loses_nothing() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("original");
+    desk.run(&["sync"]).expect(0);
+    let sub = desk.library().join("sub");
+    fs::rename(&sub, desk.path("aside")).unwrap();
+    fs::write(&sub, "a file now").unwrap();
+    let report = desk.json(&["sync"])["libraries"][0].take();
+    assert_eq!((&report["missing"], &report["new"]), (&json!(2), &json!(1)));
+    fs::remove_file(&sub).unwrap();
+    std::os::unix::fs::symlink(desk.path("aside"), &sub).unwrap();
+    assert_eq!(desk.json(&["sync"])["libraries"][0]["modified"], 1);
+    fs::remove_file(&sub).unwrap();
+    fs::rename(desk.path("aside"), &sub).unwrap();
+    let report = desk.json(&["sync"]);
+    assert_eq!((&report["libraries"][0]["restored"], &report["uploaded_objects"]), (&json!(2), &json!(0)));
+    assert_eq!(status(&desk, "sub/deep/c.txt"), "uploaded");
+}
