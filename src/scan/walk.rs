@@ -292,7 +292,9 @@ pub(super) fn read_rule_file(dir: &Path) -> std::io::Result<Option<String>> {
         Ok((file, _)) => file,
         // A link or a directory of that name is no rule file.
         Err(content::ContentError::NotRegular) => return Ok(None),
-        Err(content::ContentError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(content::ContentError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
         Err(content::ContentError::Io(error)) => return Err(error),
         Err(error) => return Err(std::io::Error::other(error)),
     };

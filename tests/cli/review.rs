@@ -272,7 +272,8 @@ fn a_mass_change_into_one_content_retires_nothing_before_it_is_approved() {
 // D5, D6
 #[test]
 fn what_a_rule_leaves_out_is_not_missing_when_its_directory_goes() {
-    let desk = Desk::with_files(&[("a.txt", "a"), ("sub/b.txt", "b"), ("sub/x.bak", "x"), ("sub/deep/y.bak", "y")]);
+    let desk =
+        Desk::with_files(&[("a.txt", "a"), ("sub/b.txt", "b"), ("sub/x.bak", "x"), ("sub/deep/y.bak", "y")]);
     desk.scan();
     desk.run(&["config", "set", "scan.exclude", "*.bak"]).expect(0);
     desk.scan();
@@ -348,7 +349,9 @@ fn a_problem_below_a_directory_shows_in_the_status() {
     desk.run(&["sync"]).expect(0);
     for path in ["a.txt", "sub/b.txt"] {
         desk.remove(path);
-        assert!(std::process::Command::new("mkfifo").arg(desk.library().join(path)).status().unwrap().success());
+        assert!(
+            std::process::Command::new("mkfifo").arg(desk.library().join(path)).status().unwrap().success()
+        );
     }
     desk.run(&["scan"]).expect(3);
     assert_eq!(status(&desk, "a.txt"), "error");
