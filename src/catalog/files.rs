@@ -248,6 +248,22 @@ pub fn set_presence_in_dir(
     Ok(changed as u64)
 }
 
+/// Some of a library's present files, spread over all of them, with their stats.
+///
+/// # Errors
+/// SQLite's.
+pub fn sample(conn: &Connection, library_id: i64, limit: u32) -> Result<Vec<(RelPath, Stat)>> {
+    // By the hash, which is as good as a throw of dice and the same every time.
+    let mut statement = conn.prepare(
+        "SELECT d.path, f.name, f.kind, f.size, f.mtime_ns, f.ctime_ns, f.inode FROM files f JOIN dirs d USING (dir_id)
+         WHERE d.library_id = ?1 AND f.presence = 'present' AND f.kind = 'file' AND f.size > 0
+         ORDER BY f.content_hash LIMIT ?2",
+    )?;
+    let rows = statement
+        .query_map(params![library_id, limit], |row| Ok((join(row.get(0)?, row.get(1)?), stat_of(row)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Path of a file in its library.
 ///
 /// # Errors
