@@ -1,0 +1,25 @@
+//! What a scan believes of real disks: ext4 in loop devices, unplugged, swapped, covered and pulled in the middle; and a
+//! FUSE disk that breaks on command. Whatever happens to the disk, no file becomes missing that was not seen to be.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod away;
+
+use std::process::ExitCode;
+
+use away::*;
+use common::mounted::mounted_tests;
+
+fn main() -> ExitCode {
+    common::mounted::run(mounted_tests![
+        an_unplugged_disk_makes_no_file_missing_and_every_question_is_answered,
+        what_lies_in_the_empty_mount_point_is_not_catalogued,
+        work_that_needs_no_disk_is_done_while_it_is_away,
+        another_disk_in_its_place_is_not_believed,
+        a_root_that_is_gone_from_its_disk_makes_nothing_missing,
+        a_disk_that_is_back_at_another_place_is_found_by_its_marker,
+        a_read_only_disk_is_scanned_like_any_other,
+        files_deleted_on_a_mounted_disk_are_missing,
+    ])
+}
