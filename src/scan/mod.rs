@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crossbeam_channel::bounded;
 use rusqlite::Connection;
+use rustix::fs::{Mode, OFlags};
 
 use crate::catalog::libraries::Library;
 use crate::catalog::{Catalog, CatalogError, RunLock, dirs, settings};
@@ -252,7 +253,10 @@ fn rules_above(
     }
     let mut rules = std::sync::Arc::clone(rules);
     for dir in above.iter().rev() {
-        if let Ok(text) = walk::read_rule_file(&dir.under(root.path())) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if let Ok(open) = rustix::fs::open(dir.under(root.path()), flags, Mode::empty())
+            && let Ok(text) = walk::read_rule_file(open)
+        {
             rules = rules.with_file(dir, &text).0;
         }
     }
