@@ -227,7 +227,8 @@ impl<'a> Writer<'a> {
         let limits = limits(self.catalog.read())?;
         let grace_scans = settings::integer(self.catalog.read(), &setting::MISSING_GRACE_SCANS)?;
         let complete = self.report.is_complete();
-        let report = &mut self.report;
+        // Told only if it is kept.
+        let mut report = self.report.clone();
         let tx = self.catalog.write()?;
         if report.new + report.modified + report.restored > 0 || scans::any_candidate(&tx)? {
             query::forget_counts(&tx, library_id)?;
@@ -268,11 +269,11 @@ impl<'a> Writer<'a> {
         }
         // The last look before anything negative is kept (D3).
         if let Err(probe) = self.root.recheck() {
-            report.ending = Ending::RootLost(probe);
-            report.missing = 0;
+            self.report.ending = Ending::RootLost(probe);
             return Ok(());
         }
         tx.commit().map_err(CatalogError::from)?;
+        self.report = report;
         Ok(())
     }
 

@@ -26,5 +26,6 @@ fn main() -> ExitCode {
         a_first_scan_that_is_disturbed_anywhere_is_made_good_by_the_next,
         a_scan_of_changes_that_is_disturbed_anywhere_calls_nothing_missing_that_is_there,
         what_is_read_from_a_disk_mounted_over_the_library_is_not_believed,
+        a_disk_that_is_pulled_while_conclusions_are_written_takes_them_along,
     ])
 }

@@ -310,3 +310,47 @@ pub(crate) fn what_is_read_from_a_disk_mounted_over_the_library_is_not_believed(
     assert_eq!((report.is_complete(), report.problems.len()), (true, 0));
     assert_eq!(state::files(&bench.home()).values().filter(|(_, hash)| truth.contains(hash)).count(), 30);
 }
+
+// D3: between the last look and the commit of what it concludes
+pub(crate) fn a_disk_that_is_pulled_while_conclusions_are_written_takes_them_along() {
+    let bench = small_bench();
+    bench.undisturbed();
+    // Enough for a decision, and a move.
+    for file in 1..30 {
+        bench.shelf.remove(&format!("file-{file:02}.txt"));
+    }
+    fs::rename(bench.shelf.root().join("file-00.txt"), bench.shelf.root().join("renamed.txt")).unwrap();
+    bench.keep("before");
+    let (report, counted) = bench.undisturbed();
+    let ticks = counted.ticks(Tick::Asked);
+    assert_eq!((report.missing, report.moved, report.decision.is_some()), (0, 1, true));
+    let mut lost = 0;
+    for moment in 1..=ticks {
+        bench.bring_back("before");
+        let before = bench.state();
+        let report = bench.scan(&sabotage(&bench, Deed::Pull, Tick::Asked, moment));
+        bench.set_right();
+        let (decisions, missing) =
+            (bench.shelf.desk.sql::<i64>("SELECT count(*) FROM decisions"), bench.shelf.missing());
+        assert_eq!(missing, 0, "at {moment}");
+        if let Ending::RootLost(_) = report.ending {
+            lost += 1;
+            assert_eq!((report.missing, report.moved, report.decision), (0, 0, None), "at {moment}");
+            assert_eq!(decisions, 0, "at {moment}");
+            let said: String =
+                bench.shelf.desk.sql("SELECT outcome FROM scans ORDER BY scan_id DESC LIMIT 1");
+            assert_eq!(said, "root-lost", "at {moment}");
+            let new_file = |line: &String| line.contains("renamed.txt");
+            let after: Vec<String> = bench.state().into_iter().filter(|line| !new_file(line)).collect();
+            let before: Vec<String> =
+                before.into_iter().filter(|line| !line.contains("document of file-00")).collect();
+            let after: Vec<String> =
+                after.into_iter().filter(|line| !line.contains("document of file-00")).collect();
+            state::assert_same(&after, &before, &format!("at {moment}"));
+        } else {
+            assert_eq!((report.moved, decisions), (1, 1), "at {moment}: after all was committed");
+        }
+    }
+    // The last ticks are those of the report, after everything was committed.
+    assert!(lost >= 5 && lost < ticks, "{lost} of {ticks}");
+}
