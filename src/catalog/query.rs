@@ -46,7 +46,7 @@ const SELECT: &str = "SELECT f.file_id, d.library_id, d.path AS dir, f.name, f.k
     f.content_hash, f.link_target, f.document_id, f.presence, f.evidence, f.missing_since, f.first_seen, f.hashed_at,
     CASE WHEN f.presence = 'present' THEN max(f.seen_at, coalesce(l.last_complete_scan, 0)) ELSE f.seen_at END AS last_seen,
     (f.kind = 'file' AND f.content_hash IS NULL)
-      OR EXISTS (SELECT 1 FROM file_problems p WHERE p.library_id = d.library_id AND p.path = CASE WHEN d.path = x'' THEN f.name ELSE d.path || x'2F' || f.name END)
+      OR EXISTS (SELECT 1 FROM file_problems p WHERE p.library_id = d.library_id AND p.path = CASE WHEN d.path = x'' THEN f.name ELSE CAST(d.path || x'2F' || f.name AS BLOB) END)
       OR EXISTS (SELECT 1 FROM enrichments e WHERE e.content_hash = f.content_hash AND e.outcome = 'failed') AS problem,
     EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = f.document_id AND o.state = 'dead') AS dead,
     EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = f.document_id AND o.state = 'leased') AS leased,
