@@ -82,7 +82,7 @@ pub struct Look {
 /// What a look turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
-    /// Not known before.
+    /// Not known before, or known by its name alone.
     New,
     /// Its content changed.
     Modified,
@@ -100,9 +100,12 @@ pub fn classify(look: &Look) -> Recorded {
     let Some(known) = &look.known else { return Recorded::New };
     let unread = look.content_hash.is_none() && look.stat.kind == FileKind::Regular;
     let same_content = look.content_hash == known.content_hash && look.stat.kind == known.stat.kind;
+    let first_read = known.content_hash.is_none() && known.stat.kind == look.stat.kind;
     match (known.presence, same_content) {
         (Presence::Present, _) if unread => Recorded::Unread,
         (_, _) if unread => Recorded::Restored,
+        // Nothing was proved before that could have changed: permissions that were mended are no mass change (D6).
+        (_, false) if first_read => Recorded::New,
         (_, false) => Recorded::Modified,
         (Presence::Present, true) => Recorded::Touched,
         (_, true) => Recorded::Restored,
