@@ -265,6 +265,8 @@ impl<'a> Writer<'a> {
         }
         if complete {
             scans::count_missing_scan(&tx, library_id, grace_scans)?;
+        }
+        if report.whole {
             problems::settle(&tx, library_id, self.scan_id, &report.frozen_dirs)?;
         }
         // The last look before anything negative is kept (D3).

@@ -5,12 +5,14 @@
 mod common;
 
 mod away;
+mod frozen;
 mod middle;
 
 use std::process::ExitCode;
 
 use away::*;
 use common::mounted::mounted_tests;
+use frozen::*;
 use middle::*;
 
 fn main() -> ExitCode {
@@ -27,5 +29,15 @@ fn main() -> ExitCode {
         a_scan_of_changes_that_is_disturbed_anywhere_calls_nothing_missing_that_is_there,
         what_is_read_from_a_disk_mounted_over_the_library_is_not_believed,
         a_disk_that_is_pulled_while_conclusions_are_written_takes_them_along,
+        a_directory_that_may_not_be_listed_freezes_its_files_and_no_others,
+        a_directory_of_which_only_half_is_allowed_makes_nothing_missing,
+        a_directory_that_opens_again_is_no_problem_while_another_stays_closed,
+        a_file_that_may_not_be_read_is_a_problem_and_is_tried_again,
+        files_that_may_be_read_at_last_are_no_mass_change,
+        a_disk_mounted_over_a_catalogued_directory_hides_its_files_only,
+        a_directory_of_the_same_disk_mounted_over_a_catalogued_one_hides_its_files_only,
+        a_disk_mounted_inside_the_library_is_not_part_of_it,
+        a_directory_of_the_same_disk_mounted_inside_the_library_is_not_part_of_it,
+        a_file_mounted_over_a_catalogued_one_is_not_believed,
     ])
 }
