@@ -64,6 +64,7 @@ pub fn of_new_content(
             // A document found again by its content may have lost its remote objects while nobody had it.
             if before.is_none_or(|(former, _)| former != document_id) && !has_present_copy(conn, document_id)?
             {
+                outbox::release_rejected(conn, document_id)?;
                 outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
                 set_copyless(conn, document_id, None)?;
             }
@@ -83,6 +84,7 @@ pub fn of_new_content(
         }
         Adoption::Found { origin } => found(conn, ids, origin, hash, size, now_ms)?,
     };
+    outbox::release_rejected(conn, document_id)?;
     outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
     Ok(document_id)
 }

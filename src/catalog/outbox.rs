@@ -40,6 +40,20 @@ pub fn enqueue_mirror(conn: &Connection, ids: &mut Ids, document_id: i64, now_ms
     Ok(())
 }
 
+/// A document changed anew: a person's no to its former change says nothing about this one. What an open decision holds
+/// stays held.
+///
+/// # Errors
+/// SQLite's.
+pub fn release_rejected(conn: &Connection, document_id: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE outbox SET held_by = NULL WHERE document_id = ?1 AND state = 'pending' AND held_by IS NOT NULL
+         AND held_by NOT IN (SELECT decision_id FROM decisions WHERE state = 'open')",
+    )?
+    .execute([document_id])?;
+    Ok(())
+}
+
 /// Puts every document in line for one store.
 ///
 /// # Errors

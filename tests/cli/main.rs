@@ -7,5 +7,6 @@ mod contract;
 mod curation;
 mod desk;
 mod power;
+mod review;
 mod scan;
 mod sync;
