@@ -114,19 +114,46 @@ pub fn ask(
     Ok(decision_id)
 }
 
-/// A complete scan found nothing to decide: what was open about this library is settled, and what it held goes on.
+/// A scan that drew conclusions has looked at a part of the library, or all of it: what an open `mass-missing` decision is
+/// about and was seen there is not missing, and an answer is not about it any more. Where nothing is left of it, it is
+/// settled.
 ///
 /// # Errors
 /// SQLite's.
-pub fn settle(conn: &Connection, library_id: i64, kind: DecisionKind, now_ms: i64) -> Result<()> {
-    let open: Option<i64> = conn
+pub fn forget_seen(conn: &Connection, library_id: i64, scope: &RelPath, now_ms: i64) -> Result<()> {
+    let open = open_of(conn, library_id, DecisionKind::MassMissing)?;
+    let Some(decision_id) = open else { return Ok(()) };
+    for dir_id in super::dirs::ids_in_subtree(conn, library_id, scope)? {
+        // Who was not seen is a candidate, or unknown where nobody could look.
+        conn.prepare_cached(
+            "DELETE FROM decision_files WHERE decision_id = ?1 AND file_id IN (
+                 SELECT file_id FROM files WHERE dir_id = ?2 AND presence = 'present'
+                 AND file_id NOT IN (SELECT file_id FROM temp.scan_candidates))",
+        )?
+        .execute(params![decision_id, dir_id])?;
+    }
+    if samples(conn, decision_id, 1)?.is_empty() {
+        close(conn, decision_id, DecisionState::Settled, now_ms)?;
+    }
+    Ok(())
+}
+
+fn open_of(conn: &Connection, library_id: i64, kind: DecisionKind) -> Result<Option<i64>> {
+    Ok(conn
         .query_row(
             "SELECT decision_id FROM decisions WHERE library_id = ?1 AND kind = ?2 AND state = 'open'",
             params![library_id, kind.as_str()],
             |row| row.get(0),
         )
-        .optional()?;
-    match open {
+        .optional()?)
+}
+
+/// A complete scan found nothing to decide: what was open about this library is settled, and what it held goes on.
+///
+/// # Errors
+/// SQLite's.
+pub fn settle(conn: &Connection, library_id: i64, kind: DecisionKind, now_ms: i64) -> Result<()> {
+    match open_of(conn, library_id, kind)? {
         Some(decision_id) => close(conn, decision_id, DecisionState::Settled, now_ms),
         None => Ok(()),
     }
@@ -154,8 +181,8 @@ pub fn approve(conn: &Connection, decision: &Decision, now_ms: i64) -> Result<u6
     let done = match decision.kind {
         DecisionKind::MassMissing => conn.execute(
             "UPDATE files SET presence = 'missing', evidence = 'approved: not in a complete listing', missing_since = ?2,
-                    missing_scans = 1, updated_at = ?2
-             WHERE file_id IN (SELECT file_id FROM decision_files WHERE decision_id = ?1) AND presence <> 'missing'",
+                    missing_scans = 0, updated_at = ?2
+             WHERE file_id IN (SELECT file_id FROM decision_files WHERE decision_id = ?1) AND presence IN ('present', 'unknown')",
             params![decision.decision_id, now_ms],
         )?,
         DecisionKind::MassChange => held(conn, decision.decision_id)?,

@@ -129,6 +129,10 @@ pub fn record(conn: &Connection, ids: &mut Ids, look: &Look, scan_id: i64, now_m
     if look.content_hash.is_none() && look.stat.kind == FileKind::Regular {
         // What was proved before stays, and so does the old stat, so that the next scan looks again.
         seen_again(conn, known.file_id, now_ms)?;
+        if let (Presence::Missing, Some(document_id)) = (known.presence, known.document_id) {
+            // As below: once it can be read it counts as touched only, and nobody would ask any more (L6).
+            super::outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
+        }
         return Ok(recorded);
     }
     let before = known.document_id.map(|document_id| (document_id, known.file_id));
@@ -214,15 +218,17 @@ fn seen_again(conn: &Connection, file_id: i64, now_ms: i64) -> Result<()> {
     Ok(())
 }
 
-/// A rule leaves the file out. A missing file stays missing: the rule says nothing about where it went (D5).
+/// A rule leaves out a file that was listed, or that nobody has looked for since it was there. One that was missing and is
+/// listed again is not missing, whatever the rules say (D5).
 ///
 /// # Errors
 /// SQLite's.
 pub fn exclude(conn: &Connection, file_id: i64, now_ms: i64) -> Result<bool> {
     Ok(conn
         .prepare_cached(
-            "UPDATE files SET presence = 'excluded', evidence = 'left out by a rule', updated_at = ?2
-             WHERE file_id = ?1 AND presence IN ('present', 'unknown')",
+            "UPDATE files SET presence = 'excluded', evidence = 'left out by a rule', missing_since = NULL, missing_scans = 0,
+                    updated_at = ?2
+             WHERE file_id = ?1 AND presence <> 'excluded'",
         )?
         .execute(params![file_id, now_ms])?
         > 0)

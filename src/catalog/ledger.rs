@@ -230,28 +230,66 @@ pub fn is_shared(conn: &Connection, object: &RemoteObject) -> Result<bool> {
 }
 
 /// Retires the objects of documents that no disk has any more: every copy missing since `before_ms` at least and in at
-/// least `scans` complete scans, or no copy at all since then (D7). Returns how many objects became orphans.
+/// least `scans` complete scans, or no copy at all for as long (D7). What was on its way for them is given up: nobody
+/// sends what is gone, and nothing waits for it for ever; a file that comes back is put in line anew. Returns how many
+/// current objects became orphans.
 ///
 /// # Errors
 /// SQLite's.
 pub fn retire_gone(conn: &Connection, before_ms: i64, scans: i64, now_ms: i64) -> Result<u64> {
-    let gone: Vec<i64> = {
-        let mut statement = conn.prepare(
-            "SELECT o.object_id FROM remote_objects o
-             WHERE o.state = 'current'
-               AND o.document_id IN (
-                   SELECT document_id FROM files WHERE presence = 'missing' AND missing_since <= ?1 AND missing_scans >= ?2
-                   UNION SELECT document_id FROM documents WHERE copyless_since <= ?1)
-               AND NOT EXISTS (SELECT 1 FROM files f WHERE f.document_id = o.document_id
-                               AND NOT (f.presence = 'missing' AND f.missing_since <= ?1 AND f.missing_scans >= ?2))",
-        )?;
-        let rows = statement.query_map(params![before_ms, scans], |row| row.get(0))?;
+    const GONE: &str = "SELECT w.document_id FROM (
+            SELECT document_id FROM files WHERE presence = 'missing' AND missing_since <= ?1 AND missing_scans >= ?2
+            UNION SELECT document_id FROM documents WHERE copyless_since <= ?3 AND copyless_since > ?4) w
+        WHERE w.document_id IS NOT NULL
+          AND NOT EXISTS (SELECT 1 FROM files f WHERE f.document_id = w.document_id
+                          AND (f.presence = 'missing' AND f.missing_since <= ?1 AND f.missing_scans >= ?2) IS NOT TRUE)";
+    let copyless_until = before_ms.min(seen_completely_since(conn, scans)?);
+    let copyless_after = last_doubted_change(conn)?;
+    let gone: Vec<(i64, bool)> = {
+        let mut statement = conn.prepare(&format!(
+            "SELECT object_id, state = 'current' FROM remote_objects
+             WHERE state NOT IN ('orphaned', 'deleted') AND document_id IN ({GONE})"
+        ))?;
+        let rows = statement.query_map(params![before_ms, scans, copyless_until, copyless_after], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
         rows.collect::<rusqlite::Result<_>>()?
     };
-    for object_id in &gone {
+    for (object_id, _) in &gone {
         orphan(conn, *object_id, "missing", now_ms)?;
     }
-    Ok(gone.len() as u64)
+    conn.execute(
+        &format!(
+            "UPDATE outbox SET state = 'discarded', note = 'no disk has it any more', updated_at = ?5
+             WHERE kind = 'mirror' AND state IN ('pending', 'dead') AND document_id IN ({GONE})"
+        ),
+        params![before_ms, scans, copyless_until, copyless_after, now_ms],
+    )?;
+    Ok(gone.iter().filter(|(_, current)| *current).count() as u64)
+}
+
+/// The time since which every library was seen completely in so many scans; before all times where one was not. A
+/// document without any file does not tell in which library it lost its last one, so all of them have to be looked at.
+fn seen_completely_since(conn: &Connection, scans: i64) -> Result<i64> {
+    let mut statement = conn.prepare_cached(
+        "SELECT (SELECT s.ended_at FROM scans s WHERE s.library_id = l.library_id AND s.outcome = 'complete'
+                 ORDER BY s.scan_id DESC LIMIT 1 OFFSET max(?1, 1) - 1)
+         FROM libraries l",
+    )?;
+    let rows = statement.query_map([scans], |row| row.get::<_, Option<i64>>(0))?;
+    let ends = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(ends.into_iter().map(|end| end.unwrap_or(i64::MIN)).min().unwrap_or(i64::MIN))
+}
+
+/// When a person was last asked about a mass change and has not said yes: what files were overwritten until then is not
+/// believed, and the stores keep what they have.
+fn last_doubted_change(conn: &Connection) -> Result<i64> {
+    Ok(conn.query_row(
+        "SELECT coalesce(max(CASE state WHEN 'open' THEN 9223372036854775807 ELSE updated_at END), -1) FROM decisions
+         WHERE kind = 'mass-change' AND state IN ('open', 'rejected')",
+        [],
+        |row| row.get(0),
+    )?)
 }
 
 /// Objects of one store by state, for `status`.

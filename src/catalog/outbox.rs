@@ -89,11 +89,17 @@ fn insert_mirror(
     Ok(())
 }
 
-/// Puts the deletion of an orphan in line. Cheap where it is in line already.
+/// Puts the deletion of an orphan in line. Cheap where it is in line already; one that failed for good is tried anew.
 ///
 /// # Errors
 /// SQLite's.
 pub fn enqueue_delete(conn: &Connection, ids: &mut Ids, object_id: i64, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE outbox SET state = 'superseded', updated_at = ?2
+         WHERE document_id = (SELECT document_id FROM remote_objects WHERE object_id = ?1) AND state = 'dead'
+           AND object_id = ?1 AND kind = 'delete'",
+    )?
+    .execute(params![object_id, now_ms])?;
     conn.prepare_cached(
         "INSERT INTO outbox (op_id, channel_id, document_id, kind, object_id, created_at, updated_at)
          SELECT ?1, store_id, document_id, 'delete', object_id, ?3, ?3 FROM remote_objects
@@ -134,7 +140,8 @@ pub struct Ask<'a> {
     pub limit: usize,
 }
 
-/// Leases the next due operations: in order for each document, freely across documents.
+/// Leases the next due operations: in order for each document, freely across documents. A dead row keeps its document
+/// waiting; a dead deletion does not, because nothing that comes after it builds on it.
 ///
 /// A `mirror` of enriched content waits until the content was enriched; one of originals until a disk with a copy is here.
 ///
@@ -146,7 +153,7 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
             "SELECT o.seq FROM outbox o JOIN documents d USING (document_id) JOIN stores s ON s.store_id = o.channel_id
              WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = ?2 AND o.not_before <= ?3 AND o.held_by IS NULL
                AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.document_id = o.document_id
-                               AND e.state IN ('pending', 'leased', 'dead')
+                               AND (e.state IN ('pending', 'leased') OR (e.state = 'dead' AND e.kind = 'mirror'))
                                AND e.channel_id = o.channel_id AND e.seq < o.seq)
                AND (o.kind = 'delete' OR (
                     (s.payload = 'original' OR d.enrich_stale = 0)

@@ -66,12 +66,15 @@ pub fn end(conn: &Connection, scan_id: i64, outcome: ScanOutcome, report: &str, 
     Ok(())
 }
 
-/// The number of the last complete scan before this one; 0 where there was none.
-fn last_complete(conn: &Connection, scan_id: i64) -> Result<i64> {
+/// The number of the last scan before this one that asked for the whole library and drew its conclusions, also where it
+/// could not list everything; or, if `complete`, of the last that saw everything. 0 where there was none.
+fn last_conclusive(conn: &Connection, scan_id: i64, complete: bool) -> Result<i64> {
     Ok(conn.query_row(
         "SELECT coalesce(max(scan_id), 0) FROM scans
-         WHERE library_id = (SELECT library_id FROM scans WHERE scan_id = ?1) AND outcome = 'complete' AND scan_id < ?1",
-        [scan_id],
+         WHERE library_id = (SELECT library_id FROM scans WHERE scan_id = ?1) AND scan_id < ?1
+           AND (outcome = 'complete' OR (NOT ?2 AND outcome = 'partial' AND scope = x''
+                                         AND coalesce(json_extract(report, '$.dry_run'), 0) = 0))",
+        params![scan_id, complete],
         |row| row.get(0),
     )?)
 }
@@ -94,14 +97,15 @@ pub fn any_candidate(conn: &Connection) -> Result<bool> {
     Ok(conn.query_row("SELECT EXISTS (SELECT 1 FROM temp.scan_candidates)", [], |row| row.get(0))?)
 }
 
-/// No file of a directory can be where it was, because the directory itself is not there.
+/// No file of a directory can be where it was, because the directory itself is not there. What a rule leaves out stays
+/// so: nobody looks for it, so nobody misses it (D5).
 ///
 /// # Errors
 /// SQLite's.
 pub fn add_candidates_of_dir(conn: &Connection, dir_id: i64) -> Result<()> {
     conn.prepare_cached(
         "INSERT OR IGNORE INTO temp.scan_candidates (file_id)
-         SELECT file_id FROM files WHERE dir_id = ?1 AND presence IN ('present', 'unknown', 'excluded')",
+         SELECT file_id FROM files WHERE dir_id = ?1 AND presence IN ('present', 'unknown')",
     )?
     .execute([dir_id])?;
     Ok(())
@@ -141,24 +145,30 @@ pub fn lost_sides(conn: &Connection, scan_id: i64) -> Result<Vec<Side>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Files that appeared since the last complete scan: what was lost may be found among them. A scan that was cut off
-/// after it had seen the new place is made good by the next one.
+/// Files that appeared since the lost one was there: what was lost may be found among them. A scan that was cut off after
+/// it had seen the new place is made good by the next one.
+///
+/// A lost file that stood as present was there at the last scan that drew conclusions, complete or not: a copy that is
+/// older than that is a copy, and not where the file went. One that could not be looked at may have gone at any time
+/// since the last complete scan.
 ///
 /// # Errors
 /// SQLite's.
 pub fn appeared_sides(conn: &Connection, scan_id: i64) -> Result<Vec<Side>> {
-    let since = last_complete(conn, scan_id)?;
+    let since_complete = last_conclusive(conn, scan_id, true)?;
+    let since_conclusive = last_conclusive(conn, scan_id, false)?;
     let mut statement = conn.prepare(
         "SELECT DISTINCT f.file_id, f.content_hash, d.path, f.name FROM files l
          JOIN files f ON f.document_id = l.document_id AND f.content_hash = l.content_hash
          JOIN dirs d ON d.dir_id = f.dir_id
          WHERE (l.file_id IN (SELECT file_id FROM temp.scan_candidates) OR l.presence = 'missing')
-           AND f.size > 0 AND f.presence = 'present' AND f.appeared_scan > ?1
-           AND d.library_id = (SELECT library_id FROM scans WHERE scan_id = ?2)
+           AND f.size > 0 AND f.presence = 'present'
+           AND f.appeared_scan > CASE WHEN l.presence = 'unknown' THEN ?1 ELSE ?2 END
+           AND d.library_id = (SELECT library_id FROM scans WHERE scan_id = ?3)
            AND f.file_id NOT IN (SELECT file_id FROM temp.scan_candidates)
          ORDER BY f.file_id",
     )?;
-    let rows = statement.query_map(params![since, scan_id], side)?;
+    let rows = statement.query_map(params![since_complete, since_conclusive, scan_id], side)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -244,14 +254,20 @@ pub fn finish_missing(conn: &Connection, now_ms: i64) -> Result<u64> {
 }
 
 /// One more complete scan did not find what is missing in this library (D7). Counts up to `enough`, then writes no more.
+/// Below a directory that a rule leaves out nobody looked, and nothing is counted.
 ///
 /// # Errors
 /// SQLite's.
 pub fn count_missing_scan(conn: &Connection, library_id: i64, enough: i64) -> Result<()> {
+    // BLOB || BLOB is a TEXT to SQLite, and no TEXT is ever equal to or greater than a BLOB.
     conn.execute(
         "UPDATE files SET missing_scans = missing_scans + 1
          WHERE presence = 'missing' AND missing_scans < ?2
-           AND dir_id IN (SELECT dir_id FROM dirs WHERE library_id = ?1)",
+           AND dir_id IN (SELECT dir_id FROM dirs WHERE library_id = ?1)
+           AND dir_id NOT IN (
+               SELECT d.dir_id FROM dirs x JOIN dirs d ON d.library_id = x.library_id
+                  AND (d.path = x.path OR (d.path >= CAST(x.path || x'2F' AS BLOB) AND d.path < CAST(x.path || x'30' AS BLOB)))
+               WHERE x.library_id = ?1 AND x.state = 'excluded')",
         params![library_id, enough],
     )?;
     Ok(())

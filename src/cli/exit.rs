@@ -228,6 +228,16 @@ impl From<ScanError> for Failure {
                 &error,
                 Some("give a directory that is there, or scan without --path"),
             ),
+            ScanError::ScopeLeftOut(_) => Failure::of(
+                Exit::Usage,
+                &error,
+                Some("change the rule (.shelflistignore, or the setting scan.exclude), or scan another directory"),
+            ),
+            ScanError::RulesUnread { .. } => Failure::of(
+                Exit::Failed,
+                &error,
+                Some("nothing was changed; check that this user may read the file .shelflistignore there"),
+            ),
             ScanError::Threads(_) => Failure::of(Exit::Failed, &error, None),
         }
     }

@@ -63,6 +63,18 @@ pub enum ScanError {
     /// The scope is not a directory of the library.
     #[error("{0} is not a directory in the library")]
     NoSuchScope(RelPath),
+    /// The scope is left out by a rule, or lies below what is.
+    #[error("{0} is left out by a rule")]
+    ScopeLeftOut(RelPath),
+    /// A rule file above the scope cannot be read: what it leaves out is not known.
+    #[error("the rule file in {path} could not be read")]
+    RulesUnread {
+        /// The directory that holds it.
+        path: RelPath,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// Threads could not be started.
     #[error("the walkers could not be started")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -239,33 +251,36 @@ pub fn run(
     Ok(report)
 }
 
-/// The rules that directories above the scope add: the walk begins below them.
+/// The rules that directories above the scope add: the walk begins below them. What a whole scan would not enter is no
+/// scope: a rule leaves it out, a link leads there, it is our own.
 fn rules_above(
     root: &VerifiedRoot,
     rules: &std::sync::Arc<rules::Rules>,
     scope: &RelPath,
 ) -> Result<std::sync::Arc<rules::Rules>, ScanError> {
-    let mut above = Vec::new();
-    let mut path = scope.clone();
-    while let Some((parent, _)) = path.split() {
-        above.push(parent.clone());
-        path = parent;
-    }
     let mut rules = std::sync::Arc::clone(rules);
-    for dir in above.iter().rev() {
+    let mut above = RelPath::root();
+    for name in scope.as_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if let Ok(open) = rustix::fs::open(dir.under(root.path()), flags, Mode::empty())
-            && let Ok(text) = walk::read_rule_file(open)
-        {
-            rules = rules.with_file(dir, &text).0;
+        let read = rustix::fs::open(above.under(root.path()), flags, Mode::empty())
+            .map_err(std::io::Error::from)
+            .and_then(walk::read_rule_file);
+        match read {
+            Ok(None) => {}
+            Ok(Some(text)) => rules = rules.with_file(&above, &text).0,
+            Err(source) => return Err(ScanError::RulesUnread { path: above, source }),
         }
-    }
-    if !scope.is_root() {
-        match std::fs::symlink_metadata(scope.under(root.path())) {
-            Ok(metadata) if metadata.is_dir() => {}
+        let path = above.join(name);
+        let own = above.is_root() && name == crate::volume::marker::MARKER_DIR.as_bytes();
+        match std::fs::symlink_metadata(path.under(root.path())) {
+            Ok(metadata) if metadata.is_dir() && !own => {}
             // A directory that was catalogued and is gone is walked from above: say which to take.
             _ => return Err(ScanError::NoSuchScope(scope.clone())),
         }
+        if rules.exclude(&path, true) {
+            return Err(ScanError::ScopeLeftOut(path));
+        }
+        above = path;
     }
     Ok(rules)
 }

@@ -249,6 +249,7 @@ impl<'a> Writer<'a> {
             report.decision =
                 Some(decisions::ask(&tx, library_id, DecisionKind::MassMissing, &facts, now_ms)?);
         } else {
+            decisions::forget_seen(&tx, library_id, &self.options.scope, now_ms)?;
             report.missing = scans::finish_missing(&tx, now_ms)?;
             for path in &self.gone {
                 dirs::set_gone(&tx, library_id, path)?;

@@ -106,10 +106,16 @@ fn walk_one(
             return Ok(Vec::new());
         }
     };
-    let rules = if listed.has_rules {
-        rules_of(&task.rules, &dir.path, &listed.dir, to_writer)?
-    } else {
-        Arc::clone(&task.rules)
+    let rules = match listed.has_rules {
+        false => Arc::clone(&task.rules),
+        true => match rules_of(&task.rules, &dir.path, &listed.dir, to_writer)? {
+            Ok(rules) => rules,
+            Err(problem) => {
+                shared.monitor.problem(&problem);
+                to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem })?;
+                return Ok(Vec::new());
+            }
+        },
     };
 
     let (known_files, known_dirs) = match (dir.state.is_some(), known_in(shared, dir.dir_id)) {
@@ -264,40 +270,49 @@ fn send_problem(
     Ok(to_writer.send(Record::Problem { problem, file_id })?)
 }
 
+/// The rules with those of the directory's own rule file. The inner error freezes the directory: without knowing what the
+/// user leaves out, nothing in it may be taken in (D5), let alone be sent.
 fn rules_of(
     above: &Arc<Rules>,
     path: &RelPath,
     dir: &OwnedFd,
     to_writer: &Sender<Record>,
-) -> Result<Arc<Rules>, Stopped> {
-    let rule_path = path.join(RULE_FILE);
+) -> Result<Result<Arc<Rules>, Problem>, Stopped> {
+    let unread = |why: String| {
+        let message = format!("its rule file could not be read, so nothing in it was looked at: {why}");
+        Problem::new(path.clone(), ProblemKind::BadRule, message)
+    };
     match read_rule_file(dir) {
-        Ok(text) => {
+        Ok(Some(text)) => {
             let (rules, trouble) = above.with_file(path, &text);
             if let Some(error) = trouble {
-                let problem = Problem::new(rule_path, ProblemKind::BadRule, error.to_string());
+                let problem = Problem::new(path.join(RULE_FILE), ProblemKind::BadRule, error.to_string());
                 to_writer.send(Record::Problem { problem, file_id: None })?;
             }
-            Ok(rules)
+            Ok(Ok(rules))
         }
-        Err(error) => {
-            let message = format!("its rules do not hold, it could not be read: {error}");
-            to_writer.send(Record::Problem {
-                problem: Problem::new(rule_path, ProblemKind::BadRule, message),
-                file_id: None,
-            })?;
-            Ok(Arc::clone(above))
-        }
+        Ok(None) => Ok(Err(unread("it was listed and is not there".to_owned()))),
+        Err(error) => Ok(Err(unread(error.to_string()))),
     }
 }
 
-/// The text of the rule file in a directory.
-pub(super) fn read_rule_file(dir: impl AsFd) -> std::io::Result<String> {
+/// The text of the rule file in a directory; `None` where there is none.
+pub(super) fn read_rule_file(dir: impl AsFd) -> std::io::Result<Option<String>> {
     let name = Path::new(OsStr::from_bytes(RULE_FILE));
-    let (file, _) = content::open_regular_in(dir, name).map_err(std::io::Error::other)?;
+    let file = match content::open_regular_in(dir, name) {
+        Ok((file, _)) => file,
+        // A link or a directory of that name is no rule file.
+        Err(content::ContentError::NotRegular) => return Ok(None),
+        Err(content::ContentError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(content::ContentError::Io(error)) => return Err(error),
+        Err(error) => return Err(std::io::Error::other(error)),
+    };
     let mut bytes = Vec::new();
-    file.take(RULE_FILE_LIMIT).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    file.take(RULE_FILE_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > RULE_FILE_LIMIT {
+        return Err(std::io::Error::other(format!("it is larger than {RULE_FILE_LIMIT} bytes")));
+    }
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 fn merge_files(
@@ -410,12 +425,15 @@ fn not_listed(
     if listed.complete.is_err() || listed.unclear.binary_search(&file.name).is_ok() {
         return Ok(());
     }
+    let left_out = || rules.exclude(&dir.path.join(&file.name), false);
     match file.presence {
-        Presence::Missing | Presence::Excluded => Ok(()),
-        Presence::Present | Presence::Unknown if rules.exclude(&dir.path.join(&file.name), false) => {
+        Presence::Missing => Ok(()),
+        Presence::Excluded if left_out() => Ok(()),
+        Presence::Present | Presence::Unknown if left_out() => {
             Ok(to_writer.send(Record::Exclude { file_id: file.file_id })?)
         }
-        Presence::Present | Presence::Unknown => {
+        // One that was left out, and is looked for again, is proved absent like any other.
+        Presence::Present | Presence::Unknown | Presence::Excluded => {
             Ok(to_writer.send(Record::Candidate { file_id: file.file_id })?)
         }
     }

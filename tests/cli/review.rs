@@ -101,3 +101,241 @@ fn a_file_that_is_edited_after_its_mass_change_was_rejected_is_sent() {
     assert_eq!(desk.json(&["sync"])["uploaded_objects"], 1);
     assert_eq!(status(&desk, "f3.txt"), "uploaded");
 }
+
+// L6, L7: in a library that is never seen completely, too
+#[test]
+fn a_copy_known_for_long_is_not_where_a_deleted_file_went() {
+    let plain = Plain::with_files(&[("a.txt", "alpha"), ("copies/copy.txt", "alpha"), ("locked/x.txt", "x")]);
+    plain.forbid("locked");
+    plain.run(&["scan"]).expect(3);
+    plain.run(&["scan"]).expect(3);
+    plain.0.remove("a.txt");
+    let report = plain.run(&["scan", "--json"]).expect(3).json()["libraries"][0].take();
+    plain.allow("locked");
+    assert_eq!((&report["missing"], &report["moved"]), (&json!(1), &json!(0)));
+    assert_eq!(plain.run(&["missing", "--json"]).json()["missing"][0]["path"], "a.txt");
+}
+
+// D1, D4: what could not be looked at is unknown, and comes back
+#[test]
+fn files_below_a_directory_that_was_forbidden_for_a_while_are_back_without_being_read() {
+    let plain = Plain::with_files(&[("a.txt", "a"), ("sub/b.txt", "b"), ("sub/deep/c.txt", "c")]);
+    plain.run(&["scan"]).expect(0);
+    plain.forbid("sub");
+    let report = plain.run(&["scan", "--json"]).expect(3).json()["libraries"][0].take();
+    assert_eq!((&report["missing"], &report["frozen_dirs"]), (&json!(0), &json!(["sub"])));
+    let files = plain.run(&["status", "--json"]).json()["libraries"][0]["files"].take();
+    assert_eq!(files, json!({ "present": 1, "missing": 0, "unknown": 2, "excluded": 0 }));
+    plain.allow("sub");
+    let report = plain.run(&["scan", "--json"]).expect(0).json()["libraries"][0].take();
+    assert_eq!((&report["restored"], &report["hashed_files"]), (&json!(2), &json!(0)));
+    // Gone while nobody could look: missing, and its copy elsewhere is where it went.
+    plain.forbid("sub");
+    plain.run(&["scan"]).expect(3);
+    plain.write("found.txt", "c");
+    plain.forbid("sub");
+    plain.run(&["scan"]).expect(3);
+    plain.allow("sub");
+    fs::remove_dir_all(plain.0.library().join("sub/deep")).unwrap();
+    let report = plain.run(&["scan", "--json"]).expect(0).json()["libraries"][0].take();
+    assert_eq!((&report["moved"], &report["missing"], &report["new"]), (&json!(1), &json!(0), &json!(0)));
+}
+
+// D6, D1: a decision is about what is not there, not about what was not there some time ago
+#[test]
+fn approving_a_decision_does_not_touch_what_came_back_meanwhile() {
+    let desk = Desk::new();
+    for n in 0..30 {
+        desk.write(&format!("shelf/f{n}.txt"), &format!("file {n}"));
+    }
+    desk.write("other.txt", "x");
+    desk.run(&["init", desk.library().to_str().unwrap(), "--name", "books"]).expect(0);
+    desk.scan();
+    fs::rename(desk.library().join("shelf"), desk.path("aside")).unwrap();
+    let number = desk.run(&["scan", "--json"]).expect(6).json()["libraries"][0]["decision"].as_i64().unwrap();
+    fs::rename(desk.path("aside"), desk.library().join("shelf")).unwrap();
+    desk.remove("shelf/f7.txt");
+    desk.run(&["scan", "--path", "shelf"]);
+    desk.run(&["approve", &number.to_string()]);
+    assert_eq!(desk.json(&["status"])["libraries"][0]["files"]["missing"], 1);
+}
+
+// L11, D5: asking for a part does not bring back what a rule leaves out, nor what is no part of the library
+#[test]
+fn a_scan_of_a_part_that_is_left_out_is_refused() {
+    let desk = Desk::with_files(THREE);
+    desk.write(".shelflistignore", "/sub/\n");
+    fs::create_dir(desk.path("outside")).unwrap();
+    fs::create_dir(desk.path("outside/dir")).unwrap();
+    fs::write(desk.path("outside/dir/secret.txt"), "not yours").unwrap();
+    std::os::unix::fs::symlink(desk.path("outside"), desk.library().join("link")).unwrap();
+    for scope in ["sub", "sub/deep", ".shelflist", "link", "link/dir"] {
+        desk.run(&["scan", "--path", scope]).expect(2);
+    }
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM files"), 0);
+    assert_eq!(desk.scan()["missing"], 0);
+}
+
+// L11, T8: rules that cannot be read do not let everything in
+#[test]
+fn a_rule_file_that_cannot_be_read_lets_nothing_in() {
+    let plain = Plain::with_files(THREE);
+    plain.write("diary/.shelflistignore", "*.private\n");
+    plain.write("diary/day.private", "secret");
+    plain.forbid("diary/.shelflistignore");
+    for args in [&["scan"][..], &["scan", "--path", "diary"]] {
+        plain.run(args);
+    }
+    fs::create_dir(plain.0.library().join("diary/deep")).unwrap();
+    plain.write("diary/deep/x.private", "secret");
+    plain.forbid("diary/.shelflistignore");
+    plain.run(&["scan", "--path", "diary/deep"]);
+    assert_eq!(plain.0.sql::<i64>("SELECT count(*) FROM files WHERE name LIKE '%.private'"), 0);
+    plain.allow("diary/.shelflistignore");
+    plain.run(&["scan"]).expect(0);
+    assert_eq!(plain.0.sql::<i64>("SELECT count(*) FROM files WHERE name LIKE '%.private'"), 0);
+}
+
+// L6
+#[test]
+fn a_missing_file_that_comes_back_unreadable_gets_its_remote_copy_back_once_it_is_read() {
+    let plain = Plain::with_files(THREE);
+    let url = format!("dir:{}", plain.0.mirror().display());
+    plain.run(&["store", "add", &url]).expect(0);
+    plain.run(&["sync"]).expect(0);
+    plain.run(&["config", "set", "missing.grace_days", "0"]).expect(0);
+    plain.run(&["config", "set", "missing.grace_scans", "1"]).expect(0);
+    plain.0.remove("a.txt");
+    assert_eq!(plain.run(&["sync", "--json"]).expect(0).json()["retired_objects"], 1);
+    plain.write("a.txt", "alpha");
+    plain.forbid("a.txt");
+    plain.run(&["sync"]).expect(3);
+    plain.allow("a.txt");
+    plain.run(&["sync"]).expect(0);
+    let shown = plain.run(&["show", "a.txt", "--json"]).expect(0).json();
+    assert_eq!(shown["file"]["status"], "uploaded");
+}
+
+// D7: by days and complete scans, also where the file lives on with another content
+#[test]
+fn a_work_that_was_overwritten_is_retired_only_after_complete_scans() {
+    let desk = Desk::with_files(&[("a.txt", "alpha"), ("b.txt", "beta")]);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.run(&["config", "set", "missing.grace_days", "0"]).expect(0);
+    desk.write("a.txt", "beta");
+    assert_eq!(desk.json(&["sync"])["retired_objects"], 0, "the first complete scan");
+    assert_eq!(desk.json(&["sync"])["retired_objects"], 1, "the second");
+    desk.write("a.txt", "alpha");
+    assert_eq!(desk.json(&["sync"])["uploaded_objects"], 0);
+    assert_eq!(status(&desk, "a.txt"), "uploaded");
+}
+
+// D7: nobody sends what is gone, and nothing waits for ever
+#[test]
+fn operations_of_files_that_are_gone_do_not_wait_for_ever_and_are_not_sent() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.run(&["config", "set", "missing.grace_days", "0"]).expect(0);
+    desk.write("new.txt", "scanned, never read for its text");
+    desk.run(&["scan"]).expect(0);
+    desk.remove("new.txt");
+    desk.remove("a.txt");
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(desk.json(&["sync"])["queued"], 0);
+    // A new store is not filled with what no disk has.
+    let url = format!("dir:{}", desk.path("second").display());
+    desk.run(&["store", "add", &url]).expect(0);
+    assert_eq!(desk.json(&["sync"])["uploaded_objects"], 2);
+    desk.write("a.txt", "alpha");
+    assert_eq!(desk.json(&["sync"])["uploaded_objects"], 1, "and is given it when it is back");
+}
+
+// D6, D7: files overwritten with one and the same content leave their works without a copy
+#[test]
+fn a_mass_change_into_one_content_retires_nothing_before_it_is_approved() {
+    let desk = changed_en_masse();
+    desk.run(&["config", "set", "missing.grace_days", "0"]).expect(0);
+    for n in 0..30 {
+        desk.write(&format!("f{n}.txt"), "all the same now");
+    }
+    let number = desk.run(&["sync", "--json"]).expect(6).json()["libraries"][0]["decision"].as_i64().unwrap();
+    for _ in 0..3 {
+        assert_eq!(desk.run(&["sync", "--json"]).json()["retired_objects"], 0);
+    }
+    desk.run(&["reject", &number.to_string()]).expect(0);
+    assert_eq!(desk.json(&["sync"])["retired_objects"], 0);
+    assert_eq!(desk.objects().len(), 30);
+}
+
+// D5, D6
+#[test]
+fn what_a_rule_leaves_out_is_not_missing_when_its_directory_goes() {
+    let desk = Desk::with_files(&[("a.txt", "a"), ("sub/b.txt", "b"), ("sub/x.bak", "x"), ("sub/deep/y.bak", "y")]);
+    desk.scan();
+    desk.run(&["config", "set", "scan.exclude", "*.bak"]).expect(0);
+    desk.scan();
+    fs::remove_dir_all(desk.library().join("sub")).unwrap();
+    assert_eq!(desk.scan()["missing"], 1);
+    assert_eq!(presence(&desk, "sub/x.bak"), "excluded");
+}
+
+// D1, D5
+#[test]
+fn a_missing_file_that_is_back_and_left_out_by_a_rule_is_not_missing() {
+    let desk = Desk::with_files(THREE);
+    desk.scan();
+    desk.remove("a.txt");
+    desk.scan();
+    desk.write("a.txt", "alpha");
+    desk.run(&["config", "set", "scan.exclude", "/a.txt"]).expect(0);
+    desk.scan();
+    assert_eq!(presence(&desk, "a.txt"), "excluded");
+    desk.run(&["config", "unset", "scan.exclude"]).expect(0);
+    desk.scan();
+    assert_eq!(presence(&desk, "a.txt"), "present");
+    // And one that is really gone is missing once somebody looks for it again.
+    desk.run(&["config", "set", "scan.exclude", "/a.txt"]).expect(0);
+    desk.scan();
+    desk.remove("a.txt");
+    desk.scan();
+    assert_eq!(presence(&desk, "a.txt"), "excluded");
+    desk.run(&["config", "unset", "scan.exclude"]).expect(0);
+    assert_eq!(desk.scan()["missing"], 1);
+}
+
+// D7, D5: a scan that does not look there is no evidence
+#[test]
+fn a_missing_file_below_a_directory_that_is_left_out_is_not_retired() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.run(&["config", "set", "missing.grace_days", "0"]).expect(0);
+    desk.remove("sub/deep/c.txt");
+    desk.run(&["scan"]).expect(0);
+    desk.write("sub/deep/c.txt", "gamma");
+    desk.run(&["config", "set", "scan.exclude", "/sub/"]).expect(0);
+    for _ in 0..3 {
+        assert_eq!(desk.json(&["sync"])["retired_objects"], 0);
+    }
+}
+
+// A deletion that the store refuses says nothing against what comes after it
+#[test]
+fn a_deletion_that_failed_does_not_keep_its_document_from_being_sent() {
+    let desk = Desk::with_files(&[("a.txt", "alpha")]);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.write("a.txt", "alpha, revised");
+    desk.run(&["sync"]).expect(0);
+    desk.execute(
+        "INSERT INTO outbox (op_id, channel_id, document_id, kind, object_id, state, attempts, created_at, updated_at)
+         SELECT 'refused', store_id, document_id, 'delete', object_id, 'dead', 1, 0, 0 FROM remote_objects WHERE state = 'orphaned'",
+    );
+    desk.write("a.txt", "alpha, revised again");
+    assert_eq!(desk.json(&["sync"])["uploaded_objects"], 1);
+    desk.run(&["config", "set", "orphans.grace_days", "0"]).expect(0);
+    assert_eq!(desk.json(&["orphans", "clean"])["deleted"], 2);
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM outbox WHERE state = 'dead'"), 0);
+}
