@@ -104,7 +104,7 @@ pub fn clean(
                     report: &mut pushed,
                 };
                 loop {
-                    let leased = run.lease("delete")?;
+                    let leased = run.lease("delete", now_ms)?;
                     if leased.is_empty() || monitor.cancelled() {
                         run.release(&leased)?;
                         break None;

@@ -15,7 +15,7 @@ use super::power::point;
 use super::{Away, Here, Offline, SyncError, code};
 use crate::catalog::enrichments::{self, OutcomeKind};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
-use crate::catalog::stores::{self, StoreRow};
+use crate::catalog::stores::{self, StorePayload, StoreRow};
 use crate::catalog::{Catalog, CatalogError, Ids, RunLock, documents, ledger, query, settings};
 use crate::clock::Clock;
 use crate::content;
@@ -230,14 +230,17 @@ impl Run<'_> {
         self.clock.now_ms()
     }
 
-    /// Leases and sends until nothing is due. The inner error is the channel's: the store cannot be reached any more.
+    /// Leases and sends until nothing is due that was due when it began: what failed meanwhile waits for the next run, or
+    /// a queue whose sources cannot be read would come due again faster than it is gone through, for ever. The inner
+    /// error is the channel's: the store cannot be reached any more.
     fn drain(&mut self) -> Result<Result<(), StoreError>, SyncError> {
+        let due_ms = self.now_ms();
         loop {
             if self.monitor.cancelled() {
                 return Ok(Ok(()));
             }
-            let deletions = self.lease("delete")?;
-            let mirrors = self.lease("mirror")?;
+            let deletions = self.lease("delete", due_ms)?;
+            let mirrors = self.lease("mirror", due_ms)?;
             point("push-leased");
             if deletions.is_empty() && mirrors.is_empty() {
                 return Ok(Ok(()));
@@ -252,10 +255,11 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn lease(&mut self, kind: &str) -> Result<Vec<Leased>, CatalogError> {
+    /// Leases what was due at `due_ms`.
+    pub(super) fn lease(&mut self, kind: &str, due_ms: i64) -> Result<Vec<Leased>, CatalogError> {
         let now_ms = self.now_ms();
         let token = self.ids.next(now_ms).to_string();
-        let readable: Vec<i64> = self.here.iter().map(|here| here.library.library_id).collect();
+        let readable = self.readable();
         let owner = format!("process {}", std::process::id());
         let ask = Ask {
             channel_id: self.row.store_id,
@@ -266,7 +270,17 @@ impl Run<'_> {
             readable: &readable,
             limit: BATCH,
         };
-        self.catalog.change(|tx| outbox::lease(tx, &ask, now_ms))
+        self.catalog.change(|tx| outbox::lease(tx, &ask, due_ms))
+    }
+
+    /// The libraries whose disk is still here (D3): one that was pulled meanwhile has nothing to send from.
+    fn readable(&self) -> Vec<i64> {
+        if self.row.payload == StorePayload::Enriched {
+            // Rendered from the catalogue: no disk is asked.
+            return Vec::new();
+        }
+        let here = self.here.iter().filter(|here| here.root.recheck().is_ok());
+        here.map(|here| here.library.library_id).collect()
     }
 
     /// Hands leases back without blame.

@@ -1,0 +1,448 @@
+//! What a doubter tried: random days of a librarian, clocks and disks that misbehave at the worst moment.
+
+#![allow(missing_docs)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use shelflist::catalog::libraries::Library;
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, settings, stores};
+use shelflist::clock::{Clock, SystemClock};
+use shelflist::library::{self, InitOptions};
+use shelflist::model::{RelPath, setting};
+use shelflist::monitor::{Counter, Monitor, TestMonitor, Unwatched};
+use shelflist::remote::{self, StoreUrl};
+use shelflist::scan::{self, Ending, Options, Report};
+use shelflist::sync::orphans::{self, CleanOptions};
+use shelflist::sync::{self, Here, PushReport};
+use shelflist::volume::VerifiedRoot;
+
+/// A library, a store of originals, and a catalogue, in one directory.
+struct Desk {
+    dir: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Desk { dir: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(desk.root()).unwrap();
+        let mut catalog =
+            Catalog::open_or_create(&desk.dir.path().join("home/catalog.db"), SystemClock.now()).unwrap();
+        let root = desk.root();
+        let options = InitOptions { root: &root, name: Some("books"), mount_point: None, marker: true };
+        library::init(&mut catalog, &options, &SystemClock).unwrap();
+        desk
+    }
+
+    fn with_mirror(self) -> Self {
+        let url = StoreUrl::parse(&format!("dir:{}", self.mirror().display()), Path::new("/")).unwrap();
+        let store = remote::create(&url, SystemClock.now()).unwrap();
+        let generation = store.generation().unwrap().unwrap();
+        let new = stores::NewStore {
+            name: "mirror",
+            url: &url.to_string(),
+            payload: stores::StorePayload::Original,
+            remote_store: &generation.store_id.to_string(),
+            generation: &generation.generation.to_string(),
+        };
+        self.catalog()
+            .change::<_, CatalogError>(|tx| stores::insert(tx, &mut Ids::default(), &new, 0))
+            .unwrap();
+        self
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("library")
+    }
+
+    fn mirror(&self) -> PathBuf {
+        self.dir.path().join("mirror")
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        let path = self.root().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    fn catalog(&self) -> Catalog {
+        Catalog::open(&self.dir.path().join("home/catalog.db"), SystemClock.now()).unwrap()
+    }
+
+    fn set(&self, setting: &setting::Setting, value: &str) {
+        self.catalog().change::<_, CatalogError>(|tx| settings::set(tx, setting, value, 0)).unwrap();
+    }
+
+    fn looked(&self, catalog: &mut Catalog) -> (Library, VerifiedRoot) {
+        let library = libraries::all(catalog.read()).unwrap().remove(0);
+        let root = library::look(catalog, &library, &SystemClock).unwrap().unwrap();
+        (library, root)
+    }
+
+    fn scan_with(&self, options: &Options, clock: &dyn Clock, monitor: &dyn Monitor) -> Report {
+        let mut catalog = self.catalog();
+        let lock = RunLock::take(catalog.path()).unwrap();
+        let (library, root) = self.looked(&mut catalog);
+        scan::run(&mut catalog, &lock, &library, &root, options, clock, monitor).unwrap()
+    }
+
+    fn scan(&self) -> Report {
+        self.scan_with(&Options::default(), &SystemClock, &Unwatched)
+    }
+
+    fn push_with(&self, clock: &dyn Clock, monitor: &dyn Monitor) -> PushReport {
+        let mut catalog = self.catalog();
+        let lock = RunLock::take(catalog.path()).unwrap();
+        let (library, root) = self.looked(&mut catalog);
+        sync::push(&mut catalog, &lock, &[Here { library, root }], clock, monitor).unwrap()
+    }
+
+    fn clean(&self) {
+        let mut catalog = self.catalog();
+        let lock = RunLock::take(catalog.path()).unwrap();
+        let options = CleanOptions { dry_run: false, force: true };
+        orphans::clean(&mut catalog, &lock, options, &SystemClock, &Unwatched).unwrap();
+    }
+
+    fn sql<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {
+        self.connection().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    fn connection(&self) -> Connection {
+        Connection::open(self.dir.path().join("home/catalog.db")).unwrap()
+    }
+
+    /// What lies on the disk: content hashes of files, links by their target.
+    fn on_disk(&self) -> BTreeMap<Vec<u8>, String> {
+        let mut found = BTreeMap::new();
+        let mut open = vec![(self.root(), RelPath::root())];
+        while let Some((dir, rel)) = open.pop() {
+            for entry in std::fs::read_dir(&dir).unwrap() {
+                let entry = entry.unwrap();
+                let name = entry.file_name();
+                if rel.is_root() && name == ".shelflist" {
+                    continue;
+                }
+                let path = rel.join(name.as_encoded_bytes());
+                let kind = entry.file_type().unwrap();
+                if kind.is_dir() {
+                    open.push((entry.path(), path));
+                } else if kind.is_symlink() {
+                    let target = std::fs::read_link(entry.path()).unwrap();
+                    found.insert(path.as_bytes().to_vec(), format!("-> {}", target.display()));
+                } else {
+                    let hash = blake3::hash(&std::fs::read(entry.path()).unwrap());
+                    found.insert(path.as_bytes().to_vec(), hash.to_hex().to_string());
+                }
+            }
+        }
+        found
+    }
+
+    /// What the catalogue says is there.
+    fn catalogued(&self, presence: &str) -> BTreeMap<Vec<u8>, String> {
+        let conn = self.connection();
+        let mut statement = conn
+            .prepare(
+                "SELECT CASE WHEN d.path = x'' THEN f.name ELSE CAST(d.path || x'2F' || f.name AS BLOB) END,
+                        CASE f.kind WHEN 'file' THEN coalesce(lower(hex(f.content_hash)), 'unread')
+                             ELSE '-> ' || coalesce(CAST(f.link_target AS TEXT), '?') END
+                 FROM files f JOIN dirs d USING (dir_id) WHERE f.presence = ?1",
+            )
+            .unwrap();
+        let rows = statement.query_map([presence], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+}
+
+/// A small generator, so that a failure is named by its seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % sides
+    }
+}
+
+const NAMES: &[&str] = &["a", "b", "c/a", "c/b", "c/d/a", "c/d/b", "e/a", "e/d/x", "c", "e", "c/d"];
+const CONTENTS: &[&str] = &["", "one", "two", "three", "four", "five words of text"];
+
+/// One random thing that happens to the disk. Whatever stands in the way of it, it does not happen.
+fn disturb(desk: &Desk, dice: &mut Dice) -> String {
+    let root = desk.root();
+    let path = |name: &str| root.join(name);
+    let (one, other) = (NAMES[dice.roll(NAMES.len())], NAMES[dice.roll(NAMES.len())]);
+    let remove = |name: &str| {
+        let path = path(name);
+        match std::fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(&path).unwrap(),
+            Ok(_) => std::fs::remove_file(&path).unwrap(),
+            Err(_) => {}
+        }
+    };
+    match dice.roll(10) {
+        0..4 => {
+            let content = CONTENTS[dice.roll(CONTENTS.len())];
+            let _ = std::fs::create_dir_all(path(one).parent().unwrap());
+            let _ = std::fs::write(path(one), content);
+            format!("write {one} {content:?}")
+        }
+        4 => {
+            remove(one);
+            format!("remove {one}")
+        }
+        5..7 => {
+            let _ = std::fs::create_dir_all(path(other).parent().unwrap());
+            let done = std::fs::rename(path(one), path(other)).is_ok();
+            format!("rename {one} {other}: {done}")
+        }
+        7 => {
+            let _ = std::fs::copy(path(one), path(other));
+            format!("copy {one} {other}")
+        }
+        8 => {
+            // A swap of two.
+            let aside = desk.dir.path().join("aside");
+            let done = std::fs::rename(path(one), &aside).is_ok();
+            if done {
+                let _ = std::fs::rename(path(other), path(one));
+                if std::fs::rename(&aside, path(other)).is_err() {
+                    let _ = std::fs::rename(&aside, path(one));
+                }
+                let _ = std::fs::remove_dir_all(&aside);
+                let _ = std::fs::remove_file(&aside);
+            }
+            format!("swap {one} {other}: {done}")
+        }
+        _ => {
+            remove(one);
+            let _ = std::fs::create_dir_all(path(one).parent().unwrap());
+            let _ = std::os::unix::fs::symlink(other, path(one));
+            format!("link {one} to {other}")
+        }
+    }
+}
+
+/// What happens between two looks at the whole: scans of a part, scans and pushes that are stopped, clean-ups.
+fn work(desk: &Desk, dice: &mut Dice) -> String {
+    let stop = |counter, n: usize| {
+        let monitor = TestMonitor::default();
+        monitor.cancel_after(counter, n as u64);
+        monitor
+    };
+    match dice.roll(8) {
+        0 | 1 => {
+            let n = 1 + dice.roll(3);
+            let report = desk.scan_with(&Options::default(), &SystemClock, &stop(Counter::FilesHashed, n));
+            format!("scan stopped after {n}: {:?}", report.ending)
+        }
+        2 | 3 => {
+            let scope = ["c", "c/d", "e"][dice.roll(3)];
+            if !std::fs::symlink_metadata(desk.root().join(scope)).is_ok_and(|metadata| metadata.is_dir()) {
+                return "nothing".to_owned();
+            }
+            if scope == "c/d"
+                && !std::fs::symlink_metadata(desk.root().join("c")).is_ok_and(|metadata| metadata.is_dir())
+            {
+                return "nothing".to_owned();
+            }
+            let options = Options { scope: scope.into(), ..Options::default() };
+            let report = desk.scan_with(&options, &SystemClock, &Unwatched);
+            format!("scan of {scope}: {:?}", report.ending)
+        }
+        4 => {
+            let n = 1 + dice.roll(2);
+            desk.push_with(&SystemClock, &stop(Counter::ObjectsWritten, n));
+            format!("push stopped after {n}")
+        }
+        5 => {
+            desk.clean();
+            "clean".to_owned()
+        }
+        6 => {
+            let options = Options { dry_run: true, ..Options::default() };
+            desk.scan_with(&options, &SystemClock, &Unwatched);
+            "dry run".to_owned()
+        }
+        _ => {
+            desk.push_with(&SystemClock, &Unwatched);
+            "push".to_owned()
+        }
+    }
+}
+
+/// After a complete scan the catalogue says what the disk has, and nothing else.
+fn assert_scanned(desk: &Desk, log: &[String]) {
+    let report = desk.scan();
+    assert_eq!((&report.ending, report.decision), (&Ending::Complete, None), "{log:#?}");
+    let disk = desk.on_disk();
+    assert_eq!(desk.catalogued("present"), disk, "{log:#?}");
+    for path in desk.catalogued("missing").keys() {
+        assert!(!disk.contains_key(path), "{path:?} is called missing: {log:#?}");
+    }
+    assert_eq!(desk.catalogued("unknown"), BTreeMap::new(), "{log:#?}");
+    let dangling: i64 = desk.sql("SELECT count(*) FROM pragma_foreign_key_check");
+    assert_eq!(dangling, 0, "{log:#?}");
+    let apart: i64 = desk.sql(
+        "SELECT count(*) FROM files f JOIN documents d USING (document_id) WHERE f.content_hash IS NOT d.content_hash",
+    );
+    assert_eq!(apart, 0, "a copy of a document has other content: {log:#?}");
+    let strays: i64 = desk.sql(
+        "SELECT count(*) FROM documents d WHERE (copyless_since IS NULL) <> EXISTS (SELECT 1 FROM files f WHERE f.document_id = d.document_id)",
+    );
+    assert_eq!(strays, 0, "copyless_since is wrong: {log:#?}");
+    assert_eq!(desk.scan().hashed_files, 0, "a second scan reads nothing: {log:#?}");
+}
+
+/// Ten minutes on: every pause is over.
+struct Later;
+
+impl Clock for Later {
+    fn now(&self) -> Timestamp {
+        SystemClock.now() + jiff::SignedDuration::from_mins(10)
+    }
+}
+
+/// After a push the store has every present document, and the ledger says so.
+fn assert_pushed(desk: &Desk, log: &[String]) {
+    let report = desk.push_with(&Later, &Unwatched);
+    assert_eq!((report.refused, report.problems.len()), (0, 0), "{log:#?}");
+    // What no disk has just now may come back within its grace.
+    let waiting: i64 = desk.sql(
+        "SELECT count(*) FROM outbox o WHERE state IN ('pending', 'leased', 'dead')
+         AND (EXISTS (SELECT 1 FROM files f WHERE f.document_id = o.document_id AND f.presence = 'present')
+              OR (SELECT value FROM settings WHERE key = 'missing.grace_days') = '0')",
+    );
+    assert_eq!(waiting, 0, "{log:#?}");
+    let without: i64 = desk.sql(
+        "SELECT count(*) FROM documents d WHERE EXISTS (SELECT 1 FROM files f WHERE f.document_id = d.document_id AND f.presence = 'present')
+         AND NOT EXISTS (SELECT 1 FROM remote_objects r WHERE r.document_id = d.document_id AND r.state = 'current' AND r.upload_hash = d.content_hash)",
+    );
+    assert_eq!(without, 0, "a document is not in the store: {log:#?}");
+    let conn = desk.connection();
+    let mut statement =
+        conn.prepare("SELECT remote_id, lower(hex(upload_hash)) FROM remote_objects WHERE state = 'current'").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    for row in rows {
+        let (key, hash): (String, String) = row.unwrap();
+        let bytes = std::fs::read(desk.mirror().join(&key)).unwrap_or_else(|error| panic!("{key}: {error}: {log:#?}"));
+        assert_eq!(blake3::hash(&bytes).to_hex().to_string(), hash, "{log:#?}");
+    }
+}
+
+fn a_life(seed: u64, days: usize) {
+    let desk = Desk::new().with_mirror();
+    desk.set(&setting::GUARD_MISSING_COUNT, "1000");
+    desk.set(&setting::GUARD_CHANGED_COUNT, "1000");
+    desk.set(&setting::ORPHAN_GRACE_DAYS, "0");
+    if seed.is_multiple_of(2) {
+        desk.set(&setting::MISSING_GRACE_DAYS, "0");
+        desk.set(&setting::MISSING_GRACE_SCANS, "1");
+    }
+    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut log = vec![format!("seed {seed}")];
+    for _ in 0..days {
+        for _ in 0..1 + dice.roll(5) {
+            log.push(disturb(&desk, &mut dice));
+            if dice.roll(3) == 0 {
+                log.push(work(&desk, &mut dice));
+            }
+        }
+        if dice.roll(2) == 0 {
+            log.push("scan".to_owned());
+            assert_scanned(&desk, &log);
+        }
+        if dice.roll(3) == 0 {
+            log.push("scan and push".to_owned());
+            assert_scanned(&desk, &log);
+            assert_pushed(&desk, &log);
+        }
+        if dice.roll(6) == 0 {
+            log.push("clean".to_owned());
+            desk.clean();
+        }
+    }
+}
+
+// D1, D4, L6, L7, L15, T1, T2, T3
+#[test]
+fn whatever_happens_the_catalogue_and_the_store_say_what_the_disk_has() {
+    let seeds = std::option_env!("SHELFLIST_LIVES").map_or(12, |lives| lives.parse().unwrap());
+    for seed in 1..=seeds {
+        a_life(seed, 8);
+    }
+}
+
+/// Time flies: every look at the clock is a minute and a second later.
+#[derive(Debug, Default)]
+struct Flying(AtomicI64);
+
+impl Clock for Flying {
+    fn now(&self) -> Timestamp {
+        let seconds = 61 * self.0.fetch_add(1, Ordering::Relaxed);
+        SystemClock.now() + jiff::SignedDuration::from_secs(seconds)
+    }
+}
+
+/// Asks to stop after so many questions whether to: something that should have ended long ago.
+#[derive(Debug, Default)]
+struct Impatient(AtomicI64);
+
+impl Monitor for Impatient {
+    fn cancelled(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed) > 10_000
+    }
+}
+
+// T5: what cannot be read from its disk is not tried again and again in one run, however slow the run is
+#[test]
+fn a_push_whose_sources_changed_comes_to_an_end() {
+    let desk = Desk::new().with_mirror();
+    for n in 0..120 {
+        desk.write(&format!("f{n}"), &format!("file {n}"));
+    }
+    desk.scan();
+    for n in 0..120 {
+        desk.write(&format!("f{n}"), &format!("other {n}"));
+    }
+    let report = desk.push_with(&Flying::default(), &Impatient::default());
+    assert_eq!((report.interrupted, report.queued, report.problems.len()), (false, 120, 120));
+    let attempts: i64 = desk.sql("SELECT max(attempts) FROM outbox");
+    assert_eq!(attempts, 0);
+}
+
+/// Pulls the disk when the engine asks whether to stop for the nth time.
+struct Puller<'a> {
+    desk: &'a Desk,
+    left: AtomicI64,
+}
+
+impl Monitor for Puller<'_> {
+    fn cancelled(&self) -> bool {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 0 {
+            std::fs::rename(self.desk.root(), self.desk.dir.path().join("drawer")).unwrap();
+        }
+        false
+    }
+}
+
+// D10, T5: a disk that is pulled while its originals are sent has a few files' trouble at most, not all files'
+#[test]
+fn a_push_whose_disk_is_pulled_leaves_the_rest_in_line() {
+    let desk = Desk::new().with_mirror();
+    for n in 0..300 {
+        desk.write(&format!("f{n}"), &format!("file {n}"));
+    }
+    desk.scan();
+    let report = desk.push_with(&SystemClock, &Puller { desk: &desk, left: AtomicI64::new(3) });
+    assert!(report.problems.len() <= 50, "{}", report.problems.len());
+    assert_eq!(report.uploaded_objects + report.queued, 300);
+}
