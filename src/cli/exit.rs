@@ -137,6 +137,9 @@ impl From<CatalogError> for Failure {
             CatalogError::Full(_) => {
                 (Exit::Failed, "nothing is lost; make room on that disk and run the command again")
             }
+            CatalogError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                (Exit::Failed, "nothing is lost; make room on that disk and run the command again")
+            }
             CatalogError::Denied(_) | CatalogError::File { .. } => {
                 (Exit::Failed, "check that this user may read and write the directory of the catalogue")
             }

@@ -58,6 +58,19 @@ pub(crate) fn files(home: &Path) -> BTreeMap<String, (String, String)> {
     rows.map(Result::unwrap).collect()
 }
 
+/// The rows of a table of any catalogue, in order.
+pub(crate) fn of_table(path: &Path, table: &str) -> Vec<String> {
+    let conn = Connection::open(path).unwrap();
+    let mut statement = conn.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).unwrap();
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| {
+        let cells: rusqlite::Result<Vec<rusqlite::types::Value>> =
+            (0..columns).map(|at| row.get(at)).collect();
+        Ok(format!("{:?}", cells?))
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
 /// The file itself is whole, and so are its references.
 #[track_caller]
 pub(crate) fn assert_whole(home: &Path) {

@@ -1,7 +1,9 @@
 //! Waiting for what can be seen, never for time to pass: a condition, an event in a directory, the end of a process.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ExitStatus};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes that works.
@@ -26,6 +28,27 @@ pub(crate) fn until_ended(child: &mut Child) -> ExitStatus {
         status.is_some()
     });
     status.expect("it ended")
+}
+
+/// Waits until a process has said this on its standard error, which it has to be given as a pipe.
+#[track_caller]
+pub(crate) fn until_said(child: &mut Child, text: &str) {
+    let stderr = child.stderr.take().expect("a pipe, not taken yet");
+    let (said, saying) = mpsc::channel();
+    // Reads to the end, whoever listens: a process must not die of a pipe that nobody reads.
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let _ = said.send(line);
+        }
+    });
+    let mut lines = Vec::new();
+    while let Ok(line) = saying.recv_timeout(LONG) {
+        if line.contains(text) {
+            return;
+        }
+        lines.push(line);
+    }
+    panic!("{text:?} was waited for in vain; it said {lines:?}");
 }
 
 /// Sends a signal to a process of ours.

@@ -5,12 +5,14 @@
 mod common;
 
 mod away;
+mod broken;
 mod frozen;
 mod middle;
 
 use std::process::ExitCode;
 
 use away::*;
+use broken::*;
 use common::mounted::mounted_tests;
 use frozen::*;
 use middle::*;
@@ -39,5 +41,10 @@ fn main() -> ExitCode {
         a_disk_mounted_inside_the_library_is_not_part_of_it,
         a_directory_of_the_same_disk_mounted_inside_the_library_is_not_part_of_it,
         a_file_mounted_over_a_catalogued_one_is_not_believed,
+        a_listing_that_breaks_off_freezes_its_directory_and_what_is_below,
+        a_listing_of_the_root_that_breaks_off_freezes_everything,
+        a_file_that_fails_to_be_read_keeps_what_was_proved,
+        a_disk_that_fails_in_the_middle_makes_nothing_missing,
+        a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_twice,
     ])
 }
