@@ -6,10 +6,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use crate::model::{FileKind, Stat};
 
@@ -28,6 +28,9 @@ pub enum ContentError {
     /// It is not (any more) a regular file.
     #[error("it is not a regular file")]
     NotRegular,
+    /// What is at its path is on another file system than it was.
+    #[error("another file system is mounted over it")]
+    Elsewhere,
     /// It changed during every one of several tries.
     #[error("it changed while it was read, {TRIES} times in a row")]
     Unstable,
@@ -72,8 +75,16 @@ fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
 /// # Errors
 /// [`ContentError::NotRegular`] for anything else.
 pub fn open_regular(path: &Path) -> Result<(File, Stat), ContentError> {
+    open_regular_in(CWD, path)
+}
+
+/// As [`open_regular`], relative to an open directory.
+///
+/// # Errors
+/// As for [`open_regular`].
+pub fn open_regular_in(dir: impl AsFd, path: &Path) -> Result<(File, Stat), ContentError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| {
+    let fd = rustix::fs::openat(dir, path, flags, Mode::empty()).map_err(|error| {
         // A link where a file was: ELOOP.
         if error == rustix::io::Errno::LOOP {
             ContentError::NotRegular
@@ -93,18 +104,23 @@ fn fstat(fd: impl AsFd) -> Result<Stat, ContentError> {
     }
 }
 
-/// Reads and hashes the file at `path`. `read_bytes` is told how many bytes came in, as they come, and answers whether to
-/// go on.
+/// Reads and hashes the file at `path`. `is_meant` says of the open file whether it is on the disk that is meant: a path
+/// leads to whatever is mounted there at the moment. `read_bytes` is told how many bytes came in, as they come, and answers
+/// whether to go on.
 ///
 /// # Errors
 /// See [`ContentError`].
 pub fn prove(
     path: &Path,
+    is_meant: &dyn Fn(BorrowedFd<'_>) -> io::Result<bool>,
     buffer: &mut [u8],
     read_bytes: &dyn Fn(u64) -> bool,
 ) -> Result<Proved, ContentError> {
     for _ in 0..TRIES {
         let (mut file, before) = open_regular(path)?;
+        if !is_meant(file.as_fd())? {
+            return Err(ContentError::Elsewhere);
+        }
         let mut hasher = blake3::Hasher::new();
         let mut length = 0_u64;
         // Up to the size that was promised: the second stat says whether there is more, so the read that would only
@@ -136,6 +152,8 @@ mod tests {
     use std::cell::Cell;
     use std::io::Write;
 
+    const HERE: &dyn Fn(BorrowedFd<'_>) -> io::Result<bool> = &|_| Ok(true);
+
     fn buffer() -> Vec<u8> {
         vec![0; 1024]
     }
@@ -145,7 +163,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         std::fs::write(&path, vec![7; 5000]).unwrap();
-        let proved = prove(&path, &mut buffer(), &|_| true).unwrap();
+        let proved = prove(&path, HERE, &mut buffer(), &|_| true).unwrap();
         assert_eq!(proved.hash, *blake3::hash(&[7; 5000]).as_bytes());
         assert_eq!(proved.stat.size, 5000);
     }
@@ -157,7 +175,7 @@ mod tests {
         let path = dir.path().join("a");
         std::fs::write(&path, vec![7; 5000]).unwrap();
         let grown = Cell::new(false);
-        let proved = prove(&path, &mut buffer(), &|_| {
+        let proved = prove(&path, HERE, &mut buffer(), &|_| {
             if !grown.replace(true) {
                 std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
             }
@@ -173,7 +191,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         std::fs::write(&path, b"x").unwrap();
-        let result = prove(&path, &mut buffer(), &|_| {
+        let result = prove(&path, HERE, &mut buffer(), &|_| {
             std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"y").unwrap();
             // Endless growth would never let the reader end: cut it back under its feet.
             std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1).unwrap();
@@ -182,15 +200,25 @@ mod tests {
         assert!(matches!(result, Err(ContentError::Unstable)), "{result:?}");
     }
 
+    // D2
+    #[test]
+    fn a_file_of_another_disk_has_no_hash() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, b"x").unwrap();
+        let result = prove(&path, &|_| Ok(false), &mut buffer(), &|_| unreachable!("not a byte is read"));
+        assert!(matches!(result, Err(ContentError::Elsewhere)), "{result:?}");
+    }
+
     #[test]
     fn links_and_fifos_are_never_opened_for_reading() {
         let dir = tempfile::tempdir().unwrap();
         let (file, link) = (dir.path().join("f"), dir.path().join("l"));
         std::fs::write(&file, b"x").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        assert!(matches!(prove(&link, &mut buffer(), &|_| true), Err(ContentError::NotRegular)));
+        assert!(matches!(prove(&link, HERE, &mut buffer(), &|_| true), Err(ContentError::NotRegular)));
         let fifo = dir.path().join("p");
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        assert!(matches!(prove(&fifo, &mut buffer(), &|_| true), Err(ContentError::NotRegular)));
+        assert!(matches!(prove(&fifo, HERE, &mut buffer(), &|_| true), Err(ContentError::NotRegular)));
     }
 }

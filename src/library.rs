@@ -8,7 +8,7 @@ use std::time::Duration;
 use ulid::Ulid;
 
 use crate::catalog::libraries::{self, Library, NewLibrary};
-use crate::catalog::{Catalog, CatalogError, Ids, settings, stores};
+use crate::catalog::{Catalog, CatalogError, Ids, files, settings, stores};
 use crate::clock::Clock;
 use crate::model::{Availability, setting};
 use crate::remote::StoreUrl;
@@ -100,6 +100,18 @@ pub enum LibraryError {
         name: String,
         /// Where.
         places: Vec<PathBuf>,
+    },
+    /// What is there has no marker, and too little of what the library held.
+    #[error("{} has no marker, and {there} of {of} files that were looked for in it", root.display())]
+    NotAlike {
+        /// The root that was asked for.
+        root: PathBuf,
+        /// The library's name.
+        name: String,
+        /// How many files of the sample are there.
+        there: usize,
+        /// How many were looked for.
+        of: usize,
     },
     /// What is there is not the library.
     #[error("{} is not the library {name:?}: {}", root.display(), probe.detail)]
@@ -340,27 +352,98 @@ pub fn relocate(
     }
     let deadline = deadline(catalog)?;
     let identity = volume::identify(&root, None, deadline)?;
-    // With a marker the marker is the proof; without one the volume itself must be the old one.
-    let there = if library.has_marker {
-        identity.clone()
-    } else {
-        Identity {
-            mount_point: identity.mount_point.clone(),
-            source: identity.source.clone(),
-            ..before.identity.clone()
-        }
+    // The volume has to be the old one, mounted elsewhere: a copy of the disk has the same marker, and may be older.
+    let moved = Identity {
+        mount_point: identity.mount_point.clone(),
+        source: identity.source.clone(),
+        separate_mount: identity.separate_mount,
+        ..before.identity.clone()
     };
-    let expected = Expected { root: root.clone(), identity: there, ..before };
+    let expected = Expected { root: root.clone(), identity: moved, ..before };
     if let Err(probe) = volume::verify(&expected, deadline) {
         return Err(LibraryError::NotTheLibrary { root, name: library.name.clone(), probe: Box::new(probe) });
     }
-    let identity = serde_json::to_string(&identity).map_err(CatalogError::from)?;
+    settle(catalog, library, &root, &identity, clock)
+}
+
+/// Writes down where a library is now.
+fn settle(
+    catalog: &mut Catalog,
+    library: &Library,
+    root: &Path,
+    identity: &Identity,
+    clock: &dyn Clock,
+) -> Result<Library, LibraryError> {
+    let identity = serde_json::to_string(identity).map_err(CatalogError::from)?;
     let now_ms = clock.now_ms();
     catalog.change::<_, CatalogError>(|tx| {
-        libraries::relocate(tx, library.library_id, &root, &identity, now_ms)?;
+        libraries::relocate(tx, library.library_id, root, &identity, now_ms)?;
         libraries::set_availability(tx, library.library_id, Availability::Available, now_ms)
     })?;
     Ok(libraries::by_id(catalog.read(), library.library_id)?)
+}
+
+/// Files that are compared before a directory without a marker is believed to be a library.
+const SAMPLE: u32 = 64;
+
+/// A person says that what lies at `root` is the library from now on (L9): a copy of its disk that takes its place, or the
+/// library itself that lost its marker. The word alone is not enough: the marker is the library's, or nine of ten of a
+/// sample of its files are there with the size they had.
+///
+/// # Errors
+/// See [`LibraryError`]; nothing is changed then.
+pub fn adopt(
+    catalog: &mut Catalog,
+    library: &Library,
+    root: &Path,
+    clock: &dyn Clock,
+) -> Result<Library, LibraryError> {
+    let root = canonical(root)?;
+    for other in
+        libraries::all(catalog.read())?.into_iter().filter(|other| other.library_id != library.library_id)
+    {
+        if overlap(&other.root, &root) {
+            return Err(LibraryError::Nested { root, name: other.name, other: other.root });
+        }
+    }
+    let deadline = deadline(catalog)?;
+    let identity = volume::identify(&root, None, deadline)?;
+    match marker::read(&root)? {
+        Some(found) if found.library_id != library.ulid => {
+            return Err(LibraryError::ForeignMarker { root, name: found.name, id: found.library_id });
+        }
+        Some(_) => {}
+        None => {
+            let sample = files::sample(catalog.read(), library.library_id, SAMPLE)?;
+            let there = sample.iter().filter(|(path, stat)| is_there(&path.under(&root), stat.size)).count();
+            if sample.is_empty() || there * 10 < sample.len() * 9 {
+                return Err(LibraryError::NotAlike {
+                    root,
+                    name: library.name.clone(),
+                    there,
+                    of: sample.len(),
+                });
+            }
+            if library.has_marker {
+                let marker = Marker {
+                    library_id: library.ulid,
+                    name: library.name.clone(),
+                    generation: library.marker_generation,
+                    created: clock.now(),
+                };
+                marker::create(&root, &marker)?;
+            }
+        }
+    }
+    let expected = Expected { root: root.clone(), identity: identity.clone(), ..expected(library)? };
+    if let Err(probe) = volume::verify(&expected, deadline) {
+        return Err(LibraryError::NotTheLibrary { root, name: library.name.clone(), probe: Box::new(probe) });
+    }
+    settle(catalog, library, &root, &identity, clock)
+}
+
+fn is_there(path: &Path, size: u64) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
 }
 
 fn search(catalog: &Catalog, expected: &Expected) -> Result<PathBuf, LibraryError> {

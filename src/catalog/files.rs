@@ -82,7 +82,7 @@ pub struct Look {
 /// What a look turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
-    /// Not known before.
+    /// Not known before, or known by its name alone.
     New,
     /// Its content changed.
     Modified,
@@ -100,9 +100,12 @@ pub fn classify(look: &Look) -> Recorded {
     let Some(known) = &look.known else { return Recorded::New };
     let unread = look.content_hash.is_none() && look.stat.kind == FileKind::Regular;
     let same_content = look.content_hash == known.content_hash && look.stat.kind == known.stat.kind;
+    let first_read = known.content_hash.is_none() && known.stat.kind == look.stat.kind;
     match (known.presence, same_content) {
         (Presence::Present, _) if unread => Recorded::Unread,
         (_, _) if unread => Recorded::Restored,
+        // Nothing was proved before that could have changed: permissions that were mended are no mass change (D6).
+        (_, false) if first_read => Recorded::New,
         (_, false) => Recorded::Modified,
         (Presence::Present, true) => Recorded::Touched,
         (_, true) => Recorded::Restored,
@@ -252,6 +255,22 @@ pub fn set_presence_in_dir(
             .execute(params![dir_id, from.as_str(), presence.as_str(), evidence, now_ms])?;
     }
     Ok(changed as u64)
+}
+
+/// Some of a library's present files, spread over all of them, with their stats.
+///
+/// # Errors
+/// SQLite's.
+pub fn sample(conn: &Connection, library_id: i64, limit: u32) -> Result<Vec<(RelPath, Stat)>> {
+    // By the hash, which is as good as a throw of dice and the same every time.
+    let mut statement = conn.prepare(
+        "SELECT d.path, f.name, f.kind, f.size, f.mtime_ns, f.ctime_ns, f.inode FROM files f JOIN dirs d USING (dir_id)
+         WHERE d.library_id = ?1 AND f.presence = 'present' AND f.kind = 'file' AND f.size > 0
+         ORDER BY f.content_hash LIMIT ?2",
+    )?;
+    let rows = statement
+        .query_map(params![library_id, limit], |row| Ok((join(row.get(0)?, row.get(1)?), stat_of(row)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Path of a file in its library.

@@ -175,6 +175,16 @@ pub fn relocate(conn: &Connection, library_id: i64, root: &Path, identity: &str,
     Ok(())
 }
 
+/// Forgets a library and its files. Their documents stay, with curation, enrichment and remote objects: that somebody
+/// removed a library says nothing about them (D5).
+///
+/// # Errors
+/// SQLite's.
+pub fn remove(conn: &Connection, library_id: i64) -> Result<()> {
+    conn.execute("DELETE FROM libraries WHERE library_id = ?1", [library_id])?;
+    Ok(())
+}
+
 /// The library with the longest root that `path` lies in, by the recorded roots alone: works with the disk away.
 ///
 /// # Errors

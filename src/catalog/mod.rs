@@ -98,7 +98,12 @@ pub enum CatalogError {
 impl From<rusqlite::Error> for CatalogError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
+        // Reading, too, needs 32 KiB beside the catalogue: the index of its write-ahead log.
+        let no_room_to_share = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
         match error.sqlite_error_code() {
+            _ if error.sqlite_error().is_some_and(|error| error.extended_code == no_room_to_share) => {
+                CatalogError::Full(error)
+            }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => CatalogError::Corrupt(error),
             Some(ErrorCode::DiskFull) => CatalogError::Full(error),
             Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
@@ -107,6 +112,14 @@ impl From<rusqlite::Error> for CatalogError {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => CatalogError::Busy(error),
             _ => CatalogError::Sqlite(error),
         }
+    }
+}
+
+impl CatalogError {
+    /// Whether only keeping failed, for now: who merely wanted to remember what he was asked can answer all the same.
+    #[must_use]
+    pub fn is_for_want_of_writing(&self) -> bool {
+        matches!(self, CatalogError::Full(_) | CatalogError::Busy(_))
     }
 }
 

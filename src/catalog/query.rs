@@ -215,13 +215,17 @@ pub fn counts(catalog: &mut Catalog, library_id: i64) -> Result<Counts> {
     if let Some([present, missing, unknown, excluded, bytes]) = kept {
         return Ok(Counts { present, missing, unknown, excluded, bytes });
     }
-    catalog.change(|tx| {
+    let counted: Result<Counts> = catalog.change(|tx| {
         let counts = count(tx, library_id)?;
         let Counts { present, missing, unknown, excluded, bytes } = counts;
         let kept = serde_json::to_string(&[present, missing, unknown, excluded, bytes])?;
         tx.execute("UPDATE libraries SET counts = ?2 WHERE library_id = ?1", params![library_id, kept])?;
         Ok(counts)
-    })
+    });
+    match counted {
+        Err(error) if error.is_for_want_of_writing() => count(catalog.read(), library_id),
+        counted => counted,
+    }
 }
 
 /// The counts that were kept are of before a change that is being made.

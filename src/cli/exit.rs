@@ -137,6 +137,9 @@ impl From<CatalogError> for Failure {
             CatalogError::Full(_) => {
                 (Exit::Failed, "nothing is lost; make room on that disk and run the command again")
             }
+            CatalogError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                (Exit::Failed, "nothing is lost; make room on that disk and run the command again")
+            }
             CatalogError::Denied(_) | CatalogError::File { .. } => {
                 (Exit::Failed, "check that this user may read and write the directory of the catalogue")
             }
@@ -160,8 +163,12 @@ impl From<CatalogError> for Failure {
 
 impl From<LibraryError> for Failure {
     fn from(error: LibraryError) -> Self {
-        let hint = match error {
+        let error = match error {
             LibraryError::Catalog(error) => return error.into(),
+            error => error,
+        };
+        let hint = match &error {
+            LibraryError::Catalog(_) => unreachable!("returned above"),
             LibraryError::NoRoot(_) => {
                 "is the disk plugged in and mounted? shelflist never makes a root itself"
             }
@@ -188,6 +195,14 @@ impl From<LibraryError> for Failure {
             }
             LibraryError::SeveralPlaces { .. } => {
                 "unplug the copy, or say which one: shelflist library relocate NAME ROOT"
+            }
+            LibraryError::NotAlike { .. } => {
+                "nothing was changed; give the root of the library itself, as it was catalogued"
+            }
+            LibraryError::NotTheLibrary { probe, .. }
+                if probe.availability.reason() == Some(crate::model::Reason::Cloned) =>
+            {
+                "nothing was changed; if this copy is to take the disk's place, run: shelflist library adopt NAME ROOT"
             }
             LibraryError::NotTheLibrary { .. } => {
                 "nothing was changed; give the directory that holds .shelflist/library.json"

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::rfc3339_or_null;
-use crate::catalog::{RunLock, libraries};
-use crate::library;
+use crate::catalog::libraries::{self, Library};
+use crate::catalog::{Catalog, CatalogError, RunLock};
+use crate::clock::SystemClock;
+use crate::library::{self, LibraryError};
 
 /// List libraries, or say where one is now.
 #[derive(Debug, clap::Args)]
@@ -27,12 +29,31 @@ enum Command {
         /// Its root now.
         root: Option<PathBuf>,
     },
+    /// What lies at ROOT is the library from now on: a copy that takes its disk's place, or the library itself that
+    /// lost its marker. Its marker, or a sample of its files, has to be there.
+    Adopt {
+        /// Name, id or root of the library.
+        library: String,
+        /// Its root now.
+        root: PathBuf,
+    },
+    /// Forget a library. Nothing is deleted: its documents stay, what stores hold stays, its marker stays.
+    Remove {
+        /// Name, id or root of the library.
+        library: String,
+    },
 }
 
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     match args.command {
         Command::List => list(context),
-        Command::Relocate { library, root } => relocate(context, &library, root.as_deref()),
+        Command::Relocate { library, root } => place(context, &library, |catalog, library, clock| {
+            library::relocate(catalog, library, root.as_deref(), clock)
+        }),
+        Command::Adopt { library, root } => {
+            place(context, &library, |catalog, library, clock| library::adopt(catalog, library, &root, clock))
+        }
+        Command::Remove { library } => remove(context, &library),
     }
 }
 
@@ -79,11 +100,16 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn relocate(context: &mut Context, named: &str, root: Option<&std::path::Path>) -> Result<Exit, Failure> {
+/// A library gets another place, by one of the two ways there are.
+fn place(
+    context: &mut Context,
+    named: &str,
+    verb: impl FnOnce(&mut Catalog, &Library, &SystemClock) -> Result<Library, LibraryError>,
+) -> Result<Exit, Failure> {
     let mut catalog = context.open()?;
     let before = context.library(&catalog, named)?;
     let _lock = RunLock::take(catalog.path())?;
-    let after = library::relocate(&mut catalog, &before, root, &context.clock)?;
+    let after = verb(&mut catalog, &before, &context.clock)?;
     if context.json {
         context.out.json(&json!({
             "library": after.name,
@@ -93,6 +119,20 @@ fn relocate(context: &mut Context, named: &str, root: Option<&std::path::Path>) 
         }))?;
     } else {
         context.out.line(format!("{} is at {} now", after.name, after.root.display()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn remove(context: &mut Context, named: &str) -> Result<Exit, Failure> {
+    let mut catalog = context.open()?;
+    let library = context.library(&catalog, named)?;
+    let _lock = RunLock::take(catalog.path())?;
+    catalog.change::<_, CatalogError>(|tx| libraries::remove(tx, library.library_id))?;
+    if context.json {
+        context.out.json(&json!({ "library": library.name, "library_id": library.ulid.to_string() }))?;
+    } else {
+        context.out.line(format!("library {} is forgotten; nothing was deleted", library.name))?;
+        context.out.line(format!("take it back with: shelflist init {}", library.root.display()))?;
     }
     Ok(Exit::Done)
 }

@@ -142,14 +142,22 @@ fn look(
 ) -> Result<Row, Failure> {
     let expected = library::expected(library)?;
     let probe = volume::probe(&expected, library::deadline(catalog)?);
-    library::note(catalog, library, probe.availability, &context.clock)?;
+    match library::note(catalog, library, probe.availability, &context.clock) {
+        // A question is answered also where the answer cannot be kept.
+        Err(error) if error.is_for_want_of_writing() => tracing::warn!(%error, "the look is not remembered"),
+        noted => noted?,
+    }
     let advice = (probe.availability != Availability::Available)
         .then(|| volume::advice(&expected, &probe, context.clock.now()));
     let library_id = library.library_id;
     let counts = query::counts(catalog, library_id)?;
     let conn = catalog.read();
+    let mut library = libraries::by_id(conn, library_id)?;
+    if library.availability != probe.availability {
+        (library.availability, library.availability_since) = (probe.availability, context.clock.now_ms());
+    }
     Ok(Row {
-        library: libraries::by_id(conn, library_id)?,
+        library,
         label: expected.identity.label,
         advice,
         counts,

@@ -3,6 +3,7 @@
 //! A file so young that a later change could leave the same stamp is read last: by then it has mostly come of age, and the
 //! next scan need not read it again.
 
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -65,7 +66,9 @@ pub(super) fn hash_all(shared: &Shared<'_>, work: &Receiver<Work>, to_writer: &S
 fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Sender<Record>) -> bool {
     // Before the read: a change during it shows in the second stat, one after it must find an older stamp.
     let look_ns = shared.look_ns();
-    let result = content::prove(&file.path.under(shared.root.path()), buffer, &|bytes| {
+    // Listed on the verified disk; by now another one may be mounted over it.
+    let is_meant = |open: BorrowedFd<'_>| shared.root.carries(open);
+    let result = content::prove(&file.path.under(shared.root.path()), &is_meant, buffer, &|bytes| {
         shared.hashed_bytes.fetch_add(bytes, Ordering::Relaxed);
         shared.monitor.count(Counter::BytesHashed, bytes);
         !shared.stopped()
@@ -106,6 +109,9 @@ fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Send
 fn problem_of(path: &RelPath, error: &ContentError) -> Problem {
     match error {
         ContentError::Io(error) => Problem::from_io(path.clone(), error),
+        ContentError::Elsewhere => {
+            Problem::new(path.clone(), ProblemKind::OtherFileSystem, error.to_string())
+        }
         ContentError::Unstable => Problem::new(path.clone(), ProblemKind::Unstable, error.to_string()),
         ContentError::NotRegular => Problem::new(
             path.clone(),

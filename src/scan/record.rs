@@ -230,8 +230,8 @@ impl<'a> Writer<'a> {
         let limits = limits(self.catalog.read())?;
         let grace_scans = settings::integer(self.catalog.read(), &setting::MISSING_GRACE_SCANS)?;
         let complete = self.report.is_complete();
-        let before = self.report.clone();
-        let report = &mut self.report;
+        // Told only if it is kept.
+        let mut report = self.report.clone();
         let tx = self.catalog.write()?;
         if report.new + report.modified + report.restored > 0 || scans::any_candidate(&tx)? {
             query::forget_counts(&tx, library_id)?;
@@ -274,15 +274,17 @@ impl<'a> Writer<'a> {
         }
         if complete {
             scans::count_missing_scan(&tx, library_id, grace_scans)?;
+        }
+        if report.whole {
             problems::settle(&tx, library_id, self.scan_id, &report.frozen_dirs)?;
         }
         // The last look before anything negative is kept (D3).
         if let Err(probe) = self.root.recheck() {
-            // Nothing of the above is kept, so nothing of it is told.
-            *report = Report { ending: Ending::RootLost(probe), ..before };
+            self.report.ending = Ending::RootLost(probe);
             return Ok(());
         }
         tx.commit().map_err(CatalogError::from)?;
+        self.report = report;
         Ok(())
     }
 

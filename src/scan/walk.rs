@@ -3,7 +3,10 @@
 //! A directory is a task; its children become tasks of the same pool, the last one first, so that the walk goes deep
 //! before it goes wide and few directories wait in memory. Nothing is kept per file beyond the directory at hand.
 
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,6 +46,8 @@ pub(super) struct KnownOrNew {
 const RULE_FILE_LIMIT: u64 = 1 << 20;
 
 struct Listed {
+    /// The directory itself: what is asked of its files is asked of this one, not of what the path leads to by then.
+    dir: OwnedFd,
     files: Vec<(Vec<u8>, Stat)>,
     subdirs: Vec<Vec<u8>>,
     /// Names that are there, but could not be looked at: nothing is concluded about them.
@@ -103,7 +108,7 @@ fn walk_one(
     };
     let rules = match listed.has_rules {
         false => Arc::clone(&task.rules),
-        true => match rules_of(&task.rules, &dir.path, &abs, to_writer)? {
+        true => match rules_of(&task.rules, &dir.path, &listed.dir, to_writer)? {
             Ok(rules) => rules,
             Err(problem) => {
                 shared.monitor.problem(&problem);
@@ -166,20 +171,21 @@ fn list(
         Ok(fd) => fd,
         Err(error) => return Ok(Err(io(error))),
     };
-    match rustix::fs::fstat(&fd) {
-        // What lies under another device is another disk's, or, after an unmount, the empty mount point's.
-        Ok(stat) if device(&stat) != shared.root.device() => {
+    match is_the_librarys(shared, &fd) {
+        // What another mount carries is another disk's, or, after an unmount, the empty mount point's.
+        Ok(false) => {
             let message = "another file system is mounted here; make it a library of its own, or exclude it";
             return Ok(Err(Problem::new(path.clone(), ProblemKind::OtherFileSystem, message)));
         }
-        Ok(_) => {}
-        Err(error) => return Ok(Err(io(error))),
+        Ok(true) => {}
+        Err(error) => return Ok(Err(Problem::from_io(path.clone(), &error))),
     }
     let mut entries = match Dir::read_from(&fd) {
         Ok(entries) => entries,
         Err(error) => return Ok(Err(io(error))),
     };
     let mut listed = Listed {
+        dir: fd,
         files: Vec::new(),
         subdirs: Vec::new(),
         unclear: Vec::new(),
@@ -202,7 +208,7 @@ fn list(
             listed.subdirs.push(name.to_vec());
             continue;
         }
-        match rustix::fs::statat(&fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+        match rustix::fs::statat(&listed.dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 listed.subdirs.push(name.to_vec());
             }
@@ -235,6 +241,11 @@ fn list(
     Ok(Ok(listed))
 }
 
+/// Not a mount inside the library, whatever it shows, nor a volume inside a volume (btrfs), which has a device of its own.
+fn is_the_librarys(shared: &Shared<'_>, dir: &OwnedFd) -> std::io::Result<bool> {
+    Ok(device(&rustix::fs::fstat(dir)?) == shared.root.device() && shared.root.carries(dir)?)
+}
+
 #[allow(clippy::unnecessary_cast, reason = "i32 on macOS")]
 fn device(stat: &rustix::fs::Stat) -> u64 {
     stat.st_dev as u64
@@ -264,14 +275,14 @@ fn send_problem(
 fn rules_of(
     above: &Arc<Rules>,
     path: &RelPath,
-    abs: &Path,
+    dir: &OwnedFd,
     to_writer: &Sender<Record>,
 ) -> Result<Result<Arc<Rules>, Problem>, Stopped> {
     let unread = |why: String| {
         let message = format!("its rule file could not be read, so nothing in it was looked at: {why}");
         Problem::new(path.clone(), ProblemKind::BadRule, message)
     };
-    match read_rule_file(abs) {
+    match read_rule_file(dir) {
         Ok(Some(text)) => {
             let (rules, trouble) = above.with_file(path, &text);
             if let Some(error) = trouble {
@@ -286,9 +297,9 @@ fn rules_of(
 }
 
 /// The text of the rule file in a directory; `None` where there is none.
-pub(super) fn read_rule_file(dir: &Path) -> std::io::Result<Option<String>> {
-    let path = dir.join(std::str::from_utf8(RULE_FILE).expect("the name is ASCII"));
-    let file = match content::open_regular(&path) {
+pub(super) fn read_rule_file(dir: impl AsFd) -> std::io::Result<Option<String>> {
+    let name = Path::new(OsStr::from_bytes(RULE_FILE));
+    let file = match content::open_regular_in(dir, name) {
         Ok((file, _)) => file,
         // A link or a directory of that name is no rule file.
         Err(content::ContentError::NotRegular) => return Ok(None),
@@ -330,7 +341,7 @@ fn merge_files(
             }
             continue;
         }
-        seen(shared, dir, name, stat, before, to_hash, to_writer)?;
+        seen(shared, dir, &listed.dir, name, stat, before, to_hash, to_writer)?;
     }
     for lost in known {
         not_listed(dir, rules, listed, &lost, to_writer)?;
@@ -338,9 +349,11 @@ fn merge_files(
     Ok(())
 }
 
+#[expect(clippy::too_many_arguments, reason = "one file's look, and where to tell it")]
 fn seen(
     shared: &Shared<'_>,
     dir: &KnownOrNew,
+    open_dir: &OwnedFd,
     name: Vec<u8>,
     stat: Stat,
     known: Option<KnownFile>,
@@ -378,7 +391,7 @@ fn seen(
             to_writer.send(Record::Look { look: Box::new(look), path })?;
         }
         Verdict::Differs | Verdict::TooYoung if stat.kind == FileKind::Symlink => {
-            match rustix::fs::readlink(path.under(shared.root.path()), Vec::new()) {
+            match rustix::fs::readlinkat(open_dir, name.as_slice(), Vec::new()) {
                 Ok(target) => {
                     let look = Look {
                         dir_id: dir.dir_id,

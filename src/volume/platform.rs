@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::mounts::Mount;
@@ -21,7 +22,7 @@ pub(super) use macos::{carrier_by_path, carrier_of, mount_ticket};
 
 #[cfg(not(target_os = "macos"))]
 mod linux {
-    use super::{File, Mount, Path, io};
+    use super::{AsFd, File, Mount, Path, io};
     use crate::volume::mounts::{mount_of, parse_mountinfo};
     use rustix::fs::{AtFlags, Statx, StatxFlags, statx};
 
@@ -51,19 +52,19 @@ mod linux {
     }
 
     /// A number that tells this mounting of a file system from the next one at the same place.
-    pub(in crate::volume) fn mount_ticket(dir: &File) -> io::Result<u64> {
+    pub(in crate::volume) fn mount_ticket(open: impl AsFd) -> io::Result<u64> {
         // STATX_MNT_ID_UNIQUE, since Linux 6.8: never dealt out again. The older id is, to the very next mount.
         let unique = StatxFlags::from_bits_retain(0x4000);
-        let statx = match ask(dir, unique)? {
+        let statx = match ask(&open, unique)? {
             Some(statx) => Some(statx),
-            None => ask(dir, StatxFlags::MNT_ID)?,
+            None => ask(&open, StatxFlags::MNT_ID)?,
         };
         Ok(statx.map_or(0, |statx| statx.stx_mnt_id))
     }
 
     /// `None` where this kernel does not know what is asked for.
-    fn ask(dir: &File, what: StatxFlags) -> io::Result<Option<Statx>> {
-        match statx(dir, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, what) {
+    fn ask(open: impl AsFd, what: StatxFlags) -> io::Result<Option<Statx>> {
+        match statx(open, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, what) {
             Ok(statx) => Ok((statx.stx_mask & what.bits() != 0).then_some(statx)),
             Err(rustix::io::Errno::NOSYS) => Ok(None),
             Err(error) => Err(error.into()),
@@ -73,7 +74,7 @@ mod linux {
 
 #[cfg(target_os = "macos")]
 mod macos {
-    use super::{File, Mount, Path, io};
+    use super::{AsFd, File, Mount, Path, io};
     use crate::volume::deadline;
     use rustix::fs::{StatFs, fstatfs, statfs};
     use std::ffi::{OsString, c_char};
@@ -129,7 +130,7 @@ mod macos {
     }
 
     /// There is no number for one mounting of a file system here; device and inode must do.
-    pub(in crate::volume) fn mount_ticket(_dir: &File) -> io::Result<u64> {
+    pub(in crate::volume) fn mount_ticket(_open: impl AsFd) -> io::Result<u64> {
         Ok(0)
     }
 

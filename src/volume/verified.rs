@@ -4,12 +4,15 @@
 //! notices what happens to disks: pulled, unmounted behind open files, covered by another, mounted anew, renamed.
 //! It holds no file of the volume open in between: that would keep the user from unmounting his disk.
 
+use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
 use super::deadline::within;
 use super::findings::{self, Answer, Findings, MarkerSeen, Place, RootSeen};
 use super::mounts::{self, Mount};
+use super::platform;
 use super::probe::{Expected, Probe, conclude, look};
 use crate::model::{Availability, Reason};
 
@@ -77,6 +80,21 @@ impl VerifiedRoot {
         self.availability
     }
 
+    /// Whether an open file or directory is on the very mounting that was verified: not on a disk, or a directory of the
+    /// same disk, that is mounted inside the library, nor on one that was mounted over it since. A path alone cannot say;
+    /// a disk that covered the library for a moment has the same names, and is gone again at the next recheck.
+    ///
+    /// Where the operating system does not number its mounts (before Linux 5.8, macOS) the device has to tell.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn carries(&self, open: impl AsFd) -> io::Result<bool> {
+        match self.place.mount_ticket {
+            0 => Ok(device_of(&rustix::fs::fstat(open)?) == self.place.device),
+            ticket => Ok(platform::mount_ticket(open)? == ticket),
+        }
+    }
+
     /// Whether the path still leads to the same directory of the same mounting, with the same marker.
     ///
     /// A volume that went away and came back meanwhile does not pass: what was not seen in between proves nothing.
@@ -121,4 +139,9 @@ impl VerifiedRoot {
             if marker.library_id == self.expected.library_id
                 && marker.generation == self.expected.marker_generation)
     }
+}
+
+#[allow(clippy::unnecessary_cast, reason = "i32 on macOS")]
+fn device_of(stat: &rustix::fs::Stat) -> u64 {
+    stat.st_dev as u64
 }

@@ -235,3 +235,40 @@ fn without_a_marker_nothing_at_all_is_written() {
     desk.write("a.txt", "another disk");
     desk.run(&["scan"]).expect(7);
 }
+
+// L9
+#[test]
+fn a_library_that_lost_its_marker_is_adopted_on_the_evidence_of_its_files() {
+    let desk = Desk::with_files(&[("a.txt", "alpha"), ("b.txt", "beta")]);
+    desk.run(&["scan"]).expect(0);
+    let root = desk.library();
+    fs::remove_dir_all(root.join(".shelflist")).unwrap();
+    let ran = desk.run(&["scan"]).expect(7);
+    assert!(ran.stdout.contains("library adopt books"), "{ran:?}");
+    let other = desk.path("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("a.txt"), "not it").unwrap();
+    clear(&desk.run(&["library", "adopt", "books", other.to_str().unwrap()]), 1, "0 of 2 files");
+    assert!(!other.join(".shelflist").exists());
+    desk.run(&["library", "adopt", "books", root.to_str().unwrap()]).expect(0);
+    assert_eq!(desk.scan()["unchanged"], 2);
+}
+
+// L9, D5
+#[test]
+fn a_removed_library_deletes_nothing_and_is_taken_back_with_its_documents() {
+    let desk = Desk::with_files(&[("a.txt", "alpha"), ("b.txt", "beta")]);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.execute(
+        "INSERT INTO annotations SELECT document_id, 'notes', 'person', '[\"mine\"]', 1.0, 0 FROM documents",
+    );
+    desk.run(&["library", "remove", "books"]).expect(0);
+    assert!(desk.library().join(".shelflist/library.json").exists());
+    assert_eq!(desk.objects().len(), 2);
+    desk.run(&["config", "set", "missing.grace_days", "0"]).expect(0);
+    desk.run(&["init", desk.library().to_str().unwrap(), "--name", "books"]).expect(0);
+    let report = desk.json(&["sync"]);
+    assert_eq!((&report["uploaded_objects"], &report["retired_objects"]), (&json!(0), &json!(0)));
+    assert_eq!(desk.json(&["show", "a.txt"])["annotations"][0]["values"], json!(["mine"]));
+}

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use rustix::event::{PollFd, PollFlags};
 
@@ -27,6 +27,15 @@ pub(crate) enum Behaviour {
     Fails(i32),
     /// Can be looked up and opened; listing and reading fail with this error number.
     FailsToRead(i32),
+    /// Works, but for the listing of this directory: it gives so many entries, then fails with `EIO`.
+    BreaksOffListing {
+        /// Of [`BrokenDisk::number_of`].
+        dir: u64,
+        /// How many names it gives.
+        after: usize,
+    },
+    /// Works, but for reading this file, which fails with `EIO`.
+    FailsToReadFile(u64),
 }
 
 /// `EIO`.
@@ -40,13 +49,21 @@ const ENOSYS: i32 = 38;
 #[derive(Debug)]
 pub(crate) struct BrokenDisk {
     mounted_at: PathBuf,
+    tree: Arc<Tree>,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    behaviour: Mutex<Behaviour>,
+    state: Mutex<State>,
     changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    behaviour: Behaviour,
+    /// After so many more listings and readings it behaves otherwise.
+    then: Option<(u64, Behaviour)>,
 }
 
 impl BrokenDisk {
@@ -58,8 +75,9 @@ impl BrokenDisk {
     /// The same under another type, which begins with `fuse.`: `fuse.sshfs` passes for a network mount.
     pub(crate) fn mount_as(fs_type: &str, dir: &Path, files: &[(&str, &[u8])]) -> Self {
         let kernel = File::options().read(true).write(true).open("/dev/fuse").expect("FUSE in this kernel");
-        let shared = Arc::new(Shared { behaviour: Mutex::new(Behaviour::Answers), changed: Condvar::new() });
-        let tree = Tree::of(files);
+        let state = State { behaviour: Behaviour::Answers, then: None };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let tree = Arc::new(Tree::of(files));
         // mount(8) passes its standard input on as the connection.
         super::disk::run(
             Command::new("mount")
@@ -70,15 +88,40 @@ impl BrokenDisk {
         );
         // Only now: before the mount there is nothing to serve, and the kernel says so with an error. It ends when the
         // file system does, again with an error.
-        let server = Arc::clone(&shared);
-        std::thread::spawn(move || serve(kernel, &tree, &server));
-        BrokenDisk { mounted_at: dir.to_owned(), shared }
+        let (served, server) = (Arc::clone(&tree), Arc::clone(&shared));
+        std::thread::spawn(move || serve(kernel, &served, &server));
+        BrokenDisk { mounted_at: dir.to_owned(), tree, shared }
     }
 
     /// From now on it does this.
     pub(crate) fn set(&self, behaviour: Behaviour) {
-        *self.shared.behaviour.lock().expect("nobody panics while he holds this") = behaviour;
+        *self.shared.lock() = State { behaviour, then: None };
         self.shared.changed.notify_all();
+    }
+
+    /// It answers so many more listings and readings; from then on it does this.
+    pub(crate) fn set_after(&self, reads: u64, behaviour: Behaviour) {
+        *self.shared.lock() = State { behaviour: Behaviour::Answers, then: Some((reads, behaviour)) };
+        self.shared.changed.notify_all();
+    }
+
+    /// What it does now.
+    pub(crate) fn behaviour(&self) -> Behaviour {
+        self.shared.lock().behaviour
+    }
+
+    /// The number of a file or directory, by its path relative to the top.
+    pub(crate) fn number_of(&self, path: &str) -> u64 {
+        path.split('/').fold(1, |dir, name| match self.tree.node(dir) {
+            Some(Node::Directory(entries)) => entries[name],
+            _ => panic!("{path} is not on the disk"),
+        })
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while he holds this")
     }
 }
 
@@ -134,11 +177,11 @@ fn serve(mut kernel: File, tree: &Tree, shared: &Shared) {
     let mut buffer = vec![0; 1024 * 1024 + 4096];
     loop {
         let asked = rustix::event::poll(&mut [PollFd::new(&kernel, PollFlags::IN)], None);
-        let behaviour = shared.behaviour.lock().expect("nobody panics while he holds this");
+        let state = shared.lock();
         // Held on to while the request is read and answered: who sets it knows that it holds from then on.
-        let behaviour = shared
+        let mut state = shared
             .changed
-            .wait_while(behaviour, |behaviour| *behaviour == Behaviour::Hangs)
+            .wait_while(state, |state| state.behaviour == Behaviour::Hangs)
             .expect("nobody panics while he holds this");
         let Ok(length) = kernel.read(&mut buffer) else { return };
         asked.expect("poll works, or reading would have failed");
@@ -149,11 +192,27 @@ fn serve(mut kernel: File, tree: &Tree, shared: &Shared) {
             continue;
         }
         let reads = matches!(opcode, READ | READDIR);
-        let outcome = match *behaviour {
+        if reads && let Some((left, then)) = state.then {
+            state.then = (left > 1).then_some((left.saturating_sub(1), then));
+            if left <= 1 {
+                state.behaviour = then;
+            }
+        }
+        let outcome = match state.behaviour {
             // The handshake is not what breaks.
             _ if opcode == INIT => Ok(init()),
             Behaviour::Fails(error) => Err(error),
             Behaviour::FailsToRead(error) if reads => Err(error),
+            Behaviour::FailsToReadFile(number) if opcode == READ && request.node() == number => Err(EIO),
+            Behaviour::BreaksOffListing { dir, after } if opcode == READDIR && request.node() == dir => {
+                match tree.node(dir) {
+                    Some(Node::Directory(entries)) if (request.u64_at(48) as usize) < after => {
+                        let first = entries.iter().take(after).map(|(name, number)| (name.clone(), *number));
+                        Ok(listing(&first.collect(), request.u64_at(48), request.u32_at(56)))
+                    }
+                    _ => Err(EIO),
+                }
+            }
             _ => answer(tree, opcode, &request),
         };
         reply(&kernel, request.unique(), outcome);
@@ -166,7 +225,6 @@ const OPEN: u32 = 14;
 const READ: u32 = 15;
 const STATFS: u32 = 17;
 const RELEASE: u32 = 18;
-const FLUSH: u32 = 25;
 const INIT: u32 = 26;
 const OPENDIR: u32 = 27;
 const READDIR: u32 = 28;
@@ -245,7 +303,9 @@ fn answer(tree: &Tree, opcode: u32, request: &Request<'_>) -> Result<Vec<u8>, i3
             out.extend([0; 24]);
             Ok(out)
         }
-        (RELEASE | RELEASEDIR | FLUSH, _) => Ok(Vec::new()),
+        (RELEASE | RELEASEDIR, _) => Ok(Vec::new()),
+        // FLUSH among others. Having it would have the kernel wait for its answer whenever a file is closed, also by a
+        // process that was killed: one that dies while the disk hangs would never be gone.
         _ => Err(ENOSYS),
     }
 }

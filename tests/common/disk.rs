@@ -54,6 +54,11 @@ impl LoopDisk {
         self.mounted_at.push(dir.to_owned());
     }
 
+    /// Whether it is in use anywhere.
+    pub(crate) fn is_mounted(&self) -> bool {
+        !self.mounted_at.is_empty()
+    }
+
     /// Ejects it from where it was mounted last. Fails the test if something keeps it busy.
     pub(crate) fn unmount(&mut self) {
         let dir = self.mounted_at.pop().expect("it is mounted");

@@ -25,6 +25,8 @@ macro_rules! mounted_tests {
 }
 pub(crate) use mounted_tests;
 
+/// Says that a machine that cannot mount fails the tests, instead of ignoring them.
+const MUST_MOUNT: &str = "SHELFLIST_TESTS_MUST_MOUNT";
 /// Says to the second start that its mount table is its own already.
 const OWN_TABLE: &str = "SHELFLIST_TEST_OWN_MOUNT_TABLE";
 
@@ -34,20 +36,25 @@ pub(crate) fn run(tests: Vec<MountedTest>) -> ExitCode {
         start_again_with_own_table();
     }
     let can_mount = can_mount();
+    let must_mount = is_set(MUST_MOUNT);
     let mut trials: Vec<Trial> = tests
         .into_iter()
         .map(|(name, body)| {
             let body = move || {
+                if !can_mount {
+                    return Err(Failed::from("it needs to mount disks, and this user or machine cannot"));
+                }
                 body();
                 Ok(())
             };
-            Trial::test(name, body).with_ignored_flag(!can_mount)
+            Trial::test(name, body).with_ignored_flag(!can_mount && !must_mount)
         })
         .collect();
     trials.push(Trial::test("continuous_integration_runs_what_needs_mounts", move || {
         // Ignored there, these tests would be ignored everywhere. They are not run as another user than root.
-        if is_set("CI") && rustix::process::geteuid().is_root() && !can_mount {
-            return Err(Failed::from("this machine runs the tests as root and cannot mount"));
+        let expected = must_mount || (is_set("CI") && rustix::process::geteuid().is_root());
+        if expected && !can_mount {
+            return Err(Failed::from("this machine should run what needs mounts, and cannot mount"));
         }
         Ok(())
     }));

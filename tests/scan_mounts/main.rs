@@ -1,0 +1,50 @@
+//! What a scan believes of real disks: ext4 in loop devices, unplugged, swapped, covered and pulled in the middle; and a
+//! FUSE disk that breaks on command. Whatever happens to the disk, no file becomes missing that was not seen to be.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod away;
+mod broken;
+mod frozen;
+mod middle;
+
+use std::process::ExitCode;
+
+use away::*;
+use broken::*;
+use common::mounted::mounted_tests;
+use frozen::*;
+use middle::*;
+
+fn main() -> ExitCode {
+    common::mounted::run(mounted_tests![
+        an_unplugged_disk_makes_no_file_missing_and_every_question_is_answered,
+        what_lies_in_the_empty_mount_point_is_not_catalogued,
+        work_that_needs_no_disk_is_done_while_it_is_away,
+        another_disk_in_its_place_is_not_believed,
+        a_root_that_is_gone_from_its_disk_makes_nothing_missing,
+        a_disk_that_is_back_at_another_place_is_found_by_its_marker,
+        a_read_only_disk_is_scanned_like_any_other,
+        files_deleted_on_a_mounted_disk_are_missing,
+        a_first_scan_that_is_disturbed_anywhere_is_made_good_by_the_next,
+        a_scan_of_changes_that_is_disturbed_anywhere_calls_nothing_missing_that_is_there,
+        what_is_read_from_a_disk_mounted_over_the_library_is_not_believed,
+        a_disk_that_is_pulled_while_conclusions_are_written_takes_them_along,
+        a_directory_that_may_not_be_listed_freezes_its_files_and_no_others,
+        a_directory_of_which_only_half_is_allowed_makes_nothing_missing,
+        a_directory_that_opens_again_is_no_problem_while_another_stays_closed,
+        a_file_that_may_not_be_read_is_a_problem_and_is_tried_again,
+        files_that_may_be_read_at_last_are_no_mass_change,
+        a_disk_mounted_over_a_catalogued_directory_hides_its_files_only,
+        a_directory_of_the_same_disk_mounted_over_a_catalogued_one_hides_its_files_only,
+        a_disk_mounted_inside_the_library_is_not_part_of_it,
+        a_directory_of_the_same_disk_mounted_inside_the_library_is_not_part_of_it,
+        a_file_mounted_over_a_catalogued_one_is_not_believed,
+        a_listing_that_breaks_off_freezes_its_directory_and_what_is_below,
+        a_listing_of_the_root_that_breaks_off_freezes_everything,
+        a_file_that_fails_to_be_read_keeps_what_was_proved,
+        a_disk_that_fails_in_the_middle_makes_nothing_missing,
+        a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_twice,
+    ])
+}
