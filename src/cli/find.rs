@@ -82,7 +82,10 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
                 )
             };
             match (at, &copy.title) {
-                (0, Some(title)) => out.line(format!("{title}\n  {place}"))?,
+                (0, Some(title)) => {
+                    out.line(title)?;
+                    out.line(format!("  {place}"))?;
+                }
                 (0, None) => out.line(place)?,
                 _ => out.line(format!("  {place}"))?,
             }

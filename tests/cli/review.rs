@@ -418,3 +418,26 @@ fn a_directory_that_becomes_a_file_and_a_link_and_back_loses_nothing() {
     assert_eq!((&report["libraries"][0]["restored"], &report["uploaded_objects"]), (&json!(2), &json!(0)));
     assert_eq!(status(&desk, "sub/deep/c.txt"), "uploaded");
 }
+
+#[test]
+fn no_name_title_or_message_controls_the_terminal() {
+    let desk = Desk::with_files(&[("a\u{1b}[31m.txt", "needle"), ("bad\u{7}.pdf", "%PDF-1.4 nothing")]);
+    desk.run(&["sync"]);
+    desk.execute("INSERT OR REPLACE INTO annotations SELECT document_id, 'title', 'person', json_array('A' || char(27) || ']0;pwned' || char(7) || char(10) || 'x'), 1.0, 0 FROM files");
+    for args in [
+        &["list"][..],
+        &["find", "needle"],
+        &["show", "a\u{1b}[31m.txt"],
+        &["sync"],
+        &["status"],
+        &["scan", "--full"],
+    ] {
+        let ran = desk.run(args);
+        assert!(!ran.stdout.contains(['\u{1b}', '\u{7}']), "{args:?}: {ran:?}");
+    }
+    assert_eq!(desk.run(&["list"]).stdout.lines().count(), 3);
+    let red = desk.path("red\u{1b}[31m");
+    fs::create_dir(&red).unwrap();
+    let ran = desk.run(&["init", red.to_str().unwrap()]).expect(2);
+    assert!(!ran.stderr.contains('\u{1b}'), "{ran:?}");
+}
