@@ -118,6 +118,10 @@ impl<'a> Writer<'a> {
     /// The directory the walk begins at, with its number.
     pub(super) fn scope_dir(&mut self) -> Result<KnownOrNew, CatalogError> {
         let (library_id, scope) = (self.library.library_id, self.options.scope.clone());
+        if self.options.dry_run && dirs::at(self.catalog.read(), library_id, &scope)?.is_none() {
+            // No row is ever written under this number.
+            return Ok(KnownOrNew { dir_id: 0, path: scope, state: None });
+        }
         let known = self.catalog.change::<_, CatalogError>(|tx| dirs::ensure(tx, library_id, &scope))?;
         Ok(KnownOrNew { dir_id: known.dir_id, path: known.path, state: Some(known.state) })
     }
@@ -216,11 +220,16 @@ impl<'a> Writer<'a> {
     /// What [`Writer::conclude`] would count, without its writing.
     fn foresee(&mut self) -> Result<(), ScanError> {
         let conn = self.catalog.read();
-        let moved = pair_moves(&scans::lost_sides(conn, self.scan_id)?, &self.appeared).len() as u64;
+        let pairs = pair_moves(&scans::lost_sides(conn, self.scan_id)?, &self.appeared);
         let (lost, _) = scans::count_candidates(conn, self.library.library_id)?;
-        self.report.moved = moved;
-        self.report.new = self.report.new.saturating_sub(moved);
-        self.report.missing = lost.saturating_sub(moved);
+        // What was missing before and is found now is one more move, and not one less that is newly missing.
+        let mut found = 0;
+        for (lost, _) in &pairs {
+            found += u64::from(!files::is_missing(conn, *lost)?);
+        }
+        self.report.moved = pairs.len() as u64;
+        self.report.new = self.report.new.saturating_sub(self.report.moved);
+        self.report.missing = lost.saturating_sub(found);
         Ok(())
     }
 
@@ -275,6 +284,8 @@ impl<'a> Writer<'a> {
         if complete {
             scans::count_missing_scan(&tx, library_id, grace_scans)?;
         }
+        // One that an earlier scan asked is asked again, until somebody answers (L8).
+        report.decision = report.decision.or(decisions::first_open(&tx, library_id)?);
         if report.whole {
             problems::settle(&tx, library_id, self.scan_id, &report.frozen_dirs)?;
         }
@@ -417,7 +428,7 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
                     now_ms,
                 )?;
             }
-            dirs::set_state(tx, dir.dir_id, DirState::Excluded, now_ms)?;
+            dirs::set_excluded(tx, library_id, &dir, now_ms)?;
         }
         Record::Look { look, path } => {
             let recorded = files::record(tx, context.ids, &look, scan_id, now_ms)?;

@@ -441,3 +441,82 @@ fn no_name_title_or_message_controls_the_terminal() {
     let ran = desk.run(&["init", red.to_str().unwrap()]).expect(2);
     assert!(!ran.stderr.contains('\u{1b}'), "{ran:?}");
 }
+
+// D6, L8
+#[test]
+fn a_mass_change_is_asked_again_until_it_is_answered() {
+    let desk = changed_en_masse();
+    let report = desk.run(&["sync", "--json"]).expect(6).json();
+    let again = desk.run(&["sync", "--json"]).expect(6).json();
+    assert_eq!(report["libraries"][0]["decision"], again["libraries"][0]["decision"]);
+    assert_eq!((&report["uploaded_objects"], &again["uploaded_objects"]), (&json!(0), &json!(0)));
+    let number = report["libraries"][0]["decision"].as_i64().unwrap().to_string();
+    desk.run(&["approve", &number]).expect(0);
+    assert_eq!(desk.json(&["sync"])["uploaded_objects"], 30);
+}
+
+// O3
+#[test]
+fn a_hit_that_is_missing_is_not_said_to_be_at_hand() {
+    let desk = Desk::with_files(THREE);
+    desk.run(&["sync"]).expect(0);
+    desk.remove("a.txt");
+    desk.run(&["scan"]).expect(0);
+    let hit = desk.json(&["find", "alpha"])["hits"][0].take();
+    assert_eq!((&hit["presence"], &hit["available"]), (&json!("missing"), &json!(false)));
+    let said = desk.run(&["find", "alpha"]).expect(0).stdout;
+    assert!(said.contains("missing"), "{said}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_listed_is_not_complained_of_once_it_is_left_out() {
+    let plain = Plain::with_files(&[("a.txt", "a"), ("sub/locked/x.txt", "x")]);
+    plain.forbid("sub/locked");
+    plain.run(&["scan"]).expect(3);
+    plain.run(&["config", "set", "scan.exclude", "/sub/"]).expect(0);
+    plain.run(&["scan"]).expect(0);
+    plain.allow("sub/locked");
+    let library = plain.run(&["status", "--json"]).json()["libraries"][0].take();
+    assert_eq!((&library["frozen_dirs"], &library["problems"]), (&json!([]), &json!(0)));
+}
+
+#[test]
+fn a_problem_that_is_gone_is_forgotten_also_where_a_directory_cannot_be_listed() {
+    let plain = Plain::with_files(&[("a.txt", "a"), ("locked/x.txt", "x")]);
+    plain.forbid("locked");
+    assert!(
+        std::process::Command::new("mkfifo").arg(plain.0.library().join("pipe")).status().unwrap().success()
+    );
+    plain.run(&["scan"]).expect(3);
+    fs::remove_file(plain.0.library().join("pipe")).unwrap();
+    plain.run(&["scan"]).expect(3);
+    plain.allow("locked");
+    assert_eq!(plain.run(&["status", "--json"]).json()["libraries"][0]["problems"], 1);
+}
+
+// L12
+#[test]
+fn a_dry_run_counts_what_was_missing_before_as_found_not_as_less_missing() {
+    let desk = Desk::with_files(THREE);
+    desk.scan();
+    desk.remove("a.txt");
+    desk.scan();
+    desk.write("new/place.txt", "alpha");
+    desk.remove("sub/b.txt");
+    let counts = ["new", "moved", "missing"];
+    let dry = desk.json(&["scan", "--dry-run"])["libraries"][0].take();
+    let wet = desk.scan();
+    assert_eq!(counts.map(|key| &dry[key]), counts.map(|key| &wet[key]), "{dry}");
+    assert_eq!(counts.map(|key| &wet[key]), [&json!(0), &json!(1), &json!(1)]);
+}
+
+// L12
+#[test]
+fn a_dry_run_of_a_new_directory_leaves_no_trace_of_it() {
+    let desk = Desk::with_files(THREE);
+    desk.scan();
+    desk.write("new/deep/x.txt", "x");
+    let report = desk.json(&["scan", "--dry-run", "--path", "new/deep"])["libraries"][0].take();
+    assert_eq!(report["new"], 1);
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM dirs"), 3);
+}
