@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use shelflist::catalog::libraries::Library;
-use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, settings, stores};
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, query, settings, stores};
 use shelflist::clock::{Clock, SystemClock};
 use shelflist::library::{self, InitOptions};
 use shelflist::model::{RelPath, setting};
@@ -521,4 +521,31 @@ fn a_root_that_goes_away_at_any_moment_of_a_scan_costs_nothing() {
     }
     assert!(endings.iter().filter(|lost| **lost).count() > 3, "{endings:?}");
     assert!(endings.len() < 40 && endings.last() == Some(&false), "{endings:?}");
+}
+
+// L7: what an interrupted scan saw first is not taken off what this one found, nor left in counts that are kept
+#[test]
+fn counts_are_right_after_a_move_that_was_half_seen() {
+    let desk = Desk::new();
+    desk.write("z-old", "one");
+    desk.write("other", "two");
+    desk.scan();
+    std::fs::remove_file(desk.root().join("z-old")).unwrap();
+    desk.scan();
+    desk.write("a-new", "one");
+    let stopped = TestMonitor::default();
+    stopped.cancel_after(Counter::FilesHashed, 1);
+    assert_eq!(desk.scan_with(&Options::default(), &SystemClock, &stopped).ending, Ending::Interrupted);
+    let library = libraries::all(desk.catalog().read()).unwrap().remove(0).library_id;
+    let counts = || {
+        let counts = query::counts(&mut desk.catalog(), library).unwrap();
+        (counts.present, counts.missing)
+    };
+    assert_eq!(counts(), (2, 1), "it is not known yet that it is the same");
+    let report = desk.scan();
+    assert_eq!((report.moved, report.new), (1, 0));
+    assert_eq!(counts(), (2, 0));
+    desk.write("b-new", "two");
+    let report = desk.scan();
+    assert_eq!((report.moved, report.new), (0, 1));
 }

@@ -205,14 +205,14 @@ pub fn appeared_sides(conn: &Connection, scan_id: i64) -> Result<Vec<Side>> {
 }
 
 /// The lost file is the one that appeared: it takes that place, keeps its number and with it its history.
-/// Returns whether it had been missing already before this scan.
+/// Returns the number of the scan in which it appeared.
 ///
 /// # Errors
 /// SQLite's.
-pub fn apply_move(conn: &Connection, lost: i64, appeared: i64, now_ms: i64) -> Result<bool> {
-    let was_missing: bool = conn
-        .prepare_cached("SELECT presence = 'missing' FROM files WHERE file_id = ?1")?
-        .query_row([lost], |row| row.get(0))?;
+pub fn apply_move(conn: &Connection, lost: i64, appeared: i64, now_ms: i64) -> Result<i64> {
+    let appeared_scan: i64 = conn
+        .prepare_cached("SELECT appeared_scan FROM files WHERE file_id = ?1")?
+        .query_row([appeared], |row| row.get(0))?;
     struct Place {
         dir_id: i64,
         name: Vec<u8>,
@@ -250,7 +250,7 @@ pub fn apply_move(conn: &Connection, lost: i64, appeared: i64, now_ms: i64) -> R
     conn.prepare_cached("DELETE FROM temp.scan_candidates WHERE file_id = ?1")?.execute([lost])?;
     conn.prepare_cached("UPDATE documents SET search_stale = 1 WHERE document_id = (SELECT document_id FROM files WHERE file_id = ?1)")?
         .execute([lost])?;
-    Ok(was_missing)
+    Ok(appeared_scan)
 }
 
 /// How many candidates there are that were not missing before, and how many files the library had: the guard's numbers.

@@ -249,9 +249,13 @@ impl<'a> Writer<'a> {
         let appeared = scans::appeared_sides(&tx, self.scan_id)?;
         let lost = if appeared.is_empty() { Vec::new() } else { scans::lost_sides(&tx, self.scan_id)? };
         for (lost, appeared) in pair_moves(&lost, &appeared) {
-            scans::apply_move(&tx, lost, appeared, now_ms)?;
+            let appeared_scan = scans::apply_move(&tx, lost, appeared, now_ms)?;
             report.moved += 1;
-            report.new = report.new.saturating_sub(1);
+            // One that an earlier, interrupted scan saw first was counted as new there.
+            report.new = report.new.saturating_sub(u64::from(appeared_scan == self.scan_id));
+        }
+        if report.moved > 0 {
+            query::forget_counts(&tx, library_id)?;
         }
 
         let (missing, known) = scans::count_candidates(&tx, library_id)?;
