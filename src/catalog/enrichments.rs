@@ -127,7 +127,7 @@ pub fn waiting(
              SELECT c.file_id FROM files c JOIN dirs cd USING (dir_id)
              WHERE c.document_id = d.document_id AND c.content_hash = d.content_hash AND c.presence = 'present'
                AND cd.library_id IN (SELECT value FROM json_each(?2))
-             ORDER BY c.file_id LIMIT 1)
+             ORDER BY c.evidence IS 'seen, not read', c.file_id LIMIT 1)
          JOIN dirs r ON r.dir_id = f.dir_id
          WHERE d.enrich_stale = 1 AND d.document_id > ?3
          ORDER BY d.document_id LIMIT ?4",

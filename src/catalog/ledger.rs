@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::documents::Document;
 use super::{Result, hash_of, word_of};
 use crate::model::{ObjectState, Payload};
 
@@ -65,6 +66,19 @@ pub fn held(conn: &Connection, store_id: i64, document_id: i64) -> Result<Vec<Re
     ))?;
     let rows = statement.query_map(params![store_id, document_id], object)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Whether a store has the original of a document's present content, proved and current: it need not be read again.
+///
+/// # Errors
+/// SQLite's.
+pub fn has_original(conn: &Connection, store_id: i64, document: &Document) -> Result<bool> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM remote_objects WHERE store_id = ?1 AND document_id = ?2 AND payload = 'original'
+                            AND state = 'current' AND upload_hash = ?3)",
+        )?
+        .query_row(params![store_id, document.document_id, document.content_hash], |row| row.get(0))?)
 }
 
 /// Every object of a document in every store, the deleted ones too, oldest first.

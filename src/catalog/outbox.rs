@@ -143,7 +143,8 @@ pub struct Ask<'a> {
 /// Leases the next due operations: in order for each document, freely across documents. A dead row keeps its document
 /// waiting; a dead deletion does not, because nothing that comes after it builds on it.
 ///
-/// A `mirror` of enriched content waits until the content was enriched; one of originals until a disk with a copy is here.
+/// A `mirror` of enriched content waits until the content was enriched; one of originals until a disk with a copy is here,
+/// unless the store has the original already and only what is said of it has changed.
 ///
 /// # Errors
 /// SQLite's.
@@ -161,7 +162,10 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
                          SELECT 1 FROM files f JOIN dirs r USING (dir_id)
                          WHERE f.document_id = d.document_id AND f.presence = 'present'
                            AND f.content_hash = d.content_hash
-                           AND r.library_id IN (SELECT value FROM json_each(?4))))))
+                           AND r.library_id IN (SELECT value FROM json_each(?4)))
+                        OR EXISTS (
+                         SELECT 1 FROM remote_objects h WHERE h.document_id = d.document_id AND h.store_id = s.store_id
+                           AND h.payload = 'original' AND h.state = 'current' AND h.upload_hash = d.content_hash))))
              ORDER BY o.seq LIMIT ?5",
         )?;
         let rows = statement.query_map(

@@ -118,7 +118,7 @@ pub fn copies(conn: &Connection, document_id: i64) -> Result<Vec<FileCard>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Where a present copy with this content is, in one of these libraries.
+/// Where a present copy with this content is, in one of these libraries: one that could be read at the last look, if any.
 ///
 /// # Errors
 /// SQLite's.
@@ -133,7 +133,7 @@ pub fn copy_with_content(
              WHERE f.document_id IN (SELECT document_id FROM documents
                                      WHERE substr(content_hash, 1, 8) = substr(?1, 1, 8) AND content_hash = ?1)
                AND f.content_hash = ?1 AND f.presence = 'present' AND d.library_id IN (SELECT value FROM json_each(?2))
-             ORDER BY f.file_id LIMIT 1",
+             ORDER BY f.evidence IS 'seen, not read', f.file_id LIMIT 1",
         )?
         .query_row(params![hash, serde_json::to_string(libraries)?], |row| {
             Ok((row.get(0)?, files::join(row.get(1)?, row.get(2)?)))

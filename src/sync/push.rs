@@ -211,7 +211,8 @@ struct Transfer {
 #[derive(Debug, Default)]
 struct Making {
     content_hash: [u8; 32],
-    wanted: Vec<(Wanted, Bytes)>,
+    /// With the bytes; without where the store has them for sure, and no disk that could be read has.
+    wanted: Vec<(Wanted, Option<Bytes>)>,
     /// The disk with the original was here a moment ago and is not any more.
     source_away: bool,
     note: Option<&'static str>,
@@ -303,7 +304,12 @@ impl Run<'_> {
                 && let Some(op) = waiting.next()
             {
                 let making = self.make(&op)?;
-                bytes += making.wanted.iter().map(|(_, bytes)| bytes.in_memory()).sum::<u64>();
+                bytes += making
+                    .wanted
+                    .iter()
+                    .filter_map(|(_, bytes)| bytes.as_ref())
+                    .map(Bytes::in_memory)
+                    .sum::<u64>();
                 chunk.push((op, making));
             }
             let cancelled = self.monitor.cancelled();
@@ -365,25 +371,31 @@ impl Run<'_> {
                         upload_hash: hash,
                         bytes: bytes.len() as u64,
                     };
-                    making.wanted.push((wanted, Bytes::Rendered(bytes)));
+                    making.wanted.push((wanted, Some(Bytes::Rendered(bytes))));
                 }
                 Payload::Original if privacy == Some("redacted") => making.note = Some("redacted"),
                 Payload::Original => {
                     let readable: Vec<i64> = self.here.iter().map(|here| here.library.library_id).collect();
-                    let Some((library_id, rel)) = query::copy_with_content(conn, content_hash, &readable)?
-                    else {
-                        making.source_away = true;
-                        continue;
+                    let bytes = match query::copy_with_content(conn, content_hash, &readable)? {
+                        Some((library_id, rel)) => {
+                            let root = self.here.iter().find(|here| here.library.library_id == library_id);
+                            let root =
+                                root.expect("the query was asked for these libraries only").root.path();
+                            Some(Bytes::File { path: rel.under(root), rel })
+                        }
+                        None if ledger::has_original(conn, self.row.store_id, &document)? => None,
+                        None => {
+                            making.source_away = true;
+                            continue;
+                        }
                     };
-                    let root = self.here.iter().find(|here| here.library.library_id == library_id);
-                    let root = root.expect("the query was asked for these libraries only").root.path();
                     let wanted = Wanted {
                         payload: Payload::Original,
                         remote_id: ObjectKey::of_content(Payload::Original, &content_hash).to_string(),
                         upload_hash: content_hash,
                         bytes: document.size,
                     };
-                    making.wanted.push((wanted, Bytes::File { path: rel.under(root), rel }));
+                    making.wanted.push((wanted, bytes));
                 }
             }
         }
@@ -458,8 +470,7 @@ impl Run<'_> {
                 outbox::end(&tx, &op, Ending::Released { not_before: now_ms + SOURCE_PAUSE_MS }, now_ms)?;
                 continue;
             }
-            let (wanted, mut bytes): (Vec<Wanted>, Vec<Option<Bytes>>) =
-                making.wanted.into_iter().map(|(wanted, bytes)| (wanted, Some(bytes))).unzip();
+            let (wanted, mut bytes): (Vec<Wanted>, Vec<Option<Bytes>>) = making.wanted.into_iter().unzip();
             let fingerprint = fingerprint(&wanted);
             if op.payload_hash.is_some_and(|fixed| fixed != fingerprint) {
                 // Leased before with other bytes, which may have arrived: the document has changed since (T4).
@@ -505,7 +516,9 @@ impl Run<'_> {
                     state,
                     key: wanted[of].remote_id.parse().expect("made by ObjectKey itself"),
                     expect: Expect { bytes: wanted[of].bytes, hash: wanted[of].upload_hash },
-                    bytes: bytes[of].take().expect("each wanted object has one step"),
+                    bytes: bytes[of]
+                        .take()
+                        .expect("each wanted object has one step, and what needs no bytes is kept"),
                 });
             }
             if going {
@@ -705,7 +718,12 @@ impl Read for LazyFile<'_> {
 
 /// Reads the object back and holds it against its hash: what a store says it has is not proof.
 fn prove(store: &dyn Store, transfer: &Transfer) -> Result<(), StoreError> {
-    match matches(store, transfer)? {
+    let proved = match matches(store, transfer) {
+        // It was there before the run was cut off, and the store was put back to a time before that: no verdict (T3).
+        Err(StoreError::NoSuchObject { .. }) => false,
+        result => result?,
+    };
+    match proved {
         true => Ok(()),
         false => {
             // Damaged on its way or in the store. It is nobody's current object under that hash: send it anew, once.

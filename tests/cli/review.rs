@@ -520,3 +520,86 @@ fn a_dry_run_of_a_new_directory_leaves_no_trace_of_it() {
     assert_eq!(report["new"], 1);
     assert_eq!(desk.sql::<i64>("SELECT count(*) FROM dirs"), 3);
 }
+
+// T3: the store was put back to a time before the object arrived
+#[test]
+fn an_object_that_vanished_before_it_was_proved_is_sent_again() {
+    let desk = Desk::with_files(&[("a.txt", "alpha")]);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.execute("UPDATE remote_objects SET state = 'uploaded'; UPDATE outbox SET state = 'pending' WHERE seq = (SELECT max(seq) FROM outbox)");
+    let name = desk.objects().into_keys().next().unwrap();
+    fs::remove_file(desk.mirror().join(&name)).unwrap();
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(desk.objects().into_keys().collect::<Vec<_>>(), [name]);
+}
+
+// D10: what needs no disk is done while it is away
+#[test]
+fn a_new_title_is_sent_while_the_disk_with_the_original_is_away() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("both");
+    desk.run(&["sync"]).expect(0);
+    fs::rename(desk.library(), desk.path("drawer")).unwrap();
+    desk.execute(
+        "INSERT INTO annotations SELECT document_id, 'title', 'person', '[\"Alpha\"]', 1.0, 0 FROM files WHERE name = x'612E747874';
+         INSERT INTO outbox (op_id, channel_id, document_id, kind, created_at, updated_at)
+         SELECT 'edit', 1, document_id, 'mirror', 0, 0 FROM files WHERE name = x'612E747874'",
+    );
+    let report = desk.json(&["sync"]);
+    assert_eq!((&report["uploaded_objects"], &report["queued"]), (&json!(1), &json!(0)));
+}
+
+// L15
+#[test]
+fn a_copy_that_can_be_read_is_read_where_another_cannot() {
+    let plain = Plain::with_files(&[("a.txt", "same words"), ("b.txt", "same words")]);
+    plain.run(&["scan"]).expect(0);
+    plain.forbid("a.txt");
+    let report = plain.run(&["sync", "--json"]).json();
+    assert_eq!(report["enriched"], 1, "{report}");
+}
+
+// S1: one store that is away does not keep the other waiting
+#[test]
+fn each_store_is_served_by_itself() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("enriched");
+    for name in ["aaa", "zzz"] {
+        let url = format!("dir:{}", desk.path(name).display());
+        desk.run(&["store", "add", &url]).expect(0);
+        fs::rename(desk.path(name), desk.path(&format!("{name} unplugged"))).unwrap();
+    }
+    assert_eq!(desk.run(&["sync", "--json"]).expect(5).json()["uploaded_objects"], 3);
+}
+
+// C1
+#[test]
+fn a_catalogue_that_is_refused_keeps_its_log_too() {
+    let desk = Desk::with_files(THREE);
+    desk.run(&["scan"]).expect(0);
+    // A newer program that was killed: its last change is in the log only.
+    let newer = rusqlite::Connection::open(desk.home().join("catalog.db")).unwrap();
+    newer.execute_batch("PRAGMA wal_autocheckpoint = 0; INSERT INTO refinery_schema_history VALUES (999, 'future', '2030-01-01T00:00:00Z', '1')").unwrap();
+    let aside = desk.path("aside");
+    fs::create_dir(&aside).unwrap();
+    for name in ["catalog.db", "catalog.db-wal"] {
+        fs::copy(desk.home().join(name), aside.join(name)).unwrap();
+    }
+    drop(newer);
+    for name in ["catalog.db", "catalog.db-wal"] {
+        fs::copy(aside.join(name), desk.home().join(name)).unwrap();
+    }
+    let _ = fs::remove_file(desk.home().join("catalog.db-shm"));
+    for args in [&["scan"][..], &["status"], &["sync"]] {
+        let ran = desk.run(args).expect(1);
+        assert!(ran.stderr.contains("version 999"), "{ran:?}");
+        for name in ["catalog.db", "catalog.db-wal"] {
+            assert_eq!(
+                fs::read(desk.home().join(name)).unwrap(),
+                fs::read(aside.join(name)).unwrap(),
+                "{name}"
+            );
+        }
+    }
+}
