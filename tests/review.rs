@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use shelflist::catalog::libraries::Library;
-use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, query, settings, stores};
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, migrate, query, settings, stores};
 use shelflist::clock::{Clock, SystemClock};
 use shelflist::library::{self, InitOptions};
 use shelflist::model::{RelPath, setting};
@@ -548,4 +548,39 @@ fn counts_are_right_after_a_move_that_was_half_seen() {
     desk.write("b-new", "two");
     let report = desk.scan();
     assert_eq!((report.moved, report.new), (0, 1));
+}
+
+// C1: of several migrations the second fails; the program that the catalogue belongs to can still open it
+#[test]
+fn a_catalogue_whose_migration_failed_half_way_is_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    let conn = migrate::open_at(&path, 1, Timestamp::UNIX_EPOCH).unwrap();
+    conn.execute_batch("CREATE TABLE search (in_the_way TEXT); INSERT INTO search VALUES ('kept')").unwrap();
+    drop(conn);
+    assert!(matches!(Catalog::open(&path, Timestamp::UNIX_EPOCH), Err(CatalogError::Migration(_))));
+    let conn = Connection::open(&path).unwrap();
+    let version: i64 =
+        conn.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 1);
+    let kept: String = conn.query_row("SELECT in_the_way FROM search", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, "kept");
+    drop(conn);
+    // And again, with the same answer.
+    assert!(matches!(Catalog::open(&path, Timestamp::UNIX_EPOCH), Err(CatalogError::Migration(_))));
+}
+
+// C1: a row that pointed nowhere before is not the migration's doing
+#[test]
+fn an_old_row_that_points_nowhere_does_not_keep_a_catalogue_from_being_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.db");
+    let conn = migrate::open_at(&path, 1, Timestamp::UNIX_EPOCH).unwrap();
+    conn.execute_batch(
+        "PRAGMA foreign_keys = OFF;
+         INSERT INTO annotations VALUES (4711, 'title', 'person', '[\"of nothing\"]', 1.0, 0)",
+    )
+    .unwrap();
+    drop(conn);
+    Catalog::open(&path, Timestamp::UNIX_EPOCH).unwrap();
 }

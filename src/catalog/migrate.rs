@@ -2,7 +2,7 @@
 //!
 //! Foreign keys are switched off around them, on the connection, because inside a transaction the pragma does nothing
 //! and with them on a rebuilt table (`DROP TABLE`) silently deletes its children's rows. Afterwards
-//! `foreign_key_check` must find nothing.
+//! `foreign_key_check` must find nothing new. Where a migration fails the catalogue is put back to what it was.
 
 use std::path::{Path, PathBuf};
 
@@ -60,12 +60,36 @@ pub fn open_at(path: &Path, version: i64, now: Timestamp) -> Result<Connection> 
     let found = if path.try_exists().map_err(file_error(path))? { found_version(path)? } else { 0 };
     let mut conn = Connection::open(path)?;
     if found < version {
-        if found > 0 {
-            back_up(&conn, path, found, now)?;
+        let backup = if found > 0 { Some(back_up(&conn, path, found, now)?) } else { None };
+        if let Err(error) = run(&mut conn, version) {
+            // Of several migrations the first may have been kept: the catalogue goes back to what it was, so that the
+            // program it belongs to can open it. Where even that fails the backup is there; a full disk would only be
+            // fuller, and the next run goes on.
+            if let Some(backup) = backup.filter(|_| !matches!(error, CatalogError::Full(_)))
+                && let Err(restoring) = restore(&mut conn, &backup)
+            {
+                tracing::error!(error = %restoring, backup = %backup.display(), "the catalogue could not be put back");
+            }
+            return Err(error);
         }
-        run(&mut conn, version)?;
     }
     Ok(conn)
+}
+
+/// Puts a backup in the catalogue's place, in one transaction.
+fn restore(conn: &mut Connection, backup: &Path) -> Result<()> {
+    const PAGES: i32 = 1024;
+    let source = Connection::open_with_flags(backup, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    rusqlite::backup::Backup::new(&source, conn)?.run_to_completion(
+        PAGES,
+        std::time::Duration::ZERO,
+        None,
+    )?;
+    Ok(())
+}
+
+fn count_dangling(conn: &Connection) -> Result<usize> {
+    Ok(conn.prepare("PRAGMA foreign_key_check")?.query_map([], |_| Ok(()))?.count())
 }
 
 /// The version of the catalogue at `path`; 0 where the file is empty, as an interrupted creation leaves it.
@@ -104,13 +128,15 @@ fn run(conn: &mut Connection, version: i64) -> Result<()> {
     // The id comes first: a creation that is cut off after it leaves an empty file of ours, not a foreign one.
     conn.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA foreign_keys = OFF;"))?;
     let target = i32::try_from(version).expect("versions are small");
+    // Not this program's doing, and no reason to lock its owner out.
+    let before = count_dangling(conn)?;
     Runner::new(&migrations)
         .set_abort_divergent(true)
         .set_abort_missing(true)
         .set_target(Target::Version(target))
         .run(conn)
         .map_err(migration_error)?;
-    let dangling = conn.prepare("PRAGMA foreign_key_check")?.query_map([], |_| Ok(()))?.count();
+    let dangling = count_dangling(conn)?.saturating_sub(before);
     if dangling > 0 {
         return Err(CatalogError::Dangling(dangling));
     }

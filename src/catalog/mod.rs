@@ -69,8 +69,8 @@ pub enum CatalogError {
     /// A migration failed; the catalogue is as it was, and a backup stands beside it.
     #[error("migrating the catalogue failed")]
     Migration(#[source] Box<refinery::Error>),
-    /// A migration left rows that point nowhere; the backup made before it is whole.
-    #[error("migrating the catalogue left {0} rows that point nowhere")]
+    /// A migration would leave rows that point nowhere; the catalogue was put back to what it was.
+    #[error("migrating the catalogue would leave {0} rows that point nowhere")]
     Dangling(usize),
     /// A row holds a word this program does not know.
     #[error("the catalogue holds a value that is not understood")]
