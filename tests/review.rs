@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-
-
 use jiff::Timestamp;
 use rusqlite::Connection;
 use shelflist::catalog::libraries::Library;
@@ -328,12 +326,14 @@ fn assert_pushed(desk: &Desk, log: &[String]) {
     );
     assert_eq!(without, 0, "a document is not in the store: {log:#?}");
     let conn = desk.connection();
-    let mut statement =
-        conn.prepare("SELECT remote_id, lower(hex(upload_hash)) FROM remote_objects WHERE state = 'current'").unwrap();
+    let mut statement = conn
+        .prepare("SELECT remote_id, lower(hex(upload_hash)) FROM remote_objects WHERE state = 'current'")
+        .unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     for row in rows {
         let (key, hash): (String, String) = row.unwrap();
-        let bytes = std::fs::read(desk.mirror().join(&key)).unwrap_or_else(|error| panic!("{key}: {error}: {log:#?}"));
+        let bytes = std::fs::read(desk.mirror().join(&key))
+            .unwrap_or_else(|error| panic!("{key}: {error}: {log:#?}"));
         assert_eq!(blake3::hash(&bytes).to_hex().to_string(), hash, "{log:#?}");
     }
 }

@@ -234,7 +234,9 @@ impl From<ScanError> for Failure {
             ScanError::ScopeLeftOut(_) => Failure::of(
                 Exit::Usage,
                 &error,
-                Some("change the rule (.shelflistignore, or the setting scan.exclude), or scan another directory"),
+                Some(
+                    "change the rule (.shelflistignore, or the setting scan.exclude), or scan another directory",
+                ),
             ),
             ScanError::RulesUnread { .. } => Failure::of(
                 Exit::Failed,

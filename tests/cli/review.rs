@@ -272,7 +272,8 @@ fn a_mass_change_into_one_content_retires_nothing_before_it_is_approved() {
 // D5, D6
 #[test]
 fn what_a_rule_leaves_out_is_not_missing_when_its_directory_goes() {
-    let desk = Desk::with_files(&[("a.txt", "a"), ("sub/b.txt", "b"), ("sub/x.bak", "x"), ("sub/deep/y.bak", "y")]);
+    let desk =
+        Desk::with_files(&[("a.txt", "a"), ("sub/b.txt", "b"), ("sub/x.bak", "x"), ("sub/deep/y.bak", "y")]);
     desk.scan();
     desk.run(&["config", "set", "scan.exclude", "*.bak"]).expect(0);
     desk.scan();
