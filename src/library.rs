@@ -162,7 +162,11 @@ pub fn init(
             root.file_name().map_or_else(|| "library".to_owned(), |name| name.to_string_lossy().into_owned())
         }
     };
-    if name.trim().is_empty() || name.contains(['/', '\0', '\n']) || name.starts_with('-') {
+    if name.trim().is_empty()
+        || name.contains('/')
+        || name.contains(char::is_control)
+        || name.starts_with('-')
+    {
         return Err(LibraryError::BadName(name));
     }
     refuse_overlap(catalog, &root)?;

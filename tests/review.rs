@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use shelflist::catalog::libraries::Library;
-use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, settings, stores};
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, query, settings, stores};
 use shelflist::clock::{Clock, SystemClock};
 use shelflist::library::{self, InitOptions};
 use shelflist::model::{RelPath, setting};
@@ -445,4 +445,107 @@ fn a_push_whose_disk_is_pulled_leaves_the_rest_in_line() {
     let report = desk.push_with(&SystemClock, &Puller { desk: &desk, left: AtomicI64::new(3) });
     assert!(report.problems.len() <= 50, "{}", report.problems.len());
     assert_eq!(report.uploaded_objects + report.queued, 300);
+}
+
+// D6: what a scan that was cut off has seen is not smuggled past the guard
+#[test]
+fn a_mass_change_seen_in_pieces_is_asked_about_as_a_whole() {
+    let desk = Desk::new().with_mirror();
+    for n in 0..100 {
+        desk.write(&format!("f{n}"), &format!("file {n}"));
+    }
+    desk.scan();
+    desk.push_with(&SystemClock, &Unwatched);
+    for n in 0..100 {
+        desk.write(&format!("f{n}"), &format!("encrypted {n}"));
+    }
+    let stopped = TestMonitor::default();
+    stopped.cancel_after(Counter::FilesHashed, 80);
+    assert_eq!(desk.scan_with(&Options::default(), &SystemClock, &stopped).ending, Ending::Interrupted);
+    let report = desk.scan();
+    assert!(report.modified <= 30, "{}", report.modified);
+    assert!(report.decision.is_some());
+    assert_eq!(desk.push_with(&SystemClock, &Unwatched).uploaded_objects, 0);
+    let facts: String = desk.sql("SELECT facts FROM decisions");
+    assert!(facts.contains("\"changed\":100"), "{facts}");
+}
+
+/// Takes the library away when somebody looks at the clock for the nth time, which engines do before and after their
+/// steps.
+struct Taker<'a> {
+    desk: &'a Desk,
+    left: AtomicI64,
+}
+
+impl Clock for Taker<'_> {
+    fn now(&self) -> Timestamp {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 0 {
+            std::fs::rename(self.desk.root(), self.desk.dir.path().join("drawer")).unwrap();
+        }
+        SystemClock.now()
+    }
+}
+
+// D1, D3: whenever the root goes away, nothing negative is kept, and nothing is told that was not kept
+#[test]
+fn a_root_that_goes_away_at_any_moment_of_a_scan_costs_nothing() {
+    let mut endings = Vec::new();
+    for moment in 0..40 {
+        let desk = Desk::new();
+        for n in 0..30 {
+            desk.write(&format!("sub/f{n}"), &format!("file {n}"));
+        }
+        desk.write("moves", "moving");
+        desk.scan();
+        for n in 0..25 {
+            std::fs::remove_file(desk.root().join(format!("sub/f{n}"))).unwrap();
+        }
+        std::fs::rename(desk.root().join("moves"), desk.root().join("moved")).unwrap();
+        let taker = Taker { desk: &desk, left: AtomicI64::new(moment) };
+        let report = desk.scan_with(&Options::default(), &taker, &Unwatched);
+        if let Ending::RootLost(_) = report.ending {
+            assert_eq!(desk.catalogued("missing"), BTreeMap::new(), "{moment}");
+            assert_eq!(desk.sql::<i64>("SELECT count(*) FROM decisions"), 0, "{moment}");
+            assert_eq!((report.moved, report.missing, report.decision), (0, 0, None), "{moment}");
+            assert_eq!(report.frozen_dirs, [], "{moment}");
+            assert_eq!(
+                desk.sql::<String>("SELECT outcome FROM scans ORDER BY scan_id DESC LIMIT 1"),
+                "root-lost"
+            );
+        }
+        let lost = matches!(report.ending, Ending::RootLost(_));
+        endings.push(lost);
+        if desk.root().exists() {
+            break;
+        }
+    }
+    assert!(endings.iter().filter(|lost| **lost).count() > 3, "{endings:?}");
+    assert!(endings.len() < 40 && endings.last() == Some(&false), "{endings:?}");
+}
+
+// L7: what an interrupted scan saw first is not taken off what this one found, nor left in counts that are kept
+#[test]
+fn counts_are_right_after_a_move_that_was_half_seen() {
+    let desk = Desk::new();
+    desk.write("z-old", "one");
+    desk.write("other", "two");
+    desk.scan();
+    std::fs::remove_file(desk.root().join("z-old")).unwrap();
+    desk.scan();
+    desk.write("a-new", "one");
+    let stopped = TestMonitor::default();
+    stopped.cancel_after(Counter::FilesHashed, 1);
+    assert_eq!(desk.scan_with(&Options::default(), &SystemClock, &stopped).ending, Ending::Interrupted);
+    let library = libraries::all(desk.catalog().read()).unwrap().remove(0).library_id;
+    let counts = || {
+        let counts = query::counts(&mut desk.catalog(), library).unwrap();
+        (counts.present, counts.missing)
+    };
+    assert_eq!(counts(), (2, 1), "it is not known yet that it is the same");
+    let report = desk.scan();
+    assert_eq!((report.moved, report.new), (1, 0));
+    assert_eq!(counts(), (2, 0));
+    desk.write("b-new", "two");
+    let report = desk.scan();
+    assert_eq!((report.moved, report.new), (0, 1));
 }

@@ -71,6 +71,18 @@ pub fn open(conn: &Connection) -> Result<Vec<Decision>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The oldest decision about a library that waits.
+///
+/// # Errors
+/// SQLite's.
+pub fn first_open(conn: &Connection, library_id: i64) -> Result<Option<i64>> {
+    Ok(conn.query_row(
+        "SELECT min(decision_id) FROM decisions WHERE library_id = ?1 AND state = 'open'",
+        [library_id],
+        |row| row.get(0),
+    )?)
+}
+
 /// The decision of that number.
 ///
 /// # Errors

@@ -121,6 +121,20 @@ pub fn set_state(conn: &Connection, dir_id: i64, state: DirState, now_ms: i64) -
     Ok(())
 }
 
+/// A rule leaves a directory out: that something below it could not be listed is nobody's trouble any more.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_excluded(conn: &Connection, library_id: i64, dir: &KnownDir, now_ms: i64) -> Result<()> {
+    let (from, until) = subtree(&dir.path);
+    conn.prepare_cached(
+        "UPDATE dirs SET state = 'listed', frozen_since = NULL
+         WHERE library_id = ?1 AND path >= ?2 AND path < ?3 AND state = 'frozen'",
+    )?
+    .execute(params![library_id, from, until])?;
+    set_state(conn, dir.dir_id, DirState::Excluded, now_ms)
+}
+
 /// Marks a directory and everything below it as gone.
 ///
 /// # Errors

@@ -273,6 +273,16 @@ pub fn sample(conn: &Connection, library_id: i64, limit: u32) -> Result<Vec<(Rel
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Whether a file stands as missing.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_missing(conn: &Connection, file_id: i64) -> Result<bool> {
+    Ok(conn
+        .prepare_cached("SELECT presence = 'missing' FROM files WHERE file_id = ?1")?
+        .query_row([file_id], |row| row.get(0))?)
+}
+
 /// Path of a file in its library.
 ///
 /// # Errors

@@ -132,13 +132,13 @@ pub fn plan(conn: &Connection, plan: &Plan<'_>, now_ms: i64) -> Result<i64> {
     Ok(conn.last_insert_rowid())
 }
 
-/// One step on.
+/// One step on. Why an object was given up is kept when it is deleted: `status` tells it.
 ///
 /// # Errors
 /// SQLite's.
 pub fn advance(conn: &Connection, object_id: i64, state: ObjectState, now_ms: i64) -> Result<()> {
     conn.prepare_cached(
-        "UPDATE remote_objects SET state = ?2, cause = NULL, updated_at = ?3, orphaned_at = NULL,
+        "UPDATE remote_objects SET state = ?2, cause = CASE WHEN ?2 = 'deleted' THEN cause END, updated_at = ?3, orphaned_at = NULL,
                 uploaded_at = CASE WHEN ?2 = 'uploaded' THEN ?3 ELSE uploaded_at END,
                 deleted_at = CASE WHEN ?2 = 'deleted' THEN ?3 END
          WHERE object_id = ?1",

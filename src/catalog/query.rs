@@ -42,6 +42,9 @@ pub struct FileCard {
 }
 
 /// Scalar subqueries by indexes: a list of some rows never counts the whole catalogue.
+///
+/// What `||` makes of BLOBs is a TEXT to SQLite, and never equal to a BLOB. An object that was made from a former content
+/// does not make the present one uploaded.
 const SELECT: &str = "SELECT f.file_id, d.library_id, d.path AS dir, f.name, f.kind, f.size, f.mtime_ns, f.ctime_ns, f.inode,
     f.content_hash, f.link_target, f.document_id, f.presence, f.evidence, f.missing_since, f.first_seen, f.hashed_at,
     CASE WHEN f.presence = 'present' THEN max(f.seen_at, coalesce(l.last_complete_scan, 0)) ELSE f.seen_at END AS last_seen,
@@ -51,7 +54,7 @@ const SELECT: &str = "SELECT f.file_id, d.library_id, d.path AS dir, f.name, f.k
     EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = f.document_id AND o.state = 'dead') AS dead,
     EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = f.document_id AND o.state = 'leased') AS leased,
     EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = f.document_id AND o.state = 'pending' AND o.kind = 'mirror') AS waiting,
-    (SELECT count(*) FROM remote_objects r WHERE r.document_id = f.document_id AND r.state = 'current') AS current,
+    (SELECT count(*) FROM remote_objects r WHERE r.document_id = f.document_id AND r.state = 'current' AND r.content_hash = f.content_hash) AS current,
     (SELECT count(*) FROM remote_objects r WHERE r.document_id = f.document_id AND r.state IN ('orphaned', 'deleted') AND r.cause = 'missing') AS retired,
     EXISTS (SELECT 1 FROM stores) AS has_stores,
     (SELECT json_extract(a.value, '$[0]') FROM annotations a WHERE a.document_id = f.document_id AND a.field = 'title'

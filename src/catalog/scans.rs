@@ -79,6 +79,38 @@ fn last_conclusive(conn: &Connection, scan_id: i64, complete: bool) -> Result<i6
     )?)
 }
 
+/// Since when scans that came to no conclusion have been writing down what changed; `None` where the last scan before
+/// this one came to its end. Nobody has asked yet whether what they saw is to be believed (D6).
+///
+/// # Errors
+/// SQLite's.
+pub fn cut_off_since(conn: &Connection, scan_id: i64) -> Result<Option<i64>> {
+    Ok(conn.query_row(
+        "SELECT min(started_at) FROM scans
+         WHERE library_id = (SELECT library_id FROM scans WHERE scan_id = ?1) AND scan_id < ?1
+           AND outcome IN ('interrupted', 'root-lost', 'abandoned')
+           AND scan_id > (SELECT coalesce(max(scan_id), 0) FROM scans
+                          WHERE library_id = (SELECT library_id FROM scans WHERE scan_id = ?1) AND scan_id < ?1
+                            AND outcome IN ('complete', 'partial') AND coalesce(json_extract(report, '$.dry_run'), 0) = 0)",
+        [scan_id],
+        |row| row.get(0),
+    )?)
+}
+
+/// How many files of a library have another content than at a time.
+///
+/// # Errors
+/// SQLite's.
+pub fn count_changed_since(conn: &Connection, library_id: i64, since_ms: i64) -> Result<u64> {
+    let changed: i64 = conn.query_row(
+        "SELECT count(DISTINCT e.file_id) FROM events e JOIN files f ON f.file_id = e.file_id JOIN dirs d USING (dir_id)
+         WHERE e.what = 'content' AND e.before IS NOT NULL AND e.at >= ?2 AND d.library_id = ?1",
+        params![library_id, since_ms],
+        |row| row.get(0),
+    )?;
+    Ok(changed.cast_unsigned())
+}
+
 /// A file was not in the complete listing of its directory.
 ///
 /// # Errors
@@ -173,14 +205,14 @@ pub fn appeared_sides(conn: &Connection, scan_id: i64) -> Result<Vec<Side>> {
 }
 
 /// The lost file is the one that appeared: it takes that place, keeps its number and with it its history.
-/// Returns whether it had been missing already before this scan.
+/// Returns the number of the scan in which it appeared.
 ///
 /// # Errors
 /// SQLite's.
-pub fn apply_move(conn: &Connection, lost: i64, appeared: i64, now_ms: i64) -> Result<bool> {
-    let was_missing: bool = conn
-        .prepare_cached("SELECT presence = 'missing' FROM files WHERE file_id = ?1")?
-        .query_row([lost], |row| row.get(0))?;
+pub fn apply_move(conn: &Connection, lost: i64, appeared: i64, now_ms: i64) -> Result<i64> {
+    let appeared_scan: i64 = conn
+        .prepare_cached("SELECT appeared_scan FROM files WHERE file_id = ?1")?
+        .query_row([appeared], |row| row.get(0))?;
     struct Place {
         dir_id: i64,
         name: Vec<u8>,
@@ -218,7 +250,7 @@ pub fn apply_move(conn: &Connection, lost: i64, appeared: i64, now_ms: i64) -> R
     conn.prepare_cached("DELETE FROM temp.scan_candidates WHERE file_id = ?1")?.execute([lost])?;
     conn.prepare_cached("UPDATE documents SET search_stale = 1 WHERE document_id = (SELECT document_id FROM files WHERE file_id = ?1)")?
         .execute([lost])?;
-    Ok(was_missing)
+    Ok(appeared_scan)
 }
 
 /// How many candidates there are that were not missing before, and how many files the library had: the guard's numbers.

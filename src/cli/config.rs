@@ -57,7 +57,8 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             } else {
                 for (setting, (value, updated_at)) in &rows {
                     let mark = if updated_at.is_some() { "" } else { "  (default)" };
-                    context.out.line(format!("{} = {value:?}{mark}\n    {}", setting.key, setting.about))?;
+                    context.out.line(format!("{} = {value:?}{mark}", setting.key))?;
+                    context.out.line(format!("    {}", setting.about))?;
                 }
             }
         }

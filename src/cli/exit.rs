@@ -7,6 +7,7 @@ use crate::config::ConfigError;
 use crate::daemon::schedule::ScheduleError;
 use crate::enrich::run::EnrichError;
 use crate::library::LibraryError;
+use crate::model::path::display_name;
 use crate::model::setting::SettingError;
 use crate::remote::{StoreError, UrlError};
 use crate::scan::ScanError;
@@ -77,9 +78,10 @@ impl Failure {
 
     /// Tells people on standard error; with `--json` scripts on standard output, too.
     pub(super) fn report(&self, json: bool) -> Exit {
-        eprintln!("error: {}", self.message);
+        // Messages hold names out of files and command lines.
+        eprintln!("error: {}", display_name(self.message.as_bytes()));
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {hint}");
+            eprintln!("hint: {}", display_name(hint.as_bytes()));
         }
         if json {
             let object = serde_json::json!({
@@ -181,7 +183,7 @@ impl From<LibraryError> for Failure {
             LibraryError::StoreInside { .. } => "put the store on another place, best on another disk",
             LibraryError::CatalogInside(_) => "give --home with a directory outside the library",
             LibraryError::NameTaken(_) => "give it another one with --name",
-            LibraryError::BadName(_) => "give it a name without slashes and line breaks with --name",
+            LibraryError::BadName(_) => "give it a name without slashes and control characters with --name",
             LibraryError::ForeignMarker { .. } => {
                 "if the library was moved here, run: shelflist library relocate NAME ROOT; if this is a copy of the disk, \
                  unplug one of the two"

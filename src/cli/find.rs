@@ -8,7 +8,7 @@ use super::output::{local_time, put_path, rfc3339};
 use crate::catalog::libraries::Library;
 use crate::catalog::query::FileCard;
 use crate::catalog::{documents, enrichments, ledger, libraries, query, search, stores};
-use crate::model::ObjectState;
+use crate::model::{ObjectState, Presence};
 
 /// Search titles, authors, tags, paths and text. Works with the disk and the network away.
 #[derive(Debug, clap::Args)]
@@ -71,18 +71,29 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     for hit in &hits {
         for (at, copy) in hit.copies.iter().enumerate() {
             let (library, available) = &here[&copy.library_id];
-            let place = if *available {
-                copy.path.under(&library.root).display().to_string()
-            } else {
+            let place = if !*available {
                 format!(
                     "{}: {} (disk away, last seen {})",
                     library.name,
                     copy.path,
                     local_time(copy.last_seen)
                 )
+            } else if copy.presence == Presence::Present {
+                copy.path.under(&library.root).display().to_string()
+            } else {
+                format!(
+                    "{}: {} ({}, last seen {})",
+                    library.name,
+                    copy.path,
+                    copy.presence,
+                    local_time(copy.last_seen)
+                )
             };
             match (at, &copy.title) {
-                (0, Some(title)) => out.line(format!("{title}\n  {place}"))?,
+                (0, Some(title)) => {
+                    out.line(title)?;
+                    out.line(format!("  {place}"))?;
+                }
                 (0, None) => out.line(place)?,
                 _ => out.line(format!("  {place}"))?,
             }
@@ -107,7 +118,7 @@ fn hit_json(hit: &Hit, here: &HashMap<i64, (Library, bool)>) -> Value {
         let (library, available) = &here[&copy.library_id];
         let mut object = json!({
             "library": library.name,
-            "available": available,
+            "available": *available && copy.presence != Presence::Missing,
             "presence": copy.presence,
             "last_seen": rfc3339(copy.last_seen),
         });

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::model::RelPath;
+use crate::model::path::display_name;
 
 /// Standard output. A reader that has seen enough (`| head`) is no error.
 #[derive(Debug)]
@@ -19,8 +20,10 @@ impl Out {
         Out { writer: BufWriter::new(std::io::stdout()), closed: false }
     }
 
+    /// One line for people. Titles, names and messages come out of files: whatever controls a terminal is escaped here,
+    /// where nobody can forget it.
     pub(super) fn line(&mut self, line: impl AsRef<str>) -> std::io::Result<()> {
-        self.write(line.as_ref().as_bytes())?;
+        self.write(display_name(line.as_ref().as_bytes()).as_bytes())?;
         self.write(b"\n")
     }
 
@@ -33,7 +36,9 @@ impl Out {
     }
 
     pub(super) fn json(&mut self, object: &Value) -> std::io::Result<()> {
-        self.line(object.to_string())
+        // JSON has its own escapes.
+        self.write(object.to_string().as_bytes())?;
+        self.write(b"\n")
     }
 
     pub(super) fn finish(&mut self) -> std::io::Result<()> {
@@ -56,8 +61,10 @@ impl Out {
 
     /// Rows under a heading, columns as wide as they need be.
     pub(super) fn table(&mut self, head: &[&str], rows: &[Vec<String>]) -> std::io::Result<()> {
+        let rows: Vec<Vec<String>> =
+            rows.iter().map(|row| row.iter().map(|cell| display_name(cell.as_bytes())).collect()).collect();
         let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-        for row in rows {
+        for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
@@ -70,7 +77,7 @@ impl Out {
             out.line(line.trim_end())
         };
         print(self, &mut head.iter().copied())?;
-        for row in rows {
+        for row in &rows {
             print(self, &mut row.iter().map(String::as_str))?;
         }
         Ok(())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::model::Problem;
+use crate::model::path::display_name;
 use crate::monitor::{Counter, Monitor, Phase};
 
 /// Shows progress on standard error where that is a terminal, and hears Ctrl-C.
@@ -83,7 +84,8 @@ impl Monitor for Ui {
 
     fn problem(&self, problem: &Problem) {
         if self.verbose {
-            self.bar.suspend(|| eprintln!("{}: {} ({})", problem.path, problem.message, problem.kind));
+            let message = display_name(problem.message.as_bytes());
+            self.bar.suspend(|| eprintln!("{}: {message} ({})", problem.path, problem.kind));
         }
     }
 

@@ -80,7 +80,7 @@ pub struct StatusFacts {
     pub leased: bool,
     /// Some operation of its document waits.
     pub waiting: bool,
-    /// Objects of its document that are current in a store.
+    /// Objects of its document that are current in a store and made from its present content.
     pub current: u32,
     /// Objects of its document that were retired because the file is gone.
     pub retired: u32,

@@ -118,6 +118,10 @@ impl<'a> Writer<'a> {
     /// The directory the walk begins at, with its number.
     pub(super) fn scope_dir(&mut self) -> Result<KnownOrNew, CatalogError> {
         let (library_id, scope) = (self.library.library_id, self.options.scope.clone());
+        if self.options.dry_run && dirs::at(self.catalog.read(), library_id, &scope)?.is_none() {
+            // No row is ever written under this number.
+            return Ok(KnownOrNew { dir_id: 0, path: scope, state: None });
+        }
         let known = self.catalog.change::<_, CatalogError>(|tx| dirs::ensure(tx, library_id, &scope))?;
         Ok(KnownOrNew { dir_id: known.dir_id, path: known.path, state: Some(known.state) })
     }
@@ -155,6 +159,7 @@ impl<'a> Writer<'a> {
     fn commit(&mut self, batch: &mut Vec<Record>) -> Result<bool, ScanError> {
         let now_ms = self.clock.now_ms();
         let mut tally = self.report.clone();
+        let (mut frozen, mut gone) = (BTreeSet::new(), Vec::new());
         let tx = self.catalog.write()?;
         if !self.options.dry_run {
             query::forget_counts(&tx, self.library.library_id)?;
@@ -168,8 +173,8 @@ impl<'a> Writer<'a> {
                     scan_id: self.scan_id,
                     now_ms,
                     report: &mut tally,
-                    frozen: &mut self.frozen,
-                    gone: &mut self.gone,
+                    frozen: &mut frozen,
+                    gone: &mut gone,
                     appeared: &mut self.appeared,
                     dry_run: self.options.dry_run,
                 },
@@ -183,6 +188,8 @@ impl<'a> Writer<'a> {
         }
         tx.commit().map_err(CatalogError::from)?;
         self.report = tally;
+        self.frozen.append(&mut frozen);
+        self.gone.append(&mut gone);
         Ok(true)
     }
 
@@ -213,11 +220,16 @@ impl<'a> Writer<'a> {
     /// What [`Writer::conclude`] would count, without its writing.
     fn foresee(&mut self) -> Result<(), ScanError> {
         let conn = self.catalog.read();
-        let moved = pair_moves(&scans::lost_sides(conn, self.scan_id)?, &self.appeared).len() as u64;
+        let pairs = pair_moves(&scans::lost_sides(conn, self.scan_id)?, &self.appeared);
         let (lost, _) = scans::count_candidates(conn, self.library.library_id)?;
-        self.report.moved = moved;
-        self.report.new = self.report.new.saturating_sub(moved);
-        self.report.missing = lost.saturating_sub(moved);
+        // What was missing before and is found now is one more move, and not one less that is newly missing.
+        let mut found = 0;
+        for (lost, _) in &pairs {
+            found += u64::from(!files::is_missing(conn, *lost)?);
+        }
+        self.report.moved = pairs.len() as u64;
+        self.report.new = self.report.new.saturating_sub(self.report.moved);
+        self.report.missing = lost.saturating_sub(found);
         Ok(())
     }
 
@@ -237,13 +249,22 @@ impl<'a> Writer<'a> {
         let appeared = scans::appeared_sides(&tx, self.scan_id)?;
         let lost = if appeared.is_empty() { Vec::new() } else { scans::lost_sides(&tx, self.scan_id)? };
         for (lost, appeared) in pair_moves(&lost, &appeared) {
-            scans::apply_move(&tx, lost, appeared, now_ms)?;
+            let appeared_scan = scans::apply_move(&tx, lost, appeared, now_ms)?;
             report.moved += 1;
-            report.new = report.new.saturating_sub(1);
+            // One that an earlier, interrupted scan saw first was counted as new there.
+            report.new = report.new.saturating_sub(u64::from(appeared_scan == self.scan_id));
+        }
+        if report.moved > 0 {
+            query::forget_counts(&tx, library_id)?;
         }
 
         let (missing, known) = scans::count_candidates(&tx, library_id)?;
-        let holds = guard(Findings { known, missing, changed: report.modified }, limits);
+        // What scans that were cut off have written down since the last conclusion counts with what this one saw.
+        let (since_ms, changed) = match scans::cut_off_since(&tx, self.scan_id)? {
+            Some(since_ms) => (since_ms, scans::count_changed_since(&tx, library_id, since_ms)?),
+            None => (self.started_ms, report.modified),
+        };
+        let holds = guard(Findings { known, missing, changed }, limits);
         if holds.missing {
             let facts = json!({ "known": known, "missing": missing });
             report.decision =
@@ -259,14 +280,16 @@ impl<'a> Writer<'a> {
             }
         }
         if holds.changed {
-            let facts = json!({ "known": known, "changed": report.modified });
+            let facts = json!({ "known": known, "changed": changed });
             let decision = decisions::ask(&tx, library_id, DecisionKind::MassChange, &facts, now_ms)?;
-            decisions::hold_changed(&tx, decision, library_id, self.started_ms)?;
+            decisions::hold_changed(&tx, decision, library_id, since_ms)?;
             report.decision = report.decision.or(Some(decision));
         }
         if complete {
             scans::count_missing_scan(&tx, library_id, grace_scans)?;
         }
+        // One that an earlier scan asked is asked again, until somebody answers (L8).
+        report.decision = report.decision.or(decisions::first_open(&tx, library_id)?);
         if report.whole {
             problems::settle(&tx, library_id, self.scan_id, &report.frozen_dirs)?;
         }
@@ -409,7 +432,7 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
                     now_ms,
                 )?;
             }
-            dirs::set_state(tx, dir.dir_id, DirState::Excluded, now_ms)?;
+            dirs::set_excluded(tx, library_id, &dir, now_ms)?;
         }
         Record::Look { look, path } => {
             let recorded = files::record(tx, context.ids, &look, scan_id, now_ms)?;

@@ -373,6 +373,8 @@ fn seen(
             Verdict::Unchanged | Verdict::Back if shared.full && stat.kind == FileKind::Regular => {
                 Verdict::Differs
             }
+            // Reading a link again is as cheap as remembering where it pointed.
+            Verdict::Back if stat.kind == FileKind::Symlink => Verdict::Differs,
             verdict => verdict,
         },
         None => Verdict::Differs,

@@ -340,3 +340,183 @@ fn a_deletion_that_failed_does_not_keep_its_document_from_being_sent() {
     assert_eq!(desk.json(&["orphans", "clean"])["deleted"], 2);
     assert_eq!(desk.sql::<i64>("SELECT count(*) FROM outbox WHERE state = 'dead'"), 0);
 }
+
+// L5
+#[test]
+fn a_problem_below_a_directory_shows_in_the_status() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    for path in ["a.txt", "sub/b.txt"] {
+        desk.remove(path);
+        assert!(
+            std::process::Command::new("mkfifo").arg(desk.library().join(path)).status().unwrap().success()
+        );
+    }
+    desk.run(&["scan"]).expect(3);
+    assert_eq!(status(&desk, "a.txt"), "error");
+    assert_eq!(status(&desk, "sub/b.txt"), "error");
+}
+
+// L5
+#[test]
+fn a_file_whose_objects_were_retired_says_so_after_the_clean_up_too() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    for setting in ["missing.grace_days", "orphans.grace_days"] {
+        desk.run(&["config", "set", setting, "0"]).expect(0);
+    }
+    desk.remove("a.txt");
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(desk.json(&["sync"])["retired_objects"], 1);
+    assert_eq!(status(&desk, "a.txt"), "local_delete");
+    assert_eq!(desk.json(&["orphans", "clean"])["deleted"], 1);
+    assert_eq!(status(&desk, "a.txt"), "local_delete");
+}
+
+// L5: "uploaded" is said of the content that is there
+#[test]
+fn a_file_edited_into_something_without_text_is_not_called_uploaded() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.write("a.txt", "\u{1}\u{2}\0\0\0");
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(status(&desk, "a.txt"), "skipped");
+}
+
+#[test]
+fn a_link_that_comes_back_still_points_where_it_did() {
+    let desk = Desk::with_files(THREE);
+    std::os::unix::fs::symlink("b.txt", desk.library().join("sub/link")).unwrap();
+    desk.scan();
+    fs::rename(desk.library().join("sub"), desk.path("aside")).unwrap();
+    desk.scan();
+    fs::rename(desk.path("aside"), desk.library().join("sub")).unwrap();
+    assert_eq!(desk.scan()["restored"], 3);
+    assert_eq!(desk.json(&["show", "sub/link"])["file"]["link_target"], "b.txt");
+}
+
+// L12: counts are of this scan
+#[test]
+fn a_directory_that_becomes_a_file_and_a_link_and_back_loses_nothing() {
+    let desk = Desk::with_files(THREE);
+    desk.add_mirror("original");
+    desk.run(&["sync"]).expect(0);
+    let sub = desk.library().join("sub");
+    fs::rename(&sub, desk.path("aside")).unwrap();
+    fs::write(&sub, "a file now").unwrap();
+    let report = desk.json(&["sync"])["libraries"][0].take();
+    assert_eq!((&report["missing"], &report["new"]), (&json!(2), &json!(1)));
+    fs::remove_file(&sub).unwrap();
+    std::os::unix::fs::symlink(desk.path("aside"), &sub).unwrap();
+    assert_eq!(desk.json(&["sync"])["libraries"][0]["modified"], 1);
+    fs::remove_file(&sub).unwrap();
+    fs::rename(desk.path("aside"), &sub).unwrap();
+    let report = desk.json(&["sync"]);
+    assert_eq!((&report["libraries"][0]["restored"], &report["uploaded_objects"]), (&json!(2), &json!(0)));
+    assert_eq!(status(&desk, "sub/deep/c.txt"), "uploaded");
+}
+
+#[test]
+fn no_name_title_or_message_controls_the_terminal() {
+    let desk = Desk::with_files(&[("a\u{1b}[31m.txt", "needle"), ("bad\u{7}.pdf", "%PDF-1.4 nothing")]);
+    desk.run(&["sync"]);
+    desk.execute("INSERT OR REPLACE INTO annotations SELECT document_id, 'title', 'person', json_array('A' || char(27) || ']0;pwned' || char(7) || char(10) || 'x'), 1.0, 0 FROM files");
+    for args in [
+        &["list"][..],
+        &["find", "needle"],
+        &["show", "a\u{1b}[31m.txt"],
+        &["sync"],
+        &["status"],
+        &["scan", "--full"],
+    ] {
+        let ran = desk.run(args);
+        assert!(!ran.stdout.contains(['\u{1b}', '\u{7}']), "{args:?}: {ran:?}");
+    }
+    assert_eq!(desk.run(&["list"]).stdout.lines().count(), 3);
+    let red = desk.path("red\u{1b}[31m");
+    fs::create_dir(&red).unwrap();
+    let ran = desk.run(&["init", red.to_str().unwrap()]).expect(2);
+    assert!(!ran.stderr.contains('\u{1b}'), "{ran:?}");
+}
+
+// D6, L8
+#[test]
+fn a_mass_change_is_asked_again_until_it_is_answered() {
+    let desk = changed_en_masse();
+    let report = desk.run(&["sync", "--json"]).expect(6).json();
+    let again = desk.run(&["sync", "--json"]).expect(6).json();
+    assert_eq!(report["libraries"][0]["decision"], again["libraries"][0]["decision"]);
+    assert_eq!((&report["uploaded_objects"], &again["uploaded_objects"]), (&json!(0), &json!(0)));
+    let number = report["libraries"][0]["decision"].as_i64().unwrap().to_string();
+    desk.run(&["approve", &number]).expect(0);
+    assert_eq!(desk.json(&["sync"])["uploaded_objects"], 30);
+}
+
+// O3
+#[test]
+fn a_hit_that_is_missing_is_not_said_to_be_at_hand() {
+    let desk = Desk::with_files(THREE);
+    desk.run(&["sync"]).expect(0);
+    desk.remove("a.txt");
+    desk.run(&["scan"]).expect(0);
+    let hit = desk.json(&["find", "alpha"])["hits"][0].take();
+    assert_eq!((&hit["presence"], &hit["available"]), (&json!("missing"), &json!(false)));
+    let said = desk.run(&["find", "alpha"]).expect(0).stdout;
+    assert!(said.contains("missing"), "{said}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_listed_is_not_complained_of_once_it_is_left_out() {
+    let plain = Plain::with_files(&[("a.txt", "a"), ("sub/locked/x.txt", "x")]);
+    plain.forbid("sub/locked");
+    plain.run(&["scan"]).expect(3);
+    plain.run(&["config", "set", "scan.exclude", "/sub/"]).expect(0);
+    plain.run(&["scan"]).expect(0);
+    plain.allow("sub/locked");
+    let library = plain.run(&["status", "--json"]).json()["libraries"][0].take();
+    assert_eq!((&library["frozen_dirs"], &library["problems"]), (&json!([]), &json!(0)));
+}
+
+#[test]
+fn a_problem_that_is_gone_is_forgotten_also_where_a_directory_cannot_be_listed() {
+    let plain = Plain::with_files(&[("a.txt", "a"), ("locked/x.txt", "x")]);
+    plain.forbid("locked");
+    assert!(
+        std::process::Command::new("mkfifo").arg(plain.0.library().join("pipe")).status().unwrap().success()
+    );
+    plain.run(&["scan"]).expect(3);
+    fs::remove_file(plain.0.library().join("pipe")).unwrap();
+    plain.run(&["scan"]).expect(3);
+    plain.allow("locked");
+    assert_eq!(plain.run(&["status", "--json"]).json()["libraries"][0]["problems"], 1);
+}
+
+// L12
+#[test]
+fn a_dry_run_counts_what_was_missing_before_as_found_not_as_less_missing() {
+    let desk = Desk::with_files(THREE);
+    desk.scan();
+    desk.remove("a.txt");
+    desk.scan();
+    desk.write("new/place.txt", "alpha");
+    desk.remove("sub/b.txt");
+    let counts = ["new", "moved", "missing"];
+    let dry = desk.json(&["scan", "--dry-run"])["libraries"][0].take();
+    let wet = desk.scan();
+    assert_eq!(counts.map(|key| &dry[key]), counts.map(|key| &wet[key]), "{dry}");
+    assert_eq!(counts.map(|key| &wet[key]), [&json!(0), &json!(1), &json!(1)]);
+}
+
+// L12
+#[test]
+fn a_dry_run_of_a_new_directory_leaves_no_trace_of_it() {
+    let desk = Desk::with_files(THREE);
+    desk.scan();
+    desk.write("new/deep/x.txt", "x");
+    let report = desk.json(&["scan", "--dry-run", "--path", "new/deep"])["libraries"][0].take();
+    assert_eq!(report["new"], 1);
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM dirs"), 3);
+}
