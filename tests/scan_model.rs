@@ -47,6 +47,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Path, presence, content, document.
+type Row = (String, String, Option<[u8; 32]>, Option<i64>);
+
 struct World {
     dir: tempfile::TempDir,
     catalog: Catalog,
@@ -170,7 +173,7 @@ impl World {
         self.check(&inside);
     }
 
-    fn rows(&self) -> Vec<(String, String, Option<[u8; 32]>, Option<i64>)> {
+    fn rows(&self) -> Vec<Row> {
         let mut statement = self
             .catalog
             .read()

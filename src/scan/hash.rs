@@ -10,6 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::Shared;
+use super::batches::Batches;
 use super::record::Record;
 use crate::catalog::files::{KnownFile, Look};
 use crate::content::{self, ContentError};
@@ -33,10 +34,19 @@ pub(super) struct Work {
 }
 
 /// Reads files until there are no more, or nobody wants to know.
-pub(super) fn hash_all(shared: &Shared<'_>, work: &Receiver<Work>, to_writer: &Sender<Record>) {
+pub(super) fn hash_all(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &Sender<Vec<Record>>) {
+    let to_writer = Batches::new(to_writer);
+    hash_until_done(shared, work, &to_writer);
+    // What was read before a stop is kept, too.
+    if to_writer.flush().is_err() {
+        shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn hash_until_done(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &Batches<Record>) {
     let mut buffer = vec![0; content::BUFFER_BYTES];
     let mut aside = Vec::new();
-    for file in work {
+    for file in work.iter().flatten() {
         if shared.stopped() {
             // Goes on taking, so that no walker waits for ever for a place in the queue.
             continue;
@@ -63,7 +73,7 @@ pub(super) fn hash_all(shared: &Shared<'_>, work: &Receiver<Work>, to_writer: &S
 }
 
 /// Reads one file. Returns false where the writer is gone.
-fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Sender<Record>) -> bool {
+fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batches<Record>) -> bool {
     // Before the read: a change during it shows in the second stat, one after it must find an older stamp.
     let look_ns = shared.look_ns();
     // Listed on the verified disk; by now another one may be mounted over it.

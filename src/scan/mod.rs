@@ -14,6 +14,7 @@
 //! listing that broke off (D4). A batch whose root check fails is rolled back; candidates live in a temporary table that a
 //! killed scan takes with it.
 
+mod batches;
 pub mod guard;
 mod hash;
 pub mod judge;
@@ -36,9 +37,9 @@ use crate::model::{Problem, RelPath, setting};
 use crate::monitor::{Monitor, Phase};
 use crate::volume::{Probe, VerifiedRoot};
 
-/// Looks that wait for a hasher, and records that wait for the writer: enough to keep everybody busy, few enough that
-/// memory does not grow with the library.
-const QUEUE: usize = 4096;
+/// Batches that wait for a hasher, and for the writer: enough to keep everybody busy, few enough that memory does not grow
+/// with the library.
+const QUEUE: usize = 32;
 
 /// What a scan is asked for.
 #[derive(Debug, Clone, Default)]
@@ -213,8 +214,8 @@ pub fn run(
         rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("walk-{n}")).build()?;
 
     std::thread::scope(|scope| -> Result<(), ScanError> {
-        let (to_hash, work) = bounded::<hash::Work>(QUEUE);
-        let (to_writer, records) = bounded::<record::Record>(QUEUE);
+        let (to_hash, work) = bounded::<Vec<hash::Work>>(QUEUE);
+        let (to_writer, records) = bounded::<Vec<record::Record>>(QUEUE);
         for _ in 0..threads {
             let (work, to_writer, shared) = (work.clone(), to_writer.clone(), &shared);
             scope.spawn(move || hash::hash_all(shared, &work, &to_writer));

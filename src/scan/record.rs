@@ -135,18 +135,18 @@ impl<'a> Writer<'a> {
     }
 
     /// Takes records until there are no more. Returns false where the root went away: the batch at hand is discarded (D3).
-    pub(super) fn write_all(&mut self, records: &Receiver<Record>) -> Result<bool, ScanError> {
+    pub(super) fn write_all(&mut self, records: &Receiver<Vec<Record>>) -> Result<bool, ScanError> {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             // Waits for the first record without a transaction: others may write meanwhile.
             match records.recv() {
-                Ok(first) => batch.push(first),
+                Ok(first) => batch.extend(first),
                 Err(_) => return Ok(true),
             }
             let deadline = std::time::Instant::now() + BATCH_TIME;
             while batch.len() < BATCH {
                 match records.recv_deadline(deadline) {
-                    Ok(record) => batch.push(record),
+                    Ok(more) => batch.extend(more),
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 }
             }

@@ -15,6 +15,7 @@ use crossbeam_channel::Sender;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
 use super::Shared;
+use super::batches::{Batches, Gone};
 use super::hash::Work;
 use super::judge::{Verdict, judge};
 use super::record::Record;
@@ -61,13 +62,20 @@ pub(super) fn walk<'scope>(
     tasks: &rayon::Scope<'scope>,
     shared: &'scope Shared<'scope>,
     task: &Task,
-    to_hash: &Sender<Work>,
-    to_writer: &Sender<Record>,
+    to_hash: &Sender<Vec<Work>>,
+    to_writer: &Sender<Vec<Record>>,
 ) {
     if shared.stopped() {
         return;
     }
-    let children = match walk_one(shared, task, to_hash, to_writer) {
+    let (work, records) = (Batches::new(to_hash), Batches::new(to_writer));
+    let walked = walk_one(shared, task, &work, &records).and_then(|children| {
+        // New directories have to be written down before anybody finds a file in them.
+        records.flush()?;
+        work.flush()?;
+        Ok(children)
+    });
+    let children = match walked {
         Ok(children) => children,
         Err(Stopped) => {
             shared.stop.store(true, Ordering::Relaxed);
@@ -84,8 +92,8 @@ pub(super) fn walk<'scope>(
 /// The writer is gone, or the catalogue failed: the run is over.
 struct Stopped;
 
-impl<T> From<crossbeam_channel::SendError<T>> for Stopped {
-    fn from(_: crossbeam_channel::SendError<T>) -> Self {
+impl From<Gone> for Stopped {
+    fn from(_: Gone) -> Self {
         Stopped
     }
 }
@@ -93,8 +101,8 @@ impl<T> From<crossbeam_channel::SendError<T>> for Stopped {
 fn walk_one(
     shared: &Shared<'_>,
     task: &Task,
-    to_hash: &Sender<Work>,
-    to_writer: &Sender<Record>,
+    to_hash: &Batches<Work>,
+    to_writer: &Batches<Record>,
 ) -> Result<Vec<(KnownOrNew, Arc<Rules>)>, Stopped> {
     let dir = &task.dir;
     let abs = dir.path.under(shared.root.path());
@@ -163,7 +171,7 @@ fn list(
     shared: &Shared<'_>,
     path: &RelPath,
     abs: &Path,
-    to_writer: &Sender<Record>,
+    to_writer: &Batches<Record>,
 ) -> Result<Result<Listed, Problem>, Stopped> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let io = |error: rustix::io::Errno| Problem::from_io(path.clone(), &error.into());
@@ -262,7 +270,7 @@ fn special_name(kind: FileType) -> &'static str {
 
 fn send_problem(
     shared: &Shared<'_>,
-    to_writer: &Sender<Record>,
+    to_writer: &Batches<Record>,
     problem: Problem,
     file_id: Option<i64>,
 ) -> Result<(), Stopped> {
@@ -276,7 +284,7 @@ fn rules_of(
     above: &Arc<Rules>,
     path: &RelPath,
     dir: &OwnedFd,
-    to_writer: &Sender<Record>,
+    to_writer: &Batches<Record>,
 ) -> Result<Result<Arc<Rules>, Problem>, Stopped> {
     let unread = |why: String| {
         let message = format!("its rule file could not be read, so nothing in it was looked at: {why}");
@@ -323,8 +331,8 @@ fn merge_files(
     rules: &Rules,
     listed: &mut Listed,
     known: Vec<KnownFile>,
-    to_hash: &Sender<Work>,
-    to_writer: &Sender<Record>,
+    to_hash: &Batches<Work>,
+    to_writer: &Batches<Record>,
 ) -> Result<(), Stopped> {
     let mut known = known.into_iter().peekable();
     for (name, stat) in std::mem::take(&mut listed.files) {
@@ -357,8 +365,8 @@ fn seen(
     name: Vec<u8>,
     stat: Stat,
     known: Option<KnownFile>,
-    to_hash: &Sender<Work>,
-    to_writer: &Sender<Record>,
+    to_hash: &Batches<Work>,
+    to_writer: &Batches<Record>,
 ) -> Result<(), Stopped> {
     let verdict = match &known {
         Some(known) => match judge(known, &stat, &shared.rule) {
@@ -411,7 +419,8 @@ fn seen(
             }
         }
         Verdict::Differs | Verdict::TooYoung => {
-            to_hash.send(Work { dir_id: dir.dir_id, name, path, stat, known })?;
+            let bytes = stat.size;
+            to_hash.send_work(Work { dir_id: dir.dir_id, name, path, stat, known }, bytes)?;
         }
     }
     Ok(())
@@ -424,7 +433,7 @@ fn not_listed(
     rules: &Rules,
     listed: &Listed,
     file: &KnownFile,
-    to_writer: &Sender<Record>,
+    to_writer: &Batches<Record>,
 ) -> Result<(), Stopped> {
     if listed.complete.is_err() || listed.unclear.binary_search(&file.name).is_ok() {
         return Ok(());
@@ -449,7 +458,7 @@ fn merge_dirs(
     rules: &Arc<Rules>,
     listed: &Listed,
     known: &[KnownDir],
-    to_writer: &Sender<Record>,
+    to_writer: &Batches<Record>,
 ) -> Result<Vec<(KnownOrNew, Arc<Rules>)>, Stopped> {
     let mut children = Vec::with_capacity(listed.subdirs.len());
     for name in &listed.subdirs {

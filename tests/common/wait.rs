@@ -33,6 +33,12 @@ pub(crate) fn until_ended(child: &mut Child) -> ExitStatus {
 /// Waits until a process has said this on its standard error, which it has to be given as a pipe.
 #[track_caller]
 pub(crate) fn until_said(child: &mut Child, text: &str) {
+    assert!(has_said(child, text), "it ended and never said {text:?}");
+}
+
+/// As [`until_said`]; false where the process ended without it.
+#[track_caller]
+pub(crate) fn has_said(child: &mut Child, text: &str) -> bool {
     let stderr = child.stderr.take().expect("a pipe, not taken yet");
     let (said, saying) = mpsc::channel();
     // Reads to the end, whoever listens: a process must not die of a pipe that nobody reads.
@@ -41,14 +47,14 @@ pub(crate) fn until_said(child: &mut Child, text: &str) {
             let _ = said.send(line);
         }
     });
-    let mut lines = Vec::new();
-    while let Ok(line) = saying.recv_timeout(LONG) {
-        if line.contains(text) {
-            return;
+    loop {
+        match saying.recv_timeout(LONG) {
+            Ok(line) if line.contains(text) => return true,
+            Ok(_) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return false,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("{text:?} was waited for in vain"),
         }
-        lines.push(line);
     }
-    panic!("{text:?} was waited for in vain; it said {lines:?}");
 }
 
 /// Sends a signal to a process of ours.
