@@ -176,12 +176,27 @@ pub fn relocate(conn: &Connection, library_id: i64, root: &Path, identity: &str,
 }
 
 /// Forgets a library and its files. Their documents stay, with curation, enrichment and remote objects: that somebody
-/// removed a library says nothing about them (D5).
+/// removed a library says nothing about them (D5). What its decisions hold back is given up with them, and so is what
+/// could only be sent from its disk; made a library again, its files put their documents in line anew.
 ///
 /// # Errors
 /// SQLite's.
 pub fn remove(conn: &Connection, library_id: i64) -> Result<()> {
+    conn.execute(
+        "UPDATE outbox SET held_by = NULL, note = 'its library was removed',
+                state = CASE state WHEN 'pending' THEN 'discarded' ELSE state END
+         WHERE held_by IN (SELECT decision_id FROM decisions WHERE library_id = ?1)",
+        [library_id],
+    )?;
     conn.execute("DELETE FROM libraries WHERE library_id = ?1", [library_id])?;
+    conn.execute(
+        "UPDATE outbox SET state = 'discarded', note = 'its library was removed'
+         WHERE state = 'pending' AND kind = 'mirror'
+           AND NOT EXISTS (SELECT 1 FROM files f WHERE f.document_id = outbox.document_id)
+           AND (EXISTS (SELECT 1 FROM documents d WHERE d.document_id = outbox.document_id AND d.enrich_stale = 1)
+                OR EXISTS (SELECT 1 FROM stores s WHERE s.store_id = outbox.channel_id AND s.payload <> 'enriched'))",
+        [],
+    )?;
     Ok(())
 }
 

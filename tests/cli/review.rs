@@ -603,3 +603,18 @@ fn a_catalogue_that_is_refused_keeps_its_log_too() {
         }
     }
 }
+
+// D5, D6: a library with an unanswered mass change can be removed, and what it holds back is not sent because of that
+#[test]
+fn a_library_whose_changes_are_held_back_can_be_removed() {
+    let desk = changed_en_masse();
+    desk.run(&["sync"]).expect(6);
+    desk.run(&["library", "remove", "books"]).expect(0);
+    let queue = desk.json(&["status"])["queue"].take();
+    assert_eq!((&queue["pending"], &queue["leased"], &queue["dead"]), (&json!(0), &json!(0), &json!(0)));
+    assert_eq!(desk.objects().len(), 30);
+    // Made again, it is asked for anew.
+    desk.run(&["init", desk.library().to_str().unwrap(), "--name", "books"]).expect(0);
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(status(&desk, "f3.txt"), "uploaded");
+}
