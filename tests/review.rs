@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use shelflist::catalog::libraries::Library;
 use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, migrate, query, settings, stores};
 use shelflist::clock::{Clock, SystemClock};
+use shelflist::enrich::{self, run::EnrichReport};
 use shelflist::library::{self, InitOptions};
 use shelflist::model::{RelPath, setting};
 use shelflist::monitor::{Counter, Monitor, TestMonitor, Unwatched};
@@ -583,4 +584,51 @@ fn an_old_row_that_points_nowhere_does_not_keep_a_catalogue_from_being_opened() 
     .unwrap();
     drop(conn);
     Catalog::open(&path, Timestamp::UNIX_EPOCH).unwrap();
+}
+
+fn enrich(desk: &Desk, monitor: &dyn Monitor) -> EnrichReport {
+    let mut catalog = desk.catalog();
+    let lock = RunLock::take(catalog.path()).unwrap();
+    let (library, root) = desk.looked(&mut catalog);
+    let program = Path::new(env!("CARGO_BIN_EXE_shelflist"));
+    enrich::run::run(&mut catalog, &lock, &[(library.library_id, &root)], program, &SystemClock, monitor)
+        .unwrap()
+}
+
+// E1: a FAT disk has other inode numbers at every mount, and no scan writes them down
+#[test]
+fn a_file_with_a_made_up_inode_number_is_enriched() {
+    let desk = Desk::new();
+    desk.write("a.txt", "alpha");
+    desk.write("b.txt", "beta");
+    desk.scan();
+    desk.connection().execute("UPDATE files SET inode = inode + 1000", []).unwrap();
+    desk.write("b.txt", "other words");
+    let report = enrich(&desk, &Unwatched);
+    assert_eq!((report.enriched, report.problems.len()), (1, 1));
+    assert_eq!(report.problems[0].path, RelPath::from("b.txt"));
+}
+
+/// Loses its head once.
+#[derive(Default)]
+struct Panics(AtomicI64);
+
+impl Monitor for Panics {
+    fn count(&self, counter: Counter, _n: u64) {
+        let calm = counter != Counter::FilesExtracted || self.0.fetch_add(1, Ordering::Relaxed) != 0;
+        assert!(calm, "on purpose");
+    }
+}
+
+#[test]
+fn a_panic_beside_one_file_does_not_make_the_run_stand_still() {
+    let desk = Desk::new();
+    for n in 0..20 {
+        desk.write(&format!("f{n}.txt"), &format!("text {n}"));
+    }
+    desk.scan();
+    let (done, waiting) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(enrich(&desk, &Panics::default())));
+    let report = waiting.recv_timeout(std::time::Duration::from_secs(30)).expect("it comes to an end");
+    assert_eq!((report.enriched, report.problems.len()), (19, 1));
 }

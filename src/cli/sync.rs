@@ -40,9 +40,11 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         .collect();
     let roots: Vec<enrich::run::Root<'_>> =
         here.iter().map(|here| (here.library.library_id, &here.root)).collect();
-    let enriched = enrich::run::run(&mut catalog, &lock, &roots, &program, &context.clock, &ui)?;
+    let enriched = enrich::run::run(&mut catalog, &lock, &roots, &program, &context.clock, &ui);
+    // What was enriched before is sent also where no file can be read for its text today.
     let pushed = sync::push(&mut catalog, &lock, &here, &context.clock, &ui)?;
     ui.clear();
+    let enriched = enriched?;
 
     let mut problems = enriched.problems;
     problems.extend(pushed.problems);

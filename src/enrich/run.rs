@@ -2,8 +2,9 @@
 //!
 //! Work is keyed by content: what one copy gave serves every other, and a document whose content was enriched before is
 //! only given its fields. A text belongs to a content hash, so it is kept only if the file still had the stat under which
-//! that hash was proved, before and after the worker read it.
+//! that hash was proved, or else the very bytes, and held still while the worker read it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -12,8 +13,8 @@ use super::{ChildError, ExtractorProcess, Limits, Outcome, enrichment_version};
 use crate::catalog::enrichments::{self, Enrichment, OutcomeKind, Waiting};
 use crate::catalog::{Catalog, CatalogError, Ids, RunLock, search, settings};
 use crate::clock::Clock;
-use crate::content;
-use crate::model::{Problem, ProblemKind, setting};
+use crate::content::{self, ContentError};
+use crate::model::{Problem, ProblemKind, Stat, setting};
 use crate::monitor::{Counter, Monitor, Phase};
 use crate::volume::VerifiedRoot;
 
@@ -152,7 +153,12 @@ fn extract_all(
         let result = if monitor.cancelled() {
             Err(ChildError::Cancelled)
         } else {
-            extract_one(&mut process, &waiting, &path, monitor)
+            // The writer waits for as many answers as it has asked questions: a panic must not cost it one, or the run
+            // would stand still for ever instead of failing.
+            catch_unwind(AssertUnwindSafe(|| extract_one(&mut process, &waiting, &path, monitor)))
+                .unwrap_or_else(|_| {
+                    Err(ChildError::Garbled { message: "its answer was not understood".to_owned() })
+                })
         };
         if to_writer.send((waiting, result)).is_err() {
             return;
@@ -166,19 +172,42 @@ fn extract_one(
     path: &Path,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, ChildError> {
-    let is_as_proved = || match content::open_regular(path) {
-        Ok((_, stat)) if stat == waiting.stat => Ok(()),
-        Ok(_) => Err(ChildError::Changed { path: path.to_owned() }),
-        Err(content::ContentError::Io(source)) => {
-            Err(ChildError::Unreadable { path: path.to_owned(), source })
-        }
-        Err(_) => Err(ChildError::NotRegular { path: path.to_owned() }),
+    let open = || match content::open_regular(path) {
+        Ok((_, stat)) => Ok(stat),
+        Err(error) => Err(child_error(path, error)),
     };
-    is_as_proved()?;
+    let changed = || ChildError::Changed { path: path.to_owned() };
+    let before = open()?;
+    if before != waiting.stat && !has_content(path, waiting, monitor)? {
+        return Err(changed());
+    }
     let outcome = process.extract(path, &|| monitor.cancelled())?;
-    is_as_proved()?;
+    let after = open()?;
+    if (Stat { inode: before.inode, ..after }) != before {
+        return Err(changed());
+    }
     monitor.count(Counter::FilesExtracted, 1);
     Ok(outcome)
+}
+
+/// Whether a file whose stat is not the one that was proved has the content that is wanted all the same. Some file systems
+/// (FAT, whatever is behind FUSE) make up inode numbers at every mount; a scan knows which and does not mind, so nobody
+/// would ever write the new one down.
+fn has_content(path: &Path, waiting: &Waiting, monitor: &dyn Monitor) -> Result<bool, ChildError> {
+    let mut buffer = vec![0; content::BUFFER_BYTES];
+    // The content says what it is; where it lies does not matter.
+    let proved = content::prove(path, &|_| Ok(true), &mut buffer, &|_| !monitor.cancelled());
+    Ok(proved.map_err(|error| child_error(path, error))?.hash == waiting.content_hash)
+}
+
+fn child_error(path: &Path, error: ContentError) -> ChildError {
+    let path = path.to_owned();
+    match error {
+        ContentError::Io(source) => ChildError::Unreadable { path, source },
+        ContentError::Cancelled => ChildError::Cancelled,
+        ContentError::Unstable => ChildError::Changed { path },
+        ContentError::NotRegular | ContentError::Elsewhere => ChildError::NotRegular { path },
+    }
 }
 
 /// Commits a batch: enrichments, fields and the operations that follow, together (T1); discarded where a root went away

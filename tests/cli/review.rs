@@ -618,3 +618,23 @@ fn a_library_whose_changes_are_held_back_can_be_removed() {
     desk.run(&["sync"]).expect(0);
     assert_eq!(status(&desk, "f3.txt"), "uploaded");
 }
+
+// D10: what was enriched before does not wait for what cannot be enriched today
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#[test]
+fn what_can_be_sent_is_sent_where_no_file_can_be_read_for_its_text() {
+    let desk = Desk::with_files(THREE);
+    desk.run(&["sync"]).expect(0);
+    desk.add_mirror("enriched");
+    desk.write("new.txt", "delta");
+    // Started through the loader, the program finds the loader in its own place, and no worker gets ready.
+    let ran: Ran = std::process::Command::new("/lib64/ld-linux-x86-64.so.2")
+        .args([env!("CARGO_BIN_EXE_shelflist"), "sync"])
+        .env("SHELFLIST_HOME", desk.home())
+        .output()
+        .unwrap()
+        .into();
+    let ran = ran.expect(1);
+    assert!(ran.stderr.contains("read for their text"), "{ran:?}");
+    assert_eq!(desk.objects().len(), 3);
+}
