@@ -62,13 +62,21 @@ pub fn open_at(path: &Path, version: i64, now: Timestamp) -> Result<Connection> 
     if found < version {
         let backup = if found > 0 { Some(back_up(&conn, path, found, now)?) } else { None };
         if let Err(error) = run(&mut conn, version) {
-            // Of several migrations the first may have been kept: the catalogue goes back to what it was, so that the
-            // program it belongs to can open it. Where even that fails the backup is there; a full disk would only be
-            // fuller, and the next run goes on.
-            if let Some(backup) = backup.filter(|_| !matches!(error, CatalogError::Full(_)))
-                && let Err(restoring) = restore(&mut conn, &backup)
-            {
-                tracing::error!(error = %restoring, backup = %backup.display(), "the catalogue could not be put back");
+            match (&error, backup) {
+                // A copy of what was not changed would only fill the disk further, and one more with every try.
+                (CatalogError::Full(_), Some(backup))
+                    if found_version(path).is_ok_and(|still| still == found) =>
+                {
+                    let _ = std::fs::remove_file(backup);
+                }
+                (CatalogError::Full(_), _) | (_, None) => {}
+                // Of several migrations the first may have been kept: the catalogue goes back to what it was, so that
+                // the program it belongs to can open it. Where even that fails, the backup is there.
+                (_, Some(backup)) => {
+                    if let Err(restoring) = restore(&mut conn, &backup) {
+                        tracing::error!(error = %restoring, backup = %backup.display(), "the catalogue could not be put back");
+                    }
+                }
             }
             return Err(error);
         }
@@ -168,14 +176,25 @@ fn back_up(conn: &Connection, path: &Path, version: i64, now: Timestamp) -> Resu
     let target = dir.join(format!("catalog-v{version}-{}.db", now.strftime("%Y%m%dT%H%M%SZ")));
     let part = target.with_extension("part");
     let file_error = |source| CatalogError::File { path: target.clone(), source };
-    match std::fs::remove_file(&part) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file_error(error)),
-        _ => {}
-    }
+    // Whoever holds the lock of migrations is alone: these are of runs that were killed.
+    clear_parts(&dir).map_err(|source| CatalogError::File { path: dir.clone(), source })?;
     // VACUUM INTO reads one consistent snapshot, the write-ahead log included, and writes a compact copy.
     let text = part.to_str().ok_or_else(|| file_error(std::io::ErrorKind::InvalidFilename.into()))?;
-    conn.execute("VACUUM INTO ?1", [text])?;
+    if let Err(error) = conn.execute("VACUUM INTO ?1", [text]) {
+        let _ = std::fs::remove_file(&part);
+        return Err(error.into());
+    }
     std::fs::File::open(&part).and_then(|file| file.sync_all()).map_err(file_error)?;
     std::fs::rename(&part, &target).map_err(file_error)?;
     Ok(target)
+}
+
+fn clear_parts(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "part") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }

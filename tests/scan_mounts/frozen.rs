@@ -248,6 +248,28 @@ pub(crate) fn files_that_may_be_read_at_last_are_no_mass_change() {
     assert_eq!(report["decision"], Value::Null);
 }
 
+// L11, T8: what somebody has left out must not be catalogued and sent because the rule could not be read
+pub(crate) fn rules_that_may_not_be_read_freeze_their_directory() {
+    let shelf = TheirShelf::with_files(FILES);
+    shelf.shelf.write("open/.shelflistignore", "*.secret\n");
+    shelf.shelf.write("open/diary.secret", "nobody's business");
+    shelf.shelf.write("open/below/letters.secret", "neither");
+    assert_counts(&shelf.scan(0), &[("new", 6), ("excluded", 2)]);
+    let before = state::files(&shelf.shelf.desk.home());
+    shelf.mode("open/.shelflistignore", 0o000);
+    shelf.shelf.write("d.txt", "delta, revised");
+    let report = shelf.scan(3);
+    assert_counts(&report, &[("new", 0), ("modified", 1), ("missing", 0), ("hashed_files", 1)]);
+    assert_eq!(report["frozen_dirs"], json!(["open"]));
+    let problem = &report["problems"][0];
+    assert_eq!((&problem["path"], &problem["kind"]), (&json!("open"), &json!("bad-rule")));
+    assert!(problem["message"].as_str().unwrap().contains("rule file"), "{problem}");
+    assert_eq!(shelf.status()["files"]["unknown"], 3);
+    shelf.mode("open/.shelflistignore", 0o644);
+    assert_counts(&shelf.scan(0), &[("new", 0), ("excluded", 2), ("restored", 3)]);
+    assert_eq!(state::files(&shelf.shelf.desk.home()).len(), before.len());
+}
+
 /// Mounts something over a directory of a scanned library by `mount`, scans, unmounts by `unmount`, scans.
 fn cover_a_directory(mount: impl FnOnce(&mut Shelf, &Path), unmount: impl FnOnce(&mut Shelf)) {
     let mut shelf = Shelf::with_files(FILES);
