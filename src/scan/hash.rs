@@ -5,7 +5,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
@@ -65,7 +65,11 @@ fn hash_until_done(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &
     if Duration::from_nanos(shared.rule.doubt_ns.unsigned_abs()) <= PATIENCE
         && aside.iter().any(|file| shared.rule.is_young(&file.stat, shared.look_ns()))
     {
-        std::thread::park_timeout(PATIENCE);
+        // A thread may be woken for no reason, and is where a channel it waited on woke it before.
+        let until = Instant::now() + PATIENCE;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|_| !shared.stopped()) {
+            std::thread::park_timeout(left);
+        }
     }
     for file in aside {
         if shared.stopped() || !hash_one(shared, file, &mut buffer, to_writer) {
