@@ -632,3 +632,35 @@ fn a_panic_beside_one_file_does_not_make_the_run_stand_still() {
     let report = waiting.recv_timeout(std::time::Duration::from_secs(30)).expect("it comes to an end");
     assert_eq!((report.enriched, report.problems.len()), (19, 1));
 }
+
+/// From the third file on, sees to it that something of the first ones is in the catalogue by and by.
+struct Keeper<'a> {
+    desk: &'a Desk,
+    read: AtomicI64,
+    kept: AtomicI64,
+}
+
+impl Monitor for Keeper<'_> {
+    fn count(&self, counter: Counter, _n: u64) {
+        if counter != Counter::FilesHashed || self.read.fetch_add(1, Ordering::Relaxed) < 2 {
+            return;
+        }
+        let begun = std::time::Instant::now();
+        while self.kept.load(Ordering::Relaxed) == 0 && begun.elapsed() < std::time::Duration::from_secs(20) {
+            self.kept.store(self.desk.sql("SELECT count(*) FROM files"), Ordering::Relaxed);
+            std::thread::park_timeout(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+// Interrupted work is kept: what took long to read is not held back for what takes long to read
+#[test]
+fn large_files_are_written_down_while_others_are_read() {
+    let desk = Desk::new();
+    for n in 0..12 {
+        desk.write(&format!("f{n}"), &format!("{n}").repeat(2 << 20));
+    }
+    let keeper = Keeper { desk: &desk, read: AtomicI64::new(0), kept: AtomicI64::new(0) };
+    desk.scan_with(&Options::default(), &SystemClock, &keeper);
+    assert!(keeper.kept.load(Ordering::Relaxed) > 0);
+}

@@ -6,7 +6,8 @@ use crossbeam_channel::Sender;
 
 /// Things in one batch.
 const LENGTH: usize = 128;
-/// Work in one batch, in bytes to read: two large files in one directory are for two readers.
+/// Work in one batch, in bytes to read or that were read: two large files in one directory are for two readers, and what
+/// took long to read is soon written down.
 const WEIGHT: u64 = 1 << 20;
 
 /// Nobody takes any more: the run is over.

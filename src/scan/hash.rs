@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::Shared;
 use super::batches::Batches;
@@ -46,15 +46,17 @@ pub(super) fn hash_all(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_write
 fn hash_until_done(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &Batches<Record>) {
     let mut buffer = vec![0; content::BUFFER_BYTES];
     let mut aside = Vec::new();
-    for file in work.iter().flatten() {
-        if shared.stopped() {
-            // Goes on taking, so that no walker waits for ever for a place in the queue.
-            continue;
-        }
-        if aside.len() < ASIDE && shared.rule.is_young(&file.stat, shared.look_ns()) {
-            aside.push(file);
-        } else if !hash_one(shared, file, &mut buffer, to_writer) {
-            shared.stop.store(true, Ordering::Relaxed);
+    while let Some(batch) = next(shared, work, to_writer) {
+        for file in batch {
+            if shared.stopped() {
+                // Goes on taking, so that no walker waits for ever for a place in the queue.
+                continue;
+            }
+            if aside.len() < ASIDE && shared.rule.is_young(&file.stat, shared.look_ns()) {
+                aside.push(file);
+            } else if !hash_one(shared, file, &mut buffer, to_writer) {
+                shared.stop.store(true, Ordering::Relaxed);
+            }
         }
     }
     if aside.is_empty() || shared.stopped() {
@@ -68,6 +70,21 @@ fn hash_until_done(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &
     for file in aside {
         if shared.stopped() || !hash_one(shared, file, &mut buffer, to_writer) {
             return;
+        }
+    }
+}
+
+/// The next batch of work. Where that has to be waited for, what was read goes to the writer first, so that a run that is
+/// killed meanwhile has it.
+fn next(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &Batches<Record>) -> Option<Vec<Work>> {
+    match work.try_recv() {
+        Ok(batch) => Some(batch),
+        Err(TryRecvError::Disconnected) => None,
+        Err(TryRecvError::Empty) => {
+            if to_writer.flush().is_err() {
+                shared.stop.store(true, Ordering::Relaxed);
+            }
+            work.recv().ok()
         }
     }
 }
@@ -104,7 +121,9 @@ fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batc
         content_hash,
         link_target: None,
     };
-    if to_writer.send(Record::Look { look: Box::new(look), path: file.path }).is_err() {
+    // By weight: what took long to read is not kept waiting for a hundred others.
+    let bytes = look.stat.size;
+    if to_writer.send_work(Record::Look { look: Box::new(look), path: file.path }, bytes).is_err() {
         return false;
     }
     match problem {
