@@ -252,7 +252,7 @@ pub fn is_shared(conn: &Connection, object: &RemoteObject) -> Result<bool> {
 /// SQLite's.
 pub fn retire_gone(conn: &Connection, before_ms: i64, scans: i64, now_ms: i64) -> Result<u64> {
     const GONE: &str = "SELECT w.document_id FROM (
-            SELECT document_id FROM files WHERE presence = 'missing' AND missing_since <= ?1 AND missing_scans >= ?2
+            SELECT document_id FROM files WHERE presence <> 'present' AND presence = 'missing' AND missing_since <= ?1 AND missing_scans >= ?2
             UNION SELECT document_id FROM documents WHERE copyless_since <= ?3 AND copyless_since > ?4) w
         WHERE w.document_id IS NOT NULL
           AND NOT EXISTS (SELECT 1 FROM files f WHERE f.document_id = w.document_id

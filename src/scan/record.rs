@@ -221,7 +221,7 @@ impl<'a> Writer<'a> {
     fn foresee(&mut self) -> Result<(), ScanError> {
         let conn = self.catalog.read();
         let pairs = pair_moves(&scans::lost_sides(conn, self.scan_id)?, &self.appeared);
-        let (lost, _) = scans::count_candidates(conn, self.library.library_id)?;
+        let lost = scans::count_candidates(conn)?;
         // What was missing before and is found now is one more move, and not one less that is newly missing.
         let mut found = 0;
         for (lost, _) in &pairs {
@@ -258,12 +258,14 @@ impl<'a> Writer<'a> {
             query::forget_counts(&tx, library_id)?;
         }
 
-        let (missing, known) = scans::count_candidates(&tx, library_id)?;
+        let missing = scans::count_candidates(&tx)?;
         // What scans that were cut off have written down since the last conclusion counts with what this one saw.
         let (since_ms, changed) = match scans::cut_off_since(&tx, self.scan_id)? {
             Some(since_ms) => (since_ms, scans::count_changed_since(&tx, library_id, since_ms)?),
             None => (self.started_ms, report.modified),
         };
+        // An unchanged library is not counted to find out that nothing of it is too much.
+        let known = if missing + changed > 0 { scans::count_known(&tx, library_id)? } else { 0 };
         let holds = guard(Findings { known, missing, changed }, limits);
         if holds.missing {
             let facts = json!({ "known": known, "missing": missing });

@@ -6,10 +6,12 @@
 //! channel's business and counts against no operation (T5).
 
 pub mod backoff;
+mod making;
 pub mod orphans;
 pub mod plan;
 mod power;
 pub mod push;
+mod transfer;
 
 use crate::catalog::CatalogError;
 use crate::catalog::libraries::Library;

@@ -5,32 +5,25 @@
 //! run goes on.
 
 use std::collections::HashMap;
-use std::io::Read;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::backoff::backoff;
+use super::making::{Making, fingerprint, make};
 use super::plan::{Step, Wanted, plan};
 use super::power::point;
+use super::transfer::{Bytes, Transfer, prove, send, side_by_side};
 use super::{Away, Here, Offline, SyncError, code};
-use crate::catalog::enrichments::{self, OutcomeKind};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
 use crate::catalog::stores::{self, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Ids, RunLock, documents, ledger, query, settings};
+use crate::catalog::{Catalog, CatalogError, Ids, RunLock, ledger, settings};
 use crate::clock::Clock;
-use crate::content;
-use crate::enrich::render::{Card, render};
-use crate::model::document::effective;
-use crate::model::{Field, ObjectState, Payload, Problem, ProblemKind, RelPath, setting};
+use crate::model::{ObjectState, Problem, ProblemKind, setting};
 use crate::monitor::{Counter, Monitor, Phase};
-use crate::remote::{self, ErrorClass, Expect, ObjectKey, Put, Store, StoreError, StoreUrl};
+use crate::remote::{self, ErrorClass, Expect, Put, Store, StoreError, StoreUrl};
 
 /// Operations leased at once.
 const BATCH: usize = 50;
 /// Rendered bytes in memory at once, beyond the one object that passes it.
 const CHUNK_BYTES: u64 = 8 << 20;
-/// Transfers side by side: a store on a disk gains little from more, and each holds a buffer.
-const TRANSFERS: usize = 4;
 /// A lease is good for so long; the run lock makes sure that nobody waits for it.
 const LEASE_MS: i64 = 10 * 60 * 1_000;
 /// Verdicts that end an operation.
@@ -188,36 +181,6 @@ pub(super) struct Run<'a> {
     pub(super) report: &'a mut PushReport,
 }
 
-/// Where the bytes of an object come from.
-#[derive(Debug)]
-enum Bytes {
-    Rendered(Vec<u8>),
-    File { path: std::path::PathBuf, rel: RelPath },
-}
-
-/// One object on its way.
-#[derive(Debug)]
-struct Transfer {
-    /// Its operation's place in the chunk.
-    op: usize,
-    object_id: i64,
-    state: ObjectState,
-    key: ObjectKey,
-    expect: Expect,
-    bytes: Bytes,
-}
-
-/// What a document is to be turned into, or why into nothing.
-#[derive(Debug, Default)]
-struct Making {
-    content_hash: [u8; 32],
-    /// With the bytes; without where the store has them for sure, and no disk that could be read has.
-    wanted: Vec<(Wanted, Option<Bytes>)>,
-    /// The disk with the original was here a moment ago and is not any more.
-    source_away: bool,
-    note: Option<&'static str>,
-}
-
 /// How the objects of one operation came out so far.
 #[derive(Debug)]
 enum Fate {
@@ -303,7 +266,7 @@ impl Run<'_> {
             while bytes < CHUNK_BYTES
                 && let Some(op) = waiting.next()
             {
-                let making = self.make(&op)?;
+                let making = make(self.catalog, self.row, self.here, op.document_id)?;
                 bytes += making
                     .wanted
                     .iter()
@@ -327,79 +290,6 @@ impl Run<'_> {
             }
         }
         Ok(Ok(()))
-    }
-
-    /// Renders what the store should have of a document.
-    fn make(&self, op: &Leased) -> Result<Making, CatalogError> {
-        let conn = self.catalog.read();
-        let document = documents::by_id(conn, op.document_id)?;
-        let Some(content_hash) = document.content_hash else {
-            return Ok(Making { note: Some("no content"), ..Making::default() });
-        };
-        let mut making = Making { content_hash, ..Making::default() };
-        let annotations = documents::annotations(conn, op.document_id)?;
-        let fields = effective(&annotations);
-        let privacy = fields.get(&Field::Privacy).and_then(|held| held.values.first()).map(String::as_str);
-        if privacy == Some("local_only") {
-            making.note = Some("local only");
-            return Ok(making);
-        }
-        for payload in self.row.payload.payloads() {
-            match payload {
-                Payload::Enriched => {
-                    let enrichment = enrichments::get(conn, content_hash)?;
-                    let Some(enrichment) = enrichment.filter(|it| it.outcome == OutcomeKind::Extracted)
-                    else {
-                        making.note = Some("no text");
-                        continue;
-                    };
-                    let text = match privacy {
-                        Some("redacted") => String::new(),
-                        _ => enrichments::text(conn, content_hash)?.unwrap_or_default(),
-                    };
-                    let card = Card {
-                        document: document.ulid,
-                        content_hash,
-                        mime: enrichment.mime.as_deref().unwrap_or("application/octet-stream"),
-                        fields: fields.iter().map(|(field, held)| (*field, held.values.clone())).collect(),
-                    };
-                    let bytes = render(&card, &text);
-                    let hash = *blake3::hash(&bytes).as_bytes();
-                    let wanted = Wanted {
-                        payload: Payload::Enriched,
-                        remote_id: ObjectKey::of_content(Payload::Enriched, &hash).to_string(),
-                        upload_hash: hash,
-                        bytes: bytes.len() as u64,
-                    };
-                    making.wanted.push((wanted, Some(Bytes::Rendered(bytes))));
-                }
-                Payload::Original if privacy == Some("redacted") => making.note = Some("redacted"),
-                Payload::Original => {
-                    let readable: Vec<i64> = self.here.iter().map(|here| here.library.library_id).collect();
-                    let bytes = match query::copy_with_content(conn, content_hash, &readable)? {
-                        Some((library_id, rel)) => {
-                            let root = self.here.iter().find(|here| here.library.library_id == library_id);
-                            let root =
-                                root.expect("the query was asked for these libraries only").root.path();
-                            Some(Bytes::File { path: rel.under(root), rel })
-                        }
-                        None if ledger::has_original(conn, self.row.store_id, &document)? => None,
-                        None => {
-                            making.source_away = true;
-                            continue;
-                        }
-                    };
-                    let wanted = Wanted {
-                        payload: Payload::Original,
-                        remote_id: ObjectKey::of_content(Payload::Original, &content_hash).to_string(),
-                        upload_hash: content_hash,
-                        bytes: document.size,
-                    };
-                    making.wanted.push((wanted, bytes));
-                }
-            }
-        }
-        Ok(making)
     }
 
     fn mirror_chunk(&mut self, chunk: Vec<(Leased, Making)>) -> Result<Result<(), StoreError>, SyncError> {
@@ -620,143 +510,4 @@ impl Run<'_> {
         self.monitor.count(Counter::OperationsDone, done);
         Ok(())
     }
-}
-
-impl Bytes {
-    fn in_memory(&self) -> u64 {
-        match self {
-            Bytes::Rendered(bytes) => bytes.len() as u64,
-            Bytes::File { .. } => 0,
-        }
-    }
-}
-
-/// What an operation's lease fixes: everything it sends.
-fn fingerprint(wanted: &[Wanted]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for want in wanted {
-        hasher.update(want.payload.as_str().as_bytes());
-        hasher.update(&want.upload_hash);
-    }
-    *hasher.finalize().as_bytes()
-}
-
-/// Does some work for each transfer that wants it, some at a time. Results come with their place, in order.
-fn side_by_side<R: Send>(
-    transfers: &[Transfer],
-    wants: impl Fn(&Transfer) -> bool + Sync,
-    work: impl Fn(&Transfer) -> R + Sync,
-) -> Vec<(usize, R)> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::with_capacity(transfers.len()));
-    let worker = || loop {
-        let at = next.fetch_add(1, Ordering::Relaxed);
-        let Some(transfer) = transfers.get(at) else { return };
-        if wants(transfer) {
-            let result = work(transfer);
-            results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..TRANSFERS.min(transfers.len()) {
-            scope.spawn(worker);
-        }
-        worker();
-    });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_unstable_by_key(|(at, _)| *at);
-    results
-}
-
-fn send(store: &dyn Store, transfer: &Transfer, monitor: &dyn Monitor) -> Result<Put, StoreError> {
-    let put = match put(store, transfer) {
-        // Something else stands under a name that says its content: whatever it is, it is not that content.
-        Err(error @ StoreError::Corrupt { .. }) => {
-            tracing::warn!(key = %transfer.key, %error, "replacing a damaged object");
-            store.delete(&transfer.key)?;
-            put(store, transfer)?
-        }
-        result => result?,
-    };
-    if put == Put::Created {
-        monitor.count(Counter::ObjectsWritten, 1);
-        monitor.count(Counter::BytesSent, transfer.expect.bytes);
-    }
-    Ok(put)
-}
-
-fn put(store: &dyn Store, transfer: &Transfer) -> Result<Put, StoreError> {
-    match &transfer.bytes {
-        Bytes::Rendered(bytes) => store.put_if_absent(&transfer.key, &mut bytes.as_slice(), &transfer.expect),
-        Bytes::File { path, .. } => {
-            store.put_if_absent(&transfer.key, &mut LazyFile::of(path), &transfer.expect)
-        }
-    }
-}
-
-/// Opens at the first read: an object that is there already needs no disk.
-struct LazyFile<'a> {
-    path: &'a std::path::Path,
-    file: Option<std::fs::File>,
-}
-
-impl<'a> LazyFile<'a> {
-    fn of(path: &'a std::path::Path) -> Self {
-        LazyFile { path, file: None }
-    }
-}
-
-impl Read for LazyFile<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(content::open_regular(self.path).map_err(std::io::Error::other)?.0),
-        };
-        file.read(buffer)
-    }
-}
-
-/// Reads the object back and holds it against its hash: what a store says it has is not proof.
-fn prove(store: &dyn Store, transfer: &Transfer) -> Result<(), StoreError> {
-    let proved = match matches(store, transfer) {
-        // It was there before the run was cut off, and the store was put back to a time before that: no verdict (T3).
-        Err(StoreError::NoSuchObject { .. }) => false,
-        result => result?,
-    };
-    match proved {
-        true => Ok(()),
-        false => {
-            // Damaged on its way or in the store. It is nobody's current object under that hash: send it anew, once.
-            store.delete(&transfer.key)?;
-            put(store, transfer)?;
-            if matches(store, transfer)? { Ok(()) } else { Err(damaged(store, &transfer.key)) }
-        }
-    }
-}
-
-fn damaged(store: &dyn Store, key: &ObjectKey) -> StoreError {
-    let reason = "it was sent twice and came back with other bytes".to_owned();
-    StoreError::Corrupt { store: store.describe(), what: format!("object {key}"), reason }
-}
-
-fn matches(store: &dyn Store, transfer: &Transfer) -> Result<bool, StoreError> {
-    let mut reader = store.get(&transfer.key)?;
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 64 * 1024];
-    let mut length = 0_u64;
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => {
-                hasher.update(&buffer[..n]);
-                length += n as u64;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(source) => {
-                let doing = format!("read object {} back", transfer.key);
-                return Err(StoreError::Io { store: store.describe(), doing, source });
-            }
-        }
-    }
-    Ok(length == transfer.expect.bytes && *hasher.finalize().as_bytes() == transfer.expect.hash)
 }

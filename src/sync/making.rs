@@ -1,0 +1,109 @@
+//! What a store should have of a document: rendered from the catalogue, or read from a disk that is here.
+
+use super::Here;
+use super::plan::Wanted;
+use super::transfer::Bytes;
+use crate::catalog::enrichments::{self, OutcomeKind};
+use crate::catalog::stores::StoreRow;
+use crate::catalog::{Catalog, CatalogError, documents, ledger, query};
+use crate::enrich::render::{Card, render};
+use crate::model::document::effective;
+use crate::model::{Field, Payload};
+use crate::remote::ObjectKey;
+
+/// What a document is to be turned into, or why into nothing.
+#[derive(Debug, Default)]
+pub(super) struct Making {
+    pub(super) content_hash: [u8; 32],
+    /// With the bytes; without where the store has them for sure, and no disk that could be read has.
+    pub(super) wanted: Vec<(Wanted, Option<Bytes>)>,
+    /// The disk with the original was here a moment ago and is not any more.
+    pub(super) source_away: bool,
+    pub(super) note: Option<&'static str>,
+}
+
+/// Renders what the store should have of a document.
+pub(super) fn make(
+    catalog: &Catalog,
+    store: &StoreRow,
+    here: &[Here],
+    document_id: i64,
+) -> Result<Making, CatalogError> {
+    let conn = catalog.read();
+    let document = documents::by_id(conn, document_id)?;
+    let Some(content_hash) = document.content_hash else {
+        return Ok(Making { note: Some("no content"), ..Making::default() });
+    };
+    let mut making = Making { content_hash, ..Making::default() };
+    let annotations = documents::annotations(conn, document_id)?;
+    let fields = effective(&annotations);
+    let privacy = fields.get(&Field::Privacy).and_then(|held| held.values.first()).map(String::as_str);
+    if privacy == Some("local_only") {
+        making.note = Some("local only");
+        return Ok(making);
+    }
+    for payload in store.payload.payloads() {
+        match payload {
+            Payload::Enriched => {
+                let enrichment = enrichments::get(conn, content_hash)?;
+                let Some(enrichment) = enrichment.filter(|it| it.outcome == OutcomeKind::Extracted) else {
+                    making.note = Some("no text");
+                    continue;
+                };
+                let text = match privacy {
+                    Some("redacted") => String::new(),
+                    _ => enrichments::text(conn, content_hash)?.unwrap_or_default(),
+                };
+                let card = Card {
+                    document: document.ulid,
+                    content_hash,
+                    mime: enrichment.mime.as_deref().unwrap_or("application/octet-stream"),
+                    fields: fields.iter().map(|(field, held)| (*field, held.values.clone())).collect(),
+                };
+                let bytes = render(&card, &text);
+                let hash = *blake3::hash(&bytes).as_bytes();
+                let wanted = Wanted {
+                    payload: Payload::Enriched,
+                    remote_id: ObjectKey::of_content(Payload::Enriched, &hash).to_string(),
+                    upload_hash: hash,
+                    bytes: bytes.len() as u64,
+                };
+                making.wanted.push((wanted, Some(Bytes::Rendered(bytes))));
+            }
+            Payload::Original if privacy == Some("redacted") => making.note = Some("redacted"),
+            Payload::Original => {
+                let readable: Vec<i64> = here.iter().map(|one| one.library.library_id).collect();
+                let bytes = match query::copy_with_content(conn, content_hash, &readable)? {
+                    Some((library_id, rel)) => {
+                        let root = here.iter().find(|one| one.library.library_id == library_id);
+                        let root = root.expect("the query was asked for these libraries only").root.path();
+                        Some(Bytes::File { path: rel.under(root), rel })
+                    }
+                    None if ledger::has_original(conn, store.store_id, &document)? => None,
+                    None => {
+                        making.source_away = true;
+                        continue;
+                    }
+                };
+                let wanted = Wanted {
+                    payload: Payload::Original,
+                    remote_id: ObjectKey::of_content(Payload::Original, &content_hash).to_string(),
+                    upload_hash: content_hash,
+                    bytes: document.size,
+                };
+                making.wanted.push((wanted, bytes));
+            }
+        }
+    }
+    Ok(making)
+}
+
+/// What an operation's lease fixes: everything it sends.
+pub(super) fn fingerprint(wanted: &[Wanted]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for want in wanted {
+        hasher.update(want.payload.as_str().as_bytes());
+        hasher.update(&want.upload_hash);
+    }
+    *hasher.finalize().as_bytes()
+}
