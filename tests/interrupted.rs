@@ -295,19 +295,27 @@ mod killed {
         let events = watch.seen();
         let (expected, truth) = (state::of_catalogue(&desk.home()), state::files(&desk.home()));
         assert_ledger_is_true(desk, "undisturbed");
-        let mut killed = 0;
         for n in 0..moments {
             // Spread evenly, moved a little by a number that has nothing to do with the work.
-            let moment = 1 + (events * n + events * (n * 7 % 10) / 10) / moments;
-            let context = format!("killed at event {moment} of {events}");
-            kept.bring_back();
-            let mut watch = kept.watch();
-            let mut sync = start(desk, &["sync"]);
-            if watch.until_seen(moment, &mut sync) {
-                wait::signal(&sync, Signal::KILL);
-                killed += 1;
+            let mut moment = 1 + (events * n + events * (n * 7 % 10) / 10) / moments;
+            // The kernel folds equal events together, more of them when the machine is busy: a run that ended before its
+            // moment came is done again with an earlier one, so that every moment is a kill.
+            loop {
+                kept.bring_back();
+                let mut watch = kept.watch();
+                let mut sync = start(desk, &["sync"]);
+                let in_time = watch.until_seen(moment, &mut sync);
+                if in_time {
+                    wait::signal(&sync, Signal::KILL);
+                }
+                wait::until_ended(&mut sync);
+                if in_time {
+                    break;
+                }
+                assert!(moment > 1, "a sync that does nothing to see cannot be killed");
+                moment = moment * 3 / 4;
             }
-            wait::until_ended(&mut sync);
+            let context = format!("killed at event {moment} of {events}");
 
             state::assert_whole(&desk.home());
             for (path, (presence, _)) in state::files(&desk.home()) {
@@ -319,7 +327,6 @@ mod killed {
             assert_ledger_is_true(desk, &context);
             state::assert_whole(&desk.home());
         }
-        assert!(killed + 2 >= moments, "{killed} of {moments} were killed before they ended");
     }
 
     // T3
