@@ -8,8 +8,6 @@ use crate::model::Problem;
 /// What a run is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Looking at a library's root.
-    Probe,
     /// Walking, judging and hashing.
     Scan,
     /// Extracting text and metadata.

@@ -283,16 +283,6 @@ pub fn is_missing(conn: &Connection, file_id: i64) -> Result<bool> {
         .query_row([file_id], |row| row.get(0))?)
 }
 
-/// Path of a file in its library.
-///
-/// # Errors
-/// SQLite's.
-pub fn path_of(conn: &Connection, file_id: i64) -> Result<RelPath> {
-    Ok(conn
-        .prepare_cached("SELECT d.path, f.name FROM files f JOIN dirs d USING (dir_id) WHERE f.file_id = ?1")?
-        .query_row([file_id], |row| Ok(join(row.get(0)?, row.get(1)?)))?)
-}
-
 #[expect(clippy::needless_pass_by_value, reason = "fresh out of a row")]
 pub(super) fn join(dir: Vec<u8>, name: Vec<u8>) -> RelPath {
     RelPath::from_bytes(dir).join(&name)

@@ -50,7 +50,6 @@ fn catch_ctrl_c() -> Arc<AtomicBool> {
 impl Monitor for Ui {
     fn phase(&self, phase: Phase, total: Option<u64>) {
         let (what, unit) = match phase {
-            Phase::Probe => ("looking at the disk", ""),
             Phase::Scan => ("scanning", "files"),
             Phase::Enrich => ("reading text", "documents"),
             Phase::Push => ("sending", "operations"),
