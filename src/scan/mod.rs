@@ -15,6 +15,7 @@
 //! killed scan takes with it.
 
 mod batches;
+mod causes;
 pub mod guard;
 mod hash;
 pub mod judge;

@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
 use super::Shared;
 use super::batches::{Batches, Gone};
+use super::causes::causes;
 use super::hash::Work;
 use super::judge::{Verdict, judge};
 use super::record::Record;
@@ -368,6 +369,7 @@ fn seen(
     to_hash: &Batches<Work>,
     to_writer: &Batches<Record>,
 ) -> Result<(), Stopped> {
+    let mut because = Vec::new();
     let verdict = match &known {
         Some(known) => match judge(known, &stat, &shared.rule) {
             Verdict::Unchanged | Verdict::Back if shared.full && stat.kind == FileKind::Regular => {
@@ -379,6 +381,9 @@ fn seen(
         },
         None => Verdict::Differs,
     };
+    if let (Some(known), Verdict::Differs | Verdict::TooYoung) = (&known, verdict) {
+        because = causes(known, &stat, &shared.rule, shared.full);
+    }
     let path = dir.path.join(&name);
     match verdict {
         Verdict::Unchanged => {
@@ -395,6 +400,7 @@ fn seen(
                 young: false,
                 content_hash,
                 link_target: None,
+                because,
             };
             to_writer.send(Record::Look { look: Box::new(look), path })?;
         }
@@ -409,6 +415,7 @@ fn seen(
                         young: false,
                         content_hash: None,
                         link_target: Some(target.into_bytes()),
+                        because,
                     };
                     to_writer.send(Record::Look { look: Box::new(look), path })?;
                 }
@@ -420,7 +427,7 @@ fn seen(
         }
         Verdict::Differs | Verdict::TooYoung => {
             let bytes = stat.size;
-            to_hash.send_work(Work { dir_id: dir.dir_id, name, path, stat, known }, bytes)?;
+            to_hash.send_work(Work { dir_id: dir.dir_id, name, path, stat, known, because }, bytes)?;
         }
     }
     Ok(())
