@@ -342,3 +342,60 @@ fn an_operation_is_written_once_for_its_key() {
     tx.execute(insert, params!["01HZZZZZZZZZZZZZZZZZZZZZP9", 1]).unwrap();
     assert!(tx.execute(insert, params!["01HZZZZZZZZZZZZZZZZZZZZZP9", 2]).is_err());
 }
+
+// L13: a walker that meets trouble with a file before it has a number, as in a first scan
+#[test]
+fn a_problem_finds_its_file_and_its_history_tells_of_it() {
+    use shelflist::catalog::{history, problems, query};
+    use shelflist::model::{FileStatus, Problem, ProblemKind, RelPath};
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    let path = RelPath::from_bytes(b"sub/caf\xe9".to_vec());
+    let record = |catalog: &mut Catalog, message: &str, now_ms| {
+        let problem = Problem::new(path.clone(), ProblemKind::Permission, message);
+        catalog.change::<_, CatalogError>(|tx| problems::record(tx, 1, None, &problem, 1, now_ms)).unwrap();
+    };
+    record(&mut catalog, "no", 5_000);
+    // The same trouble again is no news; another is.
+    record(&mut catalog, "no", 6_000);
+    record(&mut catalog, "never", 7_000);
+    catalog.change::<_, CatalogError>(|tx| problems::resolve(tx, 1, &path)).unwrap();
+    let card = query::file_at(catalog.read(), 1, &path).unwrap().unwrap();
+    let log = history::of_file(catalog.read(), &card).unwrap();
+    let told: Vec<(i64, Option<&str>, Option<FileStatus>)> = log
+        .iter()
+        .filter(|event| event.about == history::About::Problem)
+        .map(|event| (event.at, event.cause.as_deref(), event.status()))
+        .collect();
+    assert_eq!(
+        told[..2],
+        [(5_000, Some("no"), Some(FileStatus::Error)), (7_000, Some("never"), Some(FileStatus::Error))]
+    );
+    assert_eq!((told.len(), told[2].2), (3, None), "its end");
+    assert!(told[2].0 >= 7_000);
+}
+
+// L13: what is kept about a row that is gone is not another row's
+#[test]
+fn the_log_of_a_file_that_is_gone_is_not_the_next_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    let count = |catalog: &Catalog, sql: &str| -> i64 {
+        catalog.read().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count(&catalog, "SELECT count(*) FROM events WHERE file_id = 2"), 1);
+    catalog
+        .change::<_, CatalogError>(|tx| {
+            tx.execute("DELETE FROM decision_files", [])?;
+            tx.execute("DELETE FROM files WHERE file_id = 2", [])?;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(count(&catalog, "SELECT count(*) FROM events WHERE file_id = 2"), 0);
+    assert_eq!(
+        count(&catalog, "SELECT count(*) FROM events WHERE document_id = 2"),
+        1,
+        "its document's log stays"
+    );
+}

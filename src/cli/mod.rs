@@ -12,9 +12,12 @@
 mod completions;
 mod config;
 mod context;
+mod copies;
 mod decisions;
 mod exit;
+mod explain;
 mod find;
+mod history;
 mod init;
 mod library;
 mod list;
@@ -72,6 +75,9 @@ enum Command {
     Find(find::Args),
     List(list::Args),
     Show(show::Args),
+    Copies(copies::Args),
+    History(history::Args),
+    Explain(explain::Args),
     Missing(missing::Args),
     Library(library::Args),
     Store(store::Args),
@@ -130,6 +136,9 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::Find(args) => find::run(context, args),
         Command::List(args) => list::run(context, args),
         Command::Show(args) => show::run(context, args),
+        Command::Copies(args) => copies::run(context, args),
+        Command::History(args) => history::run(context, args),
+        Command::Explain(args) => explain::run(context, args),
         Command::Missing(args) => missing::run(context, args),
         Command::Library(args) => library::run(context, args),
         Command::Store(args) => store::run(context, args),

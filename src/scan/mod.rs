@@ -31,6 +31,8 @@ use crossbeam_channel::bounded;
 use rusqlite::Connection;
 use rustix::fs::{Mode, OFlags};
 
+pub use rules::{LeftOut, RULE_FILE, RuleOrigin, left_out_by};
+
 use crate::catalog::libraries::Library;
 use crate::catalog::{Catalog, CatalogError, RunLock, dirs, settings};
 use crate::clock::Clock;
