@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod libraries;
 mod lock;
 pub mod migrate;
+pub mod names;
 pub mod outbox;
 pub mod problems;
 pub mod query;

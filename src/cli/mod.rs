@@ -14,6 +14,7 @@ mod config;
 mod context;
 mod copies;
 mod decisions;
+mod doctor;
 mod exit;
 mod explain;
 mod find;
@@ -88,6 +89,7 @@ enum Command {
     Approve(decisions::AnswerArgs),
     /// Answer a decision with no.
     Reject(decisions::AnswerArgs),
+    Doctor(doctor::Args),
     Config(config::Args),
     Schedule(schedule::Args),
     Completions(completions::Args),
@@ -147,6 +149,7 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::Decision(args) => decisions::show(context, args),
         Command::Approve(args) => decisions::approve(context, args),
         Command::Reject(args) => decisions::reject(context, args),
+        Command::Doctor(args) => doctor::run(context, args),
         Command::Config(args) => config::run(context, args),
         Command::Schedule(args) => schedule::run(context, args),
         Command::Completions(args) => completions::run(context, args),

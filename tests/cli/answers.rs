@@ -1,4 +1,4 @@
-//! `explain`, `history` and `copies`: what the catalogue says of a file, and why.
+//! `explain`, `history`, `copies` and `doctor names`: what the catalogue says of a file, and why.
 
 use std::ffi::OsString;
 use std::fs;
@@ -450,7 +450,7 @@ fn naughty_names_break_no_output() {
     desk.run(&["sync", "--json"]).expect(0).json();
     assert_eq!(desk.sql::<i64>("SELECT count(*) FROM files"), files);
 
-    let no_path: [&[&str]; 11] = [
+    let no_path: [&[&str]; 12] = [
         &["scan"],
         &["scan", "--dry-run"],
         &["sync"],
@@ -460,15 +460,17 @@ fn naughty_names_break_no_output() {
         &["missing"],
         &["orphans"],
         &["decisions"],
+        &["doctor", "names"],
         &["store", "list"],
         &["library", "list"],
     ];
     for args in no_path {
-        let text = desk.run(args).expect(0);
+        let code = if args[0] == "doctor" { 3 } else { 0 };
+        let text = desk.run(args).expect(code);
         // No name controls the terminal, or makes a line of its own.
         assert!(!text.stdout.contains(|char: char| char.is_control() && char != '\n'), "{args:?}: {text:?}");
         assert_eq!(text.stderr, "", "{args:?}");
-        desk.run(&[args, &["--json"]].concat()).expect(0).json();
+        desk.run(&[args, &["--json"]].concat()).expect(code).json();
     }
     let listed = desk.json(&["list"]);
     assert_eq!(listed["total"], files);
@@ -520,4 +522,64 @@ fn paths_beyond_4096_bytes_are_shown() {
     }
     let unknown = format!("{}/none", absolute.display());
     assert_eq!(desk.json(&["explain", &unknown])["known"], false);
+    let report = desk.run(&["doctor", "names", "--json"]).expect(3).json();
+    let kinds: Vec<&str> = report["libraries"][0]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["kind"].as_str().unwrap())
+        .filter(|kind| kind.starts_with("path-over"))
+        .collect();
+    assert_eq!(kinds, ["path-over-1024", "path-over-4096"], "the topmost directory, once each");
+}
+
+// Trust 9
+#[test]
+fn doctor_names_finds_twins_and_names_that_other_disks_cannot_hold() {
+    let desk = Desk::with_files(&[("plain.txt", "a"), ("sub/ok.txt", "b")]);
+    desk.scan();
+    assert_eq!(desk.run(&["doctor", "names"]).expect(0).stdout, "books: 3 names, nothing found\n");
+
+    for name in
+        ["sub/é.txt", "sub/e\u{301}.txt", "sub/OK.txt", "Sub/x", "what?.txt", "NUL.txt", "end.", "two\nlines"]
+    {
+        desk.write(name, name);
+    }
+    fs::write(desk.library().join(OsString::from_vec(b"caf\xe9".to_vec())), "c").unwrap();
+    desk.scan();
+    let report = desk.run(&["doctor", "names", "books", "--json"]).expect(3).json();
+    let mut found: Vec<String> = report["libraries"][0]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| {
+            assert!(finding["remedy"].as_str().unwrap().len() > 20);
+            let twins =
+                finding["twins"].as_array().unwrap().iter().map(|twin| twin["path"].as_str().unwrap());
+            let paths: Vec<&str> = std::iter::once(finding["path"].as_str().unwrap()).chain(twins).collect();
+            format!("{} {}", finding["kind"].as_str().unwrap(), paths.join(" = "))
+        })
+        .collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "case-twin Sub = sub",
+            "case-twin sub/OK.txt = sub/ok.txt",
+            "control-character two\nlines",
+            "normalisation-twin sub/e\u{301}.txt = sub/é.txt",
+            "not-utf8 caf\\xe9",
+            "reserved-character what?.txt",
+            "reserved-name NUL.txt",
+            "trailing-dot-or-space end.",
+        ]
+    );
+    let text = desk.run(&["doctor", "names"]).expect(3).stdout;
+    assert!(text.contains(r"sub/e\u{301}.txt  =  sub/\u{e9}.txt"), "{text}");
+    // What is missing, or left out by a rule, is on nobody's way.
+    desk.remove("sub/OK.txt");
+    desk.run(&["config", "set", "scan.exclude", "/Sub/"]).expect(0);
+    desk.scan();
+    let text = desk.run(&["doctor", "names"]).expect(3).stdout;
+    assert!(!text.contains("case-twin"), "{text}");
 }

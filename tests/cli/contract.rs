@@ -269,6 +269,10 @@ fn the_json_of_the_other_commands_has_its_shape() {
             "places[].root_now.state",
         ],
     );
+    has(
+        &desk.json(&["doctor", "names"]),
+        &["libraries[].library", "libraries[].library_id", "libraries[].names", "libraries[].findings"],
+    );
     has(&desk.json(&["list"]), &["files[].path", "files[].status", "total"]);
     has(&desk.json(&["missing"]), &["missing"]);
     has(&desk.json(&["decisions"]), &["decisions"]);
@@ -306,6 +310,7 @@ fn help_reads_well() {
         "library",
         "store",
         "orphans",
+        "doctor",
         "schedule",
         "config",
         "completions",
@@ -365,6 +370,8 @@ fn the_answers_about_a_file_read_well() {
     desk.rename("notes/a.md", "notes/marks.md");
     desk.write("b.txt", "beta, apart");
     desk.run(&["sync"]).expect(0);
+    desk.write("what?.txt", "x");
+    desk.write("WHAT?.txt", "y");
     desk.remove("b.txt");
     desk.run(&["scan"]).expect(0);
     let mut said = String::new();
@@ -374,6 +381,7 @@ fn the_answers_about_a_file_read_well() {
         &["history", "b.txt"],
         &["history", "notes/marks.md"],
         &["copies", "copy/b.txt"],
+        &["doctor", "names"],
     ] {
         let ran = desk.run(args);
         said.push_str(&format!("$ shelflist {}\n{}", args.join(" "), ran.stdout));
