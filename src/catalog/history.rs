@@ -156,6 +156,8 @@ impl Event {
             // A document of its own, and a store that has nothing yet: both put it in line.
             About::Document => (self.cause.as_deref() == Some("edited apart")).then_some(FileStatus::Pending),
             About::Store => after.map(|_| FileStatus::Pending),
+            // Its first content made a document, which is in line from then on.
+            About::Content if self.before.is_none() => after.map(|_| FileStatus::Pending),
             About::Content | About::Place { .. } | About::Other(_) => None,
         }
     }
