@@ -472,3 +472,21 @@ fn a_content_that_somebody_else_wrote_meanwhile_is_known() {
     assert_eq!(write(&mut Newcomers::default(), 2000, 2600, true), 2602, "by another scan");
     assert_eq!(write(&mut newcomers, 5000, 5700, true), 2702);
 }
+
+// D6: a file that is read for the first time has not changed
+#[test]
+fn a_first_content_is_no_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    catalog
+        .change::<_, CatalogError>(|tx| {
+            let content =
+                "UPDATE files SET content_hash = zeroblob(32), updated_at = 9000 WHERE file_id = ?1";
+            tx.execute(content, [3])?;
+            assert_eq!(shelflist::catalog::scans::count_changed_since(tx, 1, 8000)?, 0);
+            tx.execute(content, [2])?;
+            assert_eq!(shelflist::catalog::scans::count_changed_since(tx, 1, 8000)?, 1);
+            Ok(())
+        })
+        .unwrap();
+}

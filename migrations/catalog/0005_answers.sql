@@ -45,6 +45,16 @@ BEGIN
                  ELSE 'same content' END);
 END;
 
+-- hex() of NULL is an empty text, not NULL: a first content looked like a change.
+DROP TRIGGER files_content_event;
+CREATE TRIGGER files_content_event AFTER UPDATE OF content_hash ON files WHEN OLD.content_hash IS NOT NEW.content_hash
+BEGIN
+    INSERT INTO events (at, file_id, document_id, what, before, after, cause)
+    VALUES (NEW.updated_at, NEW.file_id, NEW.document_id, 'content',
+            nullif(lower(hex(OLD.content_hash)), ''), nullif(lower(hex(NEW.content_hash)), ''), NULL);
+END;
+UPDATE events SET before = nullif(before, ''), after = nullif(after, '') WHERE what = 'content' AND '' IN (before, after);
+
 -- Status error, and its end.
 CREATE TRIGGER file_problems_event AFTER INSERT ON file_problems WHEN NEW.file_id IS NOT NULL
 BEGIN
