@@ -2,6 +2,7 @@
 //!
 //! One directory at a time is held in memory, never a library; the keys of twins were made when a file was catalogued.
 
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -31,7 +32,7 @@ pub struct Finding {
 pub fn check(conn: &Connection, library_id: i64, root: &Path, found: &mut dyn FnMut(Finding)) -> Result<u64> {
     let mut names = 0;
     let mut dirs = conn.prepare_cached(
-        "SELECT dir_id, path FROM dirs WHERE library_id = ?1 AND state IN ('listed', 'frozen') ORDER BY path",
+        "SELECT dir_id, path, parent_id, state IN ('listed', 'frozen') FROM dirs WHERE library_id = ?1 ORDER BY path",
     )?;
     let mut files = conn.prepare_cached(
         "SELECT name, coalesce(nfc_key, name), coalesce(fold_key, name) FROM files
@@ -42,8 +43,15 @@ pub fn check(conn: &Connection, library_id: i64, root: &Path, found: &mut dyn Fn
         "SELECT CAST(substr(path, ?2) AS BLOB) FROM dirs WHERE parent_id = ?1 AND state IN ('listed', 'frozen') ORDER BY path",
     )?;
     let mut rows = dirs.query([library_id])?;
+    // Below a directory that a rule leaves out the others keep their state; a directory comes before what is in it.
+    let mut left_out = HashSet::new();
     while let Some(row) = rows.next()? {
-        let (dir_id, dir) = (row.get::<_, i64>(0)?, RelPath::from_bytes(row.get::<_, Vec<u8>>(1)?));
+        let (dir_id, parent_id): (i64, Option<i64>) = (row.get(0)?, row.get(2)?);
+        if !row.get::<_, bool>(3)? || parent_id.is_some_and(|parent_id| left_out.contains(&parent_id)) {
+            left_out.insert(dir_id);
+            continue;
+        }
+        let dir = RelPath::from_bytes(row.get::<_, Vec<u8>>(1)?);
         let mut here: Vec<Keyed> = files
             .query_map([dir_id], |row| Ok(Keyed { name: row.get(0)?, nfc: row.get(1)?, fold: row.get(2)? }))?
             .collect::<rusqlite::Result<_>>()?;
