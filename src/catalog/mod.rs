@@ -19,6 +19,7 @@ mod lock;
 pub mod migrate;
 pub mod outbox;
 pub mod problems;
+pub mod profiles;
 pub mod query;
 pub mod scans;
 pub mod search;

@@ -10,7 +10,7 @@ use crate::catalog::libraries::Library;
 use crate::catalog::{Catalog, RunLock};
 use crate::clock::Clock;
 use crate::library;
-use crate::model::{Availability, RelPath};
+use crate::model::{Availability, Reason, RelPath};
 use crate::scan::{self, Ending, Options, Report};
 use crate::volume::{self, Probe, VerifiedRoot};
 
@@ -122,13 +122,18 @@ pub(super) fn scan_all(
                         library::note(catalog, &library, probe.availability, &context.clock)?;
                         Turn { report: Some(report), ..away(context, library, &probe)? }
                     }
-                    _ => Turn {
-                        library,
-                        availability: root.availability(),
-                        report: Some(report),
-                        advice: None,
-                        root: Some(root),
-                    },
+                    _ => {
+                        if report.is_complete() && !options.dry_run {
+                            library::mark_scan(catalog, &library, &root, &context.clock)?;
+                        }
+                        Turn {
+                            library,
+                            availability: root.availability(),
+                            report: Some(report),
+                            advice: None,
+                            root: Some(root),
+                        }
+                    }
                 }
             }
         };
@@ -142,7 +147,15 @@ pub(super) fn scan_all(
 }
 
 fn away(context: &Context, library: Library, probe: &Probe) -> Result<Turn, Failure> {
-    let advice = volume::advice(&library::expected(&library)?, probe, context.clock.now());
+    let mut advice = volume::advice(&library::expected(&library)?, probe, context.clock.now());
+    if probe.availability.reason() == Some(Reason::Cloned) {
+        // What to do depends on which of the copies it is, and on where the others are.
+        let mut found = probe.detail.clone();
+        if let Some(first) = found.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        advice = format!("{found}. {advice}");
+    }
     Ok(Turn { library, availability: probe.availability, report: None, advice: Some(advice), root: None })
 }
 

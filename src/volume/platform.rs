@@ -11,6 +11,9 @@ use std::path::Path;
 
 use super::mounts::Mount;
 
+/// Whether asking for all mounts leaves every one of them alone, so that it can be done with every look.
+pub(super) const LISTING_TOUCHES_NOTHING: bool = cfg!(not(target_os = "macos"));
+
 #[cfg(not(target_os = "macos"))]
 pub use linux::mount_table;
 #[cfg(not(target_os = "macos"))]

@@ -6,6 +6,7 @@ mod common;
 
 mod away;
 mod broken;
+mod clones;
 mod frozen;
 mod middle;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use away::*;
 use broken::*;
+use clones::*;
 use common::mounted::mounted_tests;
 use frozen::*;
 use middle::*;
@@ -47,5 +49,13 @@ fn main() -> ExitCode {
         a_file_that_fails_to_be_read_keeps_what_was_proved,
         a_disk_that_fails_in_the_middle_makes_nothing_missing,
         a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_twice,
+        a_copy_that_lags_behind_is_not_the_library,
+        two_disks_that_are_alike_wait_for_a_person,
+        an_adopted_copy_is_told_from_the_original,
+        a_backup_on_another_disk_may_stay_mounted,
+        a_disk_that_two_catalogues_use_is_nobodys_copy,
+        a_copy_that_a_second_catalogue_adopts_keeps_its_generation,
+        a_catalogue_out_of_a_backup_knows_its_disk,
+        a_read_only_disk_keeps_its_marker_and_is_no_copy_later,
     ])
 }
