@@ -13,7 +13,8 @@ use crate::clock::Clock;
 use crate::model::{Availability, Reason, setting};
 use crate::remote::StoreUrl;
 use crate::volume::identity::IdentifyError;
-use crate::volume::marker::{self, Marker, MarkerError};
+use crate::volume::marker::{self, Marker, MarkerError, StampsSeen};
+use crate::volume::profile::{self, How, Profile};
 use crate::volume::{self, Expected, Identity, LastScan, Probe, VerifiedRoot};
 
 /// Why a library could not be made or found.
@@ -183,6 +184,7 @@ pub fn init(
         created: clock.now(),
         last_scans: Vec::new(),
     };
+    let mut stamps = None;
     match marker::read(&root)? {
         Some(found) => match known.iter().find(|library| library.ulid == found.library_id) {
             Some(library) => {
@@ -196,9 +198,7 @@ pub fn init(
             None if options.marker => marker = Marker { name: name.clone(), ..found },
             None => return Err(LibraryError::ForeignMarker { root, name: found.name, id: found.library_id }),
         },
-        None if options.marker => {
-            marker::create(&root, &marker)?;
-        }
+        None if options.marker => stamps = marker::create(&root, &marker)?,
         None => {}
     }
     let identity = serde_json::to_string(&identity).map_err(CatalogError::from)?;
@@ -212,7 +212,76 @@ pub fn init(
         availability: Availability::Available,
     };
     let library_id = catalog.change::<_, CatalogError>(|tx| libraries::insert(tx, &new, now_ms))?;
-    Ok(libraries::by_id(catalog.read(), library_id)?)
+    let library = libraries::by_id(catalog.read(), library_id)?;
+    // What goes wrong with that now is told by the first scan, which measures where this has not.
+    if let Ok(root) = volume::verify(&expected(&library)?, deadline(catalog)?) {
+        measure(catalog, &library, &root, stamps, clock)?;
+    }
+    Ok(library)
+}
+
+/// Known files that are looked at to find out what the volume has kept of their stats.
+const PROFILE_SAMPLE: u32 = 64;
+
+/// What the volume under a library is like: measured where it has not been yet or is another one now, corrected where it
+/// was mounted anew, and else as it was. Costs next to nothing then.
+///
+/// # Errors
+/// The catalogue's. A disk that does not answer meanwhile is as it was known, or assumed, to be.
+pub fn measure(
+    catalog: &mut Catalog,
+    library: &Library,
+    root: &VerifiedRoot,
+    stamps: Option<StampsSeen>,
+    clock: &dyn Clock,
+) -> Result<Profile, CatalogError> {
+    let kept = kept_profile(catalog, library, root)?;
+    let before = kept.clone().unwrap_or_else(|| Profile::assumed(&root.mount().fs_type));
+    let anew = kept.is_none() || before.is_remounted(profile::mounting(root).as_ref());
+    let untold = before.case_sensitive.value.is_none() || before.normalisation_sensitive.value.is_none();
+    let known = match anew {
+        true => files::sample(catalog.read(), library.library_id, PROFILE_SAMPLE)?,
+        false => Vec::new(),
+    };
+    let after = match profile::look(root, known, anew && untold, stamps) {
+        Ok(seen) => before.clone().learn(&seen),
+        Err(error) => {
+            tracing::info!(library = library.name, %error, "the volume is not measured");
+            return Ok(before);
+        }
+    };
+    if kept.as_ref() != Some(&after) {
+        keep_profile(catalog, library, root, &after, clock)?;
+    }
+    Ok(after)
+}
+
+/// What is kept of the very volume that carries a library now.
+fn kept_profile(
+    catalog: &Catalog,
+    library: &Library,
+    root: &VerifiedRoot,
+) -> Result<Option<Profile>, CatalogError> {
+    let kept = profiles::get(catalog.read(), library.library_id)?;
+    // One that another version wrote in other words is as good as none: it is measured again.
+    Ok(kept
+        .filter(|kept| kept.volume == profile::volume_key(root))
+        .and_then(|kept| serde_json::from_str(&kept.profile).ok()))
+}
+
+fn keep_profile(
+    catalog: &mut Catalog,
+    library: &Library,
+    root: &VerifiedRoot,
+    profile: &Profile,
+    clock: &dyn Clock,
+) -> Result<(), CatalogError> {
+    let (volume, text, now_ms) = (profile::volume_key(root), serde_json::to_string(profile)?, clock.now_ms());
+    match catalog.change(|tx| profiles::put(tx, library.library_id, &volume, &text, now_ms)) {
+        // Measured again next time.
+        Err(error) if error.is_for_want_of_writing() => Ok(()),
+        kept => kept,
+    }
 }
 
 fn canonical(root: &Path) -> Result<PathBuf, LibraryError> {
@@ -552,7 +621,13 @@ pub fn mark_scan(
         marker.put_last_scan(entry);
     });
     match written {
-        Ok((marker, _)) => {
+        Ok((marker, stamps)) => {
+            if stamps.is_some()
+                && kept_profile(catalog, library, root)?
+                    .is_some_and(|kept| kept.granularity_ns.how == How::Assumed)
+            {
+                measure(catalog, library, root, stamps, clock)?;
+            }
             let LastScan { catalog: key, scan } = *marker.last_scans.first().expect("it was put in front");
             let marked = MarkedScan { catalog: key, scan };
             match catalog.change(|tx| libraries::set_marked(tx, library.library_id, marked, now_ms)) {

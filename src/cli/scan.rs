@@ -116,6 +116,7 @@ pub(super) fn scan_all(
         let turn = match library::look(catalog, &library, &context.clock)? {
             Err(probe) => away(context, library, &probe)?,
             Ok(root) => {
+                library::measure(catalog, &library, &root, None, &context.clock)?;
                 let report = scan::run(catalog, lock, &library, &root, options, &context.clock, ui)?;
                 match report.ending.clone() {
                     Ending::RootLost(probe) => {

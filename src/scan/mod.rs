@@ -31,11 +31,11 @@ use rusqlite::Connection;
 use rustix::fs::{Mode, OFlags};
 
 use crate::catalog::libraries::Library;
-use crate::catalog::{Catalog, CatalogError, RunLock, dirs, settings};
+use crate::catalog::{Catalog, CatalogError, RunLock, dirs, profiles, settings};
 use crate::clock::Clock;
 use crate::model::{Problem, RelPath, setting};
 use crate::monitor::{Monitor, Phase};
-use crate::volume::{Probe, VerifiedRoot};
+use crate::volume::{Probe, Profile, VerifiedRoot};
 
 /// Batches that wait for a hasher, and for the writer: enough to keep everybody busy, few enough that memory does not grow
 /// with the library.
@@ -186,6 +186,7 @@ pub fn run(
 ) -> Result<Report, ScanError> {
     let started_ms = clock.now_ms();
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let profile = profile(catalog, library, root)?;
     let rules = rules::Rules::of_library(&settings::get(catalog.read(), &setting::SCAN_EXCLUDE)?.0)?;
     let rules = rules_above(root, &rules, &options.scope)?;
     monitor.phase(Phase::Scan, None);
@@ -194,7 +195,7 @@ pub fn run(
     let top = writer.scope_dir()?;
     let shared = Shared {
         root,
-        rule: judge::StatRule::of_file_system(&root.mount().fs_type),
+        rule: judge::StatRule::of_profile(&profile),
         full: options.full,
         clock,
         monitor,
@@ -216,7 +217,7 @@ pub fn run(
     std::thread::scope(|scope| -> Result<(), ScanError> {
         let (to_hash, work) = bounded::<Vec<hash::Work>>(QUEUE);
         let (to_writer, records) = bounded::<Vec<record::Record>>(QUEUE);
-        for _ in 0..threads {
+        for _ in 0..profile.readers(threads) {
             let (work, to_writer, shared) = (work.clone(), to_writer.clone(), &shared);
             scope.spawn(move || hash::hash_all(shared, &work, &to_writer));
         }
@@ -250,6 +251,15 @@ pub fn run(
     report.elapsed_ms = clock.now_ms() - started_ms;
     writer.end(&report)?;
     Ok(report)
+}
+
+/// What is known of the volume; where it was never measured, what is assumed of its kind.
+fn profile(catalog: &Catalog, library: &Library, root: &VerifiedRoot) -> Result<Profile, CatalogError> {
+    let kept = profiles::get(catalog.read(), library.library_id)?;
+    Ok(kept
+        .and_then(|kept| serde_json::from_str::<Profile>(&kept.profile).ok())
+        .filter(|profile| profile.fs_type == root.mount().fs_type)
+        .unwrap_or_else(|| Profile::assumed(&root.mount().fs_type)))
 }
 
 /// The rules that directories above the scope add: the walk begins below them. What a whole scan would not enter is no

@@ -12,7 +12,8 @@
 //! - the marker is the only thing ever written under a root ([`marker`], D8), and the root itself is never made.
 //!
 //! Reading order: [`mounts`], [`marker`], [`identity`], [`findings`] (what a look saw), [`judge`] (what that means,
-//! pure), [`probe`](mod@probe) (both, with a deadline), [`verified`], [`find`], [`advice`](mod@advice).
+//! pure), [`probe`](mod@probe) (both, with a deadline), [`verified`], [`find`], [`profile`] (what the volume is like),
+//! [`advice`](mod@advice).
 
 mod deadline;
 mod platform;
@@ -29,6 +30,7 @@ pub mod verified;
 
 pub mod advice;
 pub mod find;
+pub mod profile;
 
 pub use advice::advice;
 pub use find::find_library;
@@ -38,4 +40,5 @@ pub use marker::{LastScan, Marker};
 pub use mounts::{Mount, mount_of};
 pub use platform::mount_table;
 pub use probe::{Expected, Probe, probe};
+pub use profile::Profile;
 pub use verified::{VerifiedRoot, verify};

@@ -95,6 +95,22 @@ impl VerifiedRoot {
         self.availability
     }
 
+    /// Number of the mounting; 0 where the operating system has none.
+    pub(super) fn mount_ticket(&self) -> u64 {
+        self.place.mount_ticket
+    }
+
+    /// How long a look at it may take.
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Whether its volume was mounted read-only when it was verified.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.availability == Availability::Degraded(Reason::ReadOnly)
+    }
+
     /// Whether an open file or directory is on the very mounting that was verified: not on a disk, or a directory of the
     /// same disk, that is mounted inside the library, nor on one that was mounted over it since. A path alone cannot say;
     /// a disk that covered the library for a moment has the same names, and is gone again at the next recheck.

@@ -277,7 +277,7 @@ fn what_is_said_of_copies_names_times_and_places() {
     insta::assert_snapshot!(said(&right()), @"the marker in /media/disk/lib does not know the scan of 2023-11-19 22:13:20 UTC that the catalogue wrote into it; this is a copy of the disk that lags behind, or the disk was put back to an earlier state");
     let double = but(|f| {
         f.marker = scanned(5);
-        f.doubles = vec!["/media/disk-2/lib".into()]
+        f.doubles = vec!["/media/disk-2/lib".into()];
     });
     insta::assert_snapshot!(said(&double), @"/media/disk/lib and /media/disk-2/lib carry the same library, and nothing tells which of the disks is the copy");
 }
