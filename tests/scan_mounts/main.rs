@@ -1,5 +1,5 @@
-//! What a scan believes of real disks: ext4 in loop devices, unplugged, swapped, covered and pulled in the middle; and a
-//! FUSE disk that breaks on command. Whatever happens to the disk, no file becomes missing that was not seen to be.
+//! What a scan believes of real disks: file systems of every kind in loop devices, unplugged, swapped, covered and pulled in
+//! the middle; and a FUSE disk that breaks on command. Whatever happens to the disk, no file becomes missing that was not seen to be.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -7,6 +7,7 @@ mod common;
 mod away;
 mod broken;
 mod frozen;
+mod kinds;
 mod middle;
 
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use frozen::*;
 use middle::*;
 
 fn main() -> ExitCode {
-    common::mounted::run(mounted_tests![
+    let tests = mounted_tests![
         an_unplugged_disk_makes_no_file_missing_and_every_question_is_answered,
         what_lies_in_the_empty_mount_point_is_not_catalogued,
         work_that_needs_no_disk_is_done_while_it_is_away,
@@ -47,5 +48,6 @@ fn main() -> ExitCode {
         a_file_that_fails_to_be_read_keeps_what_was_proved,
         a_disk_that_fails_in_the_middle_makes_nothing_missing,
         a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_twice,
-    ])
+    ];
+    common::mounted::run_with_cases(tests, kinds::cases())
 }
