@@ -19,9 +19,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
-};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -363,9 +361,9 @@ fn write_durably(mut file: File, text: &[u8]) -> io::Result<Option<StampsSeen>> 
 
 /// Sets a time on a file of ours, looks what became of it, and lets it have the clock's again.
 fn try_a_stamp(file: &File) -> Option<StampsSeen> {
-    let set = |last_modification: Timespec| {
-        let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        rustix::fs::futimens(file, &Timestamps { last_access, last_modification })
+    // Both times: old FUSE libraries set either both or none.
+    let set = |time: Timespec| {
+        rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time })
     };
     let tried = Timespec { tv_sec: PROBE_STAMP_NS / 1_000_000_000, tv_nsec: PROBE_STAMP_NS % 1_000_000_000 };
     let seen = set(tried).ok().and_then(|()| file.metadata().ok());

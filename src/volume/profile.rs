@@ -226,7 +226,8 @@ impl Profile {
         }
         // Where the kind has none to speak of, a stamp that was apart for once proves nothing: older drivers of FAT show
         // the time of making there.
-        if let Some(stamps) = seen.stamps
+        if let Some(stamps) =
+            seen.stamps.filter(|stamps| step_between(PROBE_STAMP_NS, stamps.mtime_ns).is_some())
             && (!stamps.ctime_apart || self.ctime.value)
         {
             self.ctime = Fact::measured(stamps.ctime_apart);

@@ -1,5 +1,5 @@
-//! What a scan believes of real disks: ext4 in loop devices, unplugged, swapped, covered and pulled in the middle; and a
-//! FUSE disk that breaks on command. Whatever happens to the disk, no file becomes missing that was not seen to be.
+//! What a scan believes of real disks: file systems of every kind in loop devices, unplugged, swapped, covered and pulled in
+//! the middle; and a FUSE disk that breaks on command. Whatever happens to the disk, no file becomes missing that was not seen to be.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -8,7 +8,9 @@ mod away;
 mod broken;
 mod clones;
 mod frozen;
+mod kinds;
 mod middle;
+mod profile;
 
 use std::process::ExitCode;
 
@@ -20,7 +22,7 @@ use frozen::*;
 use middle::*;
 
 fn main() -> ExitCode {
-    common::mounted::run(mounted_tests![
+    let tests = mounted_tests![
         an_unplugged_disk_makes_no_file_missing_and_every_question_is_answered,
         what_lies_in_the_empty_mount_point_is_not_catalogued,
         work_that_needs_no_disk_is_done_while_it_is_away,
@@ -57,5 +59,7 @@ fn main() -> ExitCode {
         a_copy_that_a_second_catalogue_adopts_keeps_its_generation,
         a_catalogue_out_of_a_backup_knows_its_disk,
         a_read_only_disk_keeps_its_marker_and_is_no_copy_later,
-    ])
+    ];
+    let cases = kinds::cases().into_iter().chain(profile::cases()).collect();
+    common::mounted::run_with_cases(tests, cases)
 }
