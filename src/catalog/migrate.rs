@@ -23,7 +23,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../migrations/catalog/0002_presence_unknown_excluded.sql"),
     ),
     ("V3__search", include_str!("../../migrations/catalog/0003_search.sql")),
-    ("V4__volume_profile", include_str!("../../migrations/catalog/0004_volume_profile.sql")),
+    ("V4__documents_lean", include_str!("../../migrations/catalog/0004_documents_lean.sql")),
+    ("V5__volume_profile", include_str!("../../migrations/catalog/0005_volume_profile.sql")),
 ];
 
 /// The version this program's catalogues have.
