@@ -200,6 +200,7 @@ pub(super) fn turn_json(turn: &Turn) -> Value {
         "problems": report.map_or(&[][..], |report| &report.problems),
         "frozen_dirs": frozen,
         "decision": report.and_then(|report| report.decision),
+        "time_shift_min": report.and_then(|report| report.time_shift_min),
         "complete": report.is_some_and(Report::is_complete),
         "elapsed_ms": report.map_or(0, |report| report.elapsed_ms),
     })
@@ -231,6 +232,11 @@ pub(super) fn print_turn(out: &mut Out, turn: &Turn, dry_run: bool) -> std::io::
             parts.join(", "),
             report.elapsed_ms as f64 / 1000.0
         ))?;
+        if let Some(minutes) = report.time_shift_min {
+            out.line(format!(
+                "  all times on the disk moved by {minutes:+} minutes; a sample of the files was read and is unchanged"
+            ))?;
+        }
         for dir in &report.frozen_dirs {
             out.line(format!("  could not look into {dir}: nothing is concluded about its files"))?;
         }

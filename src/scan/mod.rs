@@ -21,7 +21,6 @@ pub mod judge;
 pub mod moves;
 mod record;
 mod rules;
-#[allow(dead_code, reason = "hooked in with the next commit")]
 mod shift;
 mod walk;
 
@@ -127,6 +126,8 @@ pub struct Report {
     pub frozen_dirs: Vec<RelPath>,
     /// The decision that waits.
     pub decision: Option<i64>,
+    /// By how many minutes all times of the disk have moved, where a sample proved that this is all that changed.
+    pub time_shift_min: Option<i32>,
     /// How it ended.
     pub ending: Ending,
     /// How long it took.
@@ -160,6 +161,10 @@ struct Shared<'a> {
     hashed_bytes: AtomicU64,
     /// The first trouble with the catalogue that a walker met.
     catalog_error: Mutex<Option<CatalogError>>,
+    /// Files that differ in nothing but their times, until the walk is over.
+    waiting: Mutex<Vec<shift::Shifted>>,
+    /// By how many minutes they were proved to have moved.
+    time_shift_min: Mutex<Option<i32>>,
 }
 
 impl Shared<'_> {
@@ -212,6 +217,8 @@ pub fn run(
         hashed_files: AtomicU64::new(0),
         hashed_bytes: AtomicU64::new(0),
         catalog_error: Mutex::new(None),
+        waiting: Mutex::new(Vec::new()),
+        time_shift_min: Mutex::new(None),
     };
     let pool =
         rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("walk-{n}")).build()?;
@@ -229,6 +236,7 @@ pub fn run(
             pool.scope(|tasks| {
                 walk::walk(tasks, shared_ref, &walk::Task { dir: top, rules }, &to_hash, &to_writer);
             });
+            shift::settle(shared_ref, &to_hash, &to_writer);
         });
         // The writer is this thread: it owns the catalogue. When it returns, `records` is dropped, and whoever still
         // sends learns from the error that the run is over.
@@ -250,9 +258,28 @@ pub fn run(
     report.excluded += shared.excluded.into_inner();
     report.hashed_files = shared.hashed_files.into_inner();
     report.hashed_bytes = shared.hashed_bytes.into_inner();
+    report.time_shift_min = shared.time_shift_min.into_inner().expect("no holder panics");
     report.elapsed_ms = clock.now_ms() - started_ms;
     writer.end(&report)?;
+    drop(writer);
+    if report.time_shift_min.is_some() && !options.dry_run {
+        keep_local_time(catalog, library, profile, clock)?;
+    }
     Ok(report)
+}
+
+/// All times of the volume have moved together: it stores local time.
+fn keep_local_time(
+    catalog: &mut Catalog,
+    library: &Library,
+    profile: Profile,
+    clock: &dyn Clock,
+) -> Result<(), CatalogError> {
+    // Where nothing is kept of the volume, there is nothing to add to.
+    let Some(kept) = profiles::get(catalog.read(), library.library_id)? else { return Ok(()) };
+    let text = serde_json::to_string(&profile.with_local_time())?;
+    let now_ms = clock.now_ms();
+    catalog.change(|tx| profiles::put(tx, library.library_id, &kept.volume, &text, now_ms))
 }
 
 /// What is known of the volume; where it was never measured, what is assumed of its kind.

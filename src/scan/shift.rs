@@ -7,9 +7,20 @@
 //! Where ctime means something a real touch shows in it, and no file is kept waiting.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use crossbeam_channel::Sender;
+
+use super::Shared;
+use super::batches::{Batches, Gone};
+use super::hash::{Work, prove_one};
 use super::judge::StatRule;
-use crate::catalog::files::KnownFile;
+use super::record::Record;
+use super::walk::Place;
+use crate::catalog::CatalogError;
+use crate::catalog::files::{self, KnownFile, Look};
+use crate::content;
 use crate::model::{FileKind, Presence, Stat};
 
 /// All time zones, and the change of the clocks in any of them, differ by multiples of this.
@@ -51,11 +62,145 @@ pub(super) struct Shift {
     pub(super) sample: Vec<usize>,
 }
 
-impl Shift {
-    /// In minutes, for people.
-    pub(super) fn minutes(&self) -> i32 {
-        i32::from(self.quarters) * 15
+fn minutes(quarters: i8) -> i32 {
+    i32::from(quarters) * 15
+}
+
+/// What is kept of the reason beside a file that was not read.
+pub(super) fn evidence(quarters: i8) -> String {
+    format!("all times moved by {} min, proved on a sample", minutes(quarters))
+}
+
+/// Puts a file aside until the walk is over, if its times may have moved with all others.
+pub(super) fn keep_waiting(shared: &Shared<'_>, known: &KnownFile, seen: &Stat) -> bool {
+    let moved = quarters(known, seen, &shared.rule).filter(|_| !shared.full);
+    let Some(quarters) = moved.filter(|_| !shared.rule.is_young(seen, shared.look_ns())) else {
+        return false;
+    };
+    let mut waiting = shared.waiting.lock().expect("no holder panics");
+    if waiting.len() >= MOST {
+        return false;
     }
+    waiting.push(Shifted {
+        file_id: known.file_id,
+        quarters,
+        mtime_ns: seen.mtime_ns,
+        ctime_ns: seen.ctime_ns,
+        inode: seen.inode,
+    });
+    true
+}
+
+/// The walk is over: what waited is believed, or read like any other.
+pub(super) fn settle(shared: &Shared<'_>, to_hash: &Sender<Vec<Work>>, to_writer: &Sender<Vec<Record>>) {
+    let waiting = std::mem::take(&mut *shared.waiting.lock().expect("no holder panics"));
+    // Of what waited in a run that was stopped nothing is said: the next scan finds it as this one did.
+    if waiting.is_empty() || shared.stopped() {
+        return;
+    }
+    let (work, records) = (Batches::new(to_hash), Batches::new(to_writer));
+    let settled = settle_all(shared, &waiting, &work, &records);
+    let flushed = work.flush().and_then(|()| records.flush());
+    if let Err(Trouble::Catalog(error)) = settled {
+        shared.catalog_error.lock().expect("no holder panics").get_or_insert(error);
+        shared.stop.store(true, Ordering::Relaxed);
+    } else if settled.is_err() || flushed.is_err() {
+        shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Why the run is over.
+enum Trouble {
+    Gone,
+    Catalog(CatalogError),
+}
+
+impl From<Gone> for Trouble {
+    fn from(_: Gone) -> Self {
+        Trouble::Gone
+    }
+}
+
+impl From<CatalogError> for Trouble {
+    fn from(error: CatalogError) -> Self {
+        Trouble::Catalog(error)
+    }
+}
+
+fn settle_all(
+    shared: &Shared<'_>,
+    waiting: &[Shifted],
+    work: &Batches<Work>,
+    records: &Batches<Record>,
+) -> Result<(), Trouble> {
+    let mut read = Vec::new();
+    let mut believed = None;
+    if let Some(shift) = common_shift(waiting, shared.files_seen.load(Ordering::Relaxed)) {
+        read = read_sample(shared, waiting, &shift.sample, records)?;
+        if read.len() == shift.sample.len() {
+            believed = Some(shift.quarters);
+            *shared.time_shift_min.lock().expect("no holder panics") = Some(minutes(shift.quarters));
+        }
+    }
+    for (at, file) in waiting.iter().enumerate() {
+        if read.binary_search(&at).is_ok() {
+            continue;
+        }
+        if shared.stopped() {
+            return Ok(());
+        }
+        if believed == Some(file.quarters) {
+            records.send(Record::Shifted { file: *file })?;
+        } else {
+            let file = work_of(shared, file)?;
+            let bytes = file.stat.size;
+            work.send_work(file, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the sample up to the first file that is not as it was, and gives those that are. Here, one after the other: they
+/// are few, and the answer is waited for.
+fn read_sample(
+    shared: &Shared<'_>,
+    waiting: &[Shifted],
+    sample: &[usize],
+    records: &Batches<Record>,
+) -> Result<Vec<usize>, Trouble> {
+    let mut buffer = vec![0; content::BUFFER_BYTES];
+    let mut read = Vec::new();
+    for &at in sample {
+        let file = work_of(shared, &waiting[at])?;
+        let look_ns = shared.look_ns();
+        let known_hash = file.known.as_ref().and_then(|known| known.content_hash);
+        // Whatever is wrong with it, whoever reads it like any other will tell.
+        let Ok(proved) = prove_one(shared, &file, &mut buffer) else { break };
+        if Some(proved.hash) != known_hash {
+            break;
+        }
+        let look = Look {
+            dir_id: file.place.dir_id,
+            name: file.name,
+            known: file.known,
+            stat: proved.stat,
+            young: shared.rule.is_young(&proved.stat, look_ns),
+            content_hash: Some(proved.hash),
+            link_target: None,
+        };
+        records.send(Record::Look { look: Box::new(look), place: file.place })?;
+        read.push(at);
+    }
+    Ok(read)
+}
+
+/// A file that waited, as hashers want it.
+fn work_of(shared: &Shared<'_>, file: &Shifted) -> Result<Work, CatalogError> {
+    let conn = shared.readers[0].lock().expect("no holder panics");
+    let (dir_id, path, known) = files::known_by_id(&conn, file.file_id)?;
+    let stat = Stat { mtime_ns: file.mtime_ns, ctime_ns: file.ctime_ns, inode: file.inode, ..known.stat };
+    let place = Arc::new(Place { dir_id, path });
+    Ok(Work { place, dir: None, name: known.name.clone(), stat, known: Some(known) })
 }
 
 /// By how many quarters of an hour a known file has moved, if it differs in nothing else and its content was proved.

@@ -9,4 +9,5 @@ mod desk;
 mod power;
 mod review;
 mod scan;
+mod shift;
 mod sync;

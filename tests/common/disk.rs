@@ -119,7 +119,7 @@ impl LoopDisk {
         let (drawer, image) = drawer();
         match kind {
             Kind::Squashfs => {
-                run(Command::new("mksquashfs").arg(content).arg(&image).args(["-quiet", "-no-progress"]))
+                run(Command::new("mksquashfs").arg(content).arg(&image).args(["-quiet", "-no-progress"]));
             }
             Kind::Erofs => run(Command::new("mkfs.erofs").arg(&image).arg(content)),
             _ => panic!("{kind:?} is written to"),

@@ -254,7 +254,7 @@ fn times_of_other_centuries_are_kept_as_they_are(kind: Kind) {
         let fits = i64::try_from(i128::from(seconds) * 1_000_000_000).is_ok();
         match shown.as_str() {
             Some(shown) => {
-                assert_eq!((shown.parse::<jiff::Timestamp>().unwrap().as_second(), fits), (seconds, true))
+                assert_eq!((shown.parse::<jiff::Timestamp>().unwrap().as_second(), fits), (seconds, true));
             }
             None => assert!(shown.is_null() && !fits, "{seconds}: {shown}"),
         }

@@ -35,6 +35,7 @@ pub(crate) fn cases() -> Vec<CaseTest> {
             what_was_written_within_the_step_is_looked_at_again(LoopDisk::of(Kind::Exfat, "SHELF"));
         }),
     );
+    add(Kind::Exfat, "all_times_moved_by_an_hour", Box::new(all_times_moved_by_an_hour));
     add(
         Kind::Ext4,
         "a_disk_that_was_never_written_is_measured_by_what_is_on_it",
@@ -128,6 +129,34 @@ fn what_was_written_within_the_step_is_looked_at_again(disk: LoopDisk) {
         shelf.desk.sql::<Vec<u8>>("SELECT content_hash FROM files WHERE name = CAST('racy.txt' AS BLOB)"),
         blake3::hash(b"after!").as_bytes()
     );
+}
+
+// L10
+fn all_times_moved_by_an_hour() {
+    let times = |root: &std::path::Path, hours: u64| {
+        for n in 0..100_u64 {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000 + n * 61 + hours * 3600);
+            let file = File::options().write(true).open(root.join(format!("{n:02}.txt"))).unwrap();
+            file.set_times(fs::FileTimes::new().set_accessed(time).set_modified(time)).unwrap();
+        }
+    };
+    let mut shelf = Shelf::on(LoopDisk::of(Kind::Exfat, "SHELF"), |root| {
+        for n in 0..100 {
+            write(root, &format!("{n:02}.txt"), &format!("text {n}"));
+        }
+        times(root, 0);
+    });
+    assert_eq!(shelf.desk.scan()["new"], 100);
+    times(&shelf.root(), 1);
+    shelf.disk.unmount();
+    shelf.plug_in();
+    let report = shelf.desk.scan();
+    assert_eq!(
+        (&report["hashed_files"], &report["touched"], &report["time_shift_min"]),
+        (&json!(64), &json!(100), &json!(60))
+    );
+    assert_eq!(profile(&shelf)["local_time"], fact(true, "measured"));
+    assert_eq!(shelf.desk.scan()["unchanged"], 100);
 }
 
 // L10, L1: a marker that another catalogue left, on a disk that is read-only to this one.
