@@ -12,6 +12,7 @@ use crate::catalog::{Catalog, CatalogError, Ids, files, profiles, settings, stor
 use crate::clock::Clock;
 use crate::model::{Availability, Reason, setting};
 use crate::remote::StoreUrl;
+use crate::volume::find::FoundLibrary;
 use crate::volume::identity::IdentifyError;
 use crate::volume::marker::{self, Marker, MarkerError, StampsSeen};
 use crate::volume::profile::{self, How, Profile};
@@ -593,7 +594,8 @@ fn next_entry(library: &Library, marker: Option<&Marker>, now_ms: i64) -> LastSc
     LastScan { catalog, scan }
 }
 
-/// Leaves in the marker that a complete scan has come to its end, so that an older copy of the disk is told from it (L9).
+/// Leaves in the marker that a scan has come to its conclusions, so that an older copy of the disk is told from it (L9). A
+/// scan of a part counts, and one that could not list everything: the catalogue knows more than a copy made before.
 ///
 /// Only on disks of their own: what lies on the system disk is not copied apart from this catalogue, and what is reached
 /// over a network is not copied bit by bit. A marker that cannot be written (a read-only disk, a full one) is no trouble of
@@ -653,6 +655,13 @@ fn search(catalog: &Catalog, expected: &Expected) -> Result<PathBuf, LibraryErro
         .map_err(|source| LibraryError::Unreadable { path: "/proc/self/mountinfo".into(), source })?;
     let rel_root = expected.rel_root().ok_or_else(nowhere)?;
     let found = volume::find_library(expected.library_id, &table, rel_root, deadline(catalog)?).found;
+    // Beside the library itself a copy that lags behind is none of its places.
+    let up_to_date = |found: &FoundLibrary| {
+        found.marker.generation == expected.marker_generation
+            && !expected.last_scan.is_some_and(|known| found.marker.lags_behind(known))
+    };
+    let (library, copies): (Vec<_>, Vec<_>) = found.into_iter().partition(up_to_date);
+    let found = if library.is_empty() { copies } else { library };
     let mut places: Vec<PathBuf> = found.into_iter().map(|found| found.root).collect();
     match places.len() {
         0 => Err(nowhere()),

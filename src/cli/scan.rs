@@ -124,7 +124,8 @@ pub(super) fn scan_all(
                         Turn { report: Some(report), ..away(context, library, &probe)? }
                     }
                     _ => {
-                        if report.is_complete() && !options.dry_run {
+                        let concluded = matches!(report.ending, Ending::Complete | Ending::Partial);
+                        if concluded && !options.dry_run {
                             library::mark_scan(catalog, &library, &root, &context.clock)?;
                         }
                         Turn {

@@ -24,6 +24,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use crate::power::point;
+
 /// The directory under the root that holds the marker.
 pub const MARKER_DIR: &str = ".shelflist";
 /// The marker's name in [`MARKER_DIR`].
@@ -312,10 +314,19 @@ pub(super) fn rewrite_in(
         return Err(MarkerError::NotUnderstood { path, why });
     }
     change(&mut marker);
+    // With the lock in hand, these are of runs that were killed: a scan an hour must not leave one an hour.
+    for attempt in 0..1000 {
+        let name = temporary_name(library_id, attempt);
+        if rustix::fs::unlinkat(&marker_dir, &name, AtFlags::empty()).is_err() {
+            break;
+        }
+    }
     let text = merged(&text, &marker).map_err(|error| not_written(error.into()))?;
     let (temporary, file) = open_temporary(&marker_dir, &marker).map_err(&not_written)?;
     let outcome = write_durably(file, &text).and_then(|stamps| {
+        point("marker-written");
         rustix::fs::renameat(&marker_dir, &temporary, &marker_dir, MARKER_FILE)?;
+        point("marker-replaced");
         Ok(stamps)
     });
     let stamps = outcome.map_err(|error| {
@@ -337,11 +348,15 @@ fn merged(text: &[u8], marker: &Marker) -> serde_json::Result<Vec<u8>> {
     Ok(text)
 }
 
+fn temporary_name(library_id: Ulid, attempt: u32) -> String {
+    format!("{MARKER_FILE}.{library_id}.{attempt}.new")
+}
+
 /// A new file beside the marker. A name that a killed process left behind is passed over.
 fn open_temporary(marker_dir: &File, marker: &Marker) -> io::Result<(String, File)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     for attempt in 0..1000 {
-        let name = format!("{MARKER_FILE}.{}.{attempt}.new", marker.library_id);
+        let name = temporary_name(marker.library_id, attempt);
         match rustix::fs::openat(marker_dir, &name, flags, Mode::from_raw_mode(0o666)) {
             Ok(file) => return Ok((name, File::from(file))),
             Err(Errno::EXIST) => {}
@@ -525,6 +540,19 @@ mod tests {
         assert_eq!(read(root.path()).unwrap(), Some(written));
         let text = std::fs::read_to_string(marker_path(root.path())).unwrap();
         assert!(text.contains("of_a_later_version"), "{text}");
+        assert_eq!(names(&root.path().join(MARKER_DIR)), [MARKER_FILE]);
+    }
+
+    // D8
+    #[test]
+    fn what_killed_rewritings_left_behind_is_cleared() {
+        let root = root();
+        create(root.path(), &marker(1)).unwrap();
+        for attempt in 0..3 {
+            let left = temporary_name(marker(1).library_id, attempt);
+            std::fs::write(root.path().join(MARKER_DIR).join(left), "{").unwrap();
+        }
+        rewrite(root.path(), |marker| marker.generation = 9).unwrap();
         assert_eq!(names(&root.path().join(MARKER_DIR)), [MARKER_FILE]);
     }
 

@@ -217,13 +217,7 @@ impl Profile {
     #[must_use]
     pub fn learn(mut self, seen: &Seen) -> Self {
         let remounted = self.is_remounted(seen.mounting.as_ref());
-        if let Some(step) = granularity(seen, remounted) {
-            // Coarser after a remount than it was in memory: that is how it is stored. Finer: it was no more than guessed.
-            let finer_is_new = self.granularity_ns.how == How::Assumed || seen.stamps.is_none();
-            if step > self.granularity_ns.value || finer_is_new {
-                self.granularity_ns = Fact::measured(step);
-            }
-        }
+        self.granularity_ns = granularity(&self, seen, remounted);
         // Where the kind has none to speak of, a stamp that was apart for once proves nothing: older drivers of FAT show
         // the time of making there.
         if let Some(stamps) =
@@ -263,17 +257,26 @@ impl Profile {
 }
 
 /// The step in which times are stored, as far as a look tells.
-fn granularity(seen: &Seen, remounted: bool) -> Option<i64> {
-    if remounted && let Some(step) = cut_off(&seen.known) {
-        return Some(step);
+fn granularity(profile: &Profile, seen: &Seen, remounted: bool) -> Fact<i64> {
+    let before = profile.granularity_ns;
+    if remounted && let Some(step) = cut_off(&seen.known, profile.stable_inodes.value) {
+        return Fact::measured(step);
     }
-    if let Some(stamps) = seen.stamps {
-        return step_between(PROBE_STAMP_NS, stamps.mtime_ns);
+    let tried = seen.stamps.and_then(|stamps| step_between(PROBE_STAMP_NS, stamps.mtime_ns));
+    match (before.how, tried) {
+        // What was cut off once is coarse, whatever memory makes of a time that was just set.
+        (_, Some(step)) if before.how == How::Assumed || step > before.value => return Fact::measured(step),
+        (_, Some(_)) | (How::Measured | How::Asked, None) => return before,
+        (How::Assumed, None) => {}
     }
     let stamps: Vec<i64> = seen.known.iter().map(|(_, now)| now.mtime_ns).collect();
-    let step = common_step(&stamps);
-    // A fine stamp proves a fine clock; coarse ones may have been brought along.
-    (step < TICK_NS && !stamps.is_empty() || stamps.len() >= COARSE_FILES).then_some(step)
+    match common_step(&stamps) {
+        _ if stamps.is_empty() => before,
+        // One fine stamp proves a fine clock; any number of coarse ones may have been brought along.
+        step if step < TICK_NS => Fact::measured(step),
+        step if stamps.len() >= COARSE_FILES => Fact::assumed(step),
+        _ => before,
+    }
 }
 
 /// The coarsest step that makes `got` of `asked`, by cutting off or by rounding up.
@@ -289,14 +292,19 @@ fn common_step(stamps: &[i64]) -> i64 {
     STEPS_NS.into_iter().find(|step| stamps.iter().all(|stamp| stamp.rem_euclid(*step) == 0)).unwrap_or(1)
 }
 
-/// The step at which known stamps were cut off while the volume was away; `None` where they are what they were.
-fn cut_off(known: &[(Stat, Stat)]) -> Option<i64> {
-    let is_cut = |step: i64, before: i64, now: i64| before != now && is_same_stamp(before, now, step);
+/// The step at which known stamps were cut off while the volume was away; `None` where they are what they were. Files that
+/// came back out of an archive, with the stamps that it keeps, have other inode numbers where these mean something.
+fn cut_off(known: &[(Stat, Stat)], stable_inodes: bool) -> Option<i64> {
     STEPS_NS.into_iter().filter(|step| *step > 1).find(|step| {
-        let fits = known.iter().filter(|(was, is)| is_same_stamp(was.mtime_ns, is.mtime_ns, *step)).count();
-        let cut = known.iter().filter(|(was, is)| is_cut(*step, was.mtime_ns, is.mtime_ns)).count();
+        let fits = |was: &Stat, is: &Stat| {
+            was.size == is.size
+                && (!stable_inodes || was.inode == is.inode)
+                && is_same_stamp(was.mtime_ns, is.mtime_ns, *step)
+        };
+        let fitting = known.iter().filter(|(was, is)| fits(was, is)).count();
+        let cut = known.iter().filter(|(was, is)| was.mtime_ns != is.mtime_ns && fits(was, is)).count();
         // A few may have been changed by somebody meanwhile.
-        cut >= CUT_FILES && fits * 10 >= known.len() * 9
+        cut >= CUT_FILES && fitting * 10 >= known.len() * 9
     })
 }
 

@@ -104,6 +104,39 @@ pub(crate) fn two_disks_that_are_alike_wait_for_a_person() {
 }
 
 // L9
+pub(crate) fn a_disk_that_moved_is_found_beside_a_copy_that_lags_behind() {
+    let mut shelf = shelf();
+    let mut copy = copied(&mut shelf);
+    shelf.write("new.txt", "after the copy was made");
+    expect_here(&shelf);
+    shelf.disk.unmount();
+    copy.mount_at(&shelf.point());
+    let point = beside(&shelf);
+    shelf.disk.mount_at(&point);
+    shelf.desk.run(&["library", "relocate", "books"]).expect(0);
+    let report = shelf.desk.scan();
+    assert_eq!((&report["root"], &report["unchanged"]), (&json!(point.join("lib")), &json!(4)));
+    copy.unmount();
+}
+
+// L9, D8: killed between the marker and the catalogue's note of it
+pub(crate) fn a_scan_that_is_killed_while_it_rewrites_the_marker_harms_nothing() {
+    let shelf = shelf();
+    for (turn, point) in
+        ["marker-written", "marker-replaced", "marker-written", "marker-replaced"].iter().enumerate()
+    {
+        shelf.write(&format!("{turn}.txt"), "x");
+        let ran =
+            shelf.desk.command(&["scan"]).env("FAILPOINTS", format!("{point}=return")).output().unwrap();
+        let killed = std::os::unix::process::ExitStatusExt::signal(&ran.status);
+        // Without the feature it is a scan like any other.
+        assert_eq!(killed, cfg!(feature = "failpoints").then_some(9), "{point}");
+        expect_here(&shelf);
+        assert_eq!(fs::read_dir(shelf.root().join(".shelflist")).unwrap().count(), 1, "{point}");
+    }
+}
+
+// L9
 pub(crate) fn an_adopted_copy_is_told_from_the_original() {
     let mut shelf = shelf();
     let mut copy = copied(&mut shelf);

@@ -53,6 +53,8 @@ fn main() -> ExitCode {
         a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_twice,
         a_copy_that_lags_behind_is_not_the_library,
         two_disks_that_are_alike_wait_for_a_person,
+        a_disk_that_moved_is_found_beside_a_copy_that_lags_behind,
+        a_scan_that_is_killed_while_it_rewrites_the_marker_harms_nothing,
         an_adopted_copy_is_told_from_the_original,
         a_backup_on_another_disk_may_stay_mounted,
         a_disk_that_two_catalogues_use_is_nobodys_copy,

@@ -77,7 +77,7 @@ fn what_was_tried_on_the_marker_is_measured() {
 #[rstest]
 #[case::one_fine_stamp_proves_it(1, 123_456_789, Fact::measured(1))]
 #[case::few_coarse_ones_prove_nothing(31, 0, Fact::assumed(2 * SECOND))]
-#[case::many_do(32, 0, Fact::measured(SECOND))]
+#[case::many_make_it_likely(32, 0, Fact::assumed(SECOND))]
 fn a_disk_that_cannot_be_written_is_measured_by_its_files(
     #[case] files: i64,
     #[case] fraction: i64,
@@ -87,6 +87,37 @@ fn a_disk_that_cannot_be_written_is_measured_by_its_files(
     let seen = Seen { known, read_only: true, ..Seen::default() };
     let profile = Profile::assumed("vfat").learn(&seen);
     assert_eq!((profile.granularity_ns, profile.read_only), (step, Fact::asked(true)));
+}
+
+// L10: a library that was unpacked from an archive
+#[test]
+fn files_with_whole_seconds_do_not_outweigh_what_was_tried() {
+    let tried = Seen {
+        stamps: Some(StampsSeen { mtime_ns: PROBE_STAMP_NS, ctime_apart: true }),
+        mounting: mounting(1),
+        marker_inode: Some(12),
+        ..Seen::default()
+    };
+    let whole = |_, before: Stat| Stat { mtime_ns: 1_000 * SECOND, ..before };
+    let unpacked = (0..64).map(|at| (whole(at, stat(0, 1)), whole(at, stat(0, 1)))).collect();
+    let profile = remounted(Profile::assumed("ext4").learn(&tried), 12, unpacked);
+    assert_eq!(profile.granularity_ns, Fact::measured(1));
+    // What was cut off outweighs it: memory is finer than the disk.
+    let cut = known(64, |_, before| Stat {
+        mtime_ns: before.mtime_ns - before.mtime_ns.rem_euclid(SECOND),
+        ..before
+    });
+    let profile = remounted(Profile::assumed("ext4").learn(&tried), 12, cut);
+    assert_eq!(profile.granularity_ns, Fact::measured(SECOND));
+    assert_eq!(profile.learn(&tried).granularity_ns, Fact::measured(SECOND));
+    // Unless they are other files, out of an archive.
+    let unpacked = known(64, |_, before| Stat {
+        mtime_ns: before.mtime_ns - before.mtime_ns.rem_euclid(SECOND),
+        inode: before.inode + 1_000,
+        ..before
+    });
+    let profile = remounted(Profile::assumed("ext4").learn(&tried), 12, unpacked);
+    assert_eq!(profile.granularity_ns, Fact::measured(1));
 }
 
 // L10
