@@ -347,6 +347,7 @@ impl<'a> Writer<'a> {
             "modified": report.modified, "touched": report.touched, "moved": report.moved, "missing": report.missing,
             "restored": report.restored, "hashed_files": report.hashed_files, "hashed_bytes": report.hashed_bytes,
             "problems": report.problems.len(), "dry_run": self.options.dry_run,
+            "time_shift_min": report.time_shift_min,
         });
         let (now_ms, scan_id) = (self.clock.now_ms(), self.scan_id);
         self.catalog.change(|tx| scans::end(tx, scan_id, outcome, &summary.to_string(), now_ms))

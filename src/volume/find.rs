@@ -109,7 +109,10 @@ fn is_on_a_device(mount: &Mount) -> bool {
 /// As far as that can be told without touching it. Of two disks with one UUID udev links to one only, so that the other
 /// has none to compare.
 fn may_be_a_copy(expected: &Expected, carrier: &Mount, mount: &Mount) -> bool {
+    // A snapshot that a backup program reads, beside a disk that is written: it has no life of its own.
+    let is_snapshot = mount.read_only && !carrier.read_only;
     is_on_a_device(mount)
+        && !is_snapshot
         && mounts::is_same_kind(&carrier.fs_type, &mount.fs_type)
         && match (&expected.identity.uuid, uuid_of(mount)) {
             (Some(ours), Some(theirs)) => *ours == theirs,

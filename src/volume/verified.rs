@@ -200,7 +200,9 @@ impl VerifiedRoot {
         change: impl FnOnce(&mut Marker) + Send + 'static,
     ) -> Result<(Marker, Option<StampsSeen>), RewriteError> {
         let root = self.clone();
-        within(self.path(), self.deadline, move || {
+        // Not under the root's own name: where others write much, making this durable takes long, and looking does not.
+        let stuck_on = marker::marker_path(self.path());
+        within(&stuck_on, self.deadline, move || {
             let dir = root.open_again().ok_or_else(|| RewriteError::Gone(root.path().to_owned()))?;
             Ok(marker::rewrite_in(&dir, root.path(), root.expected.library_id, change)?)
         })?
