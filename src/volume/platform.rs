@@ -123,7 +123,12 @@ mod linux {
         };
         let on = |bus: &str| disk.iter().any(|part| part.as_encoded_bytes().starts_with(bus.as_bytes()));
         // A virtual machine's disk says that it spins, whatever it is made of; a loop device says what it likes.
-        let is_virtual = on("virtio") || on("virtual") || on("vbd") || on("vmbus");
+        let on_virtual_bus = on("virtio") || on("virtual") || on("vbd") || on("vmbus");
+        let is_virtual = on_virtual_bus
+            || ["device/vendor", "device/model"].iter().any(|name| {
+                let made_by = std::fs::read_to_string(disk.join(name)).unwrap_or_default();
+                ["QEMU", "VMware", "VBOX", "Virtual", "Msft"].iter().any(|maker| made_by.contains(maker))
+            });
         let hot = on("usb") || on("mmc_host") || on("thunderbolt");
         DiskFacts {
             rotational: flag("queue/rotational").filter(|_| !is_virtual),
@@ -192,6 +197,9 @@ mod linux {
             ("devices/pci/usb2/2-1/block/sdb/removable", "0\n"),
             ("devices/pci/virtio1/block/vda/queue/rotational", "1\n"),
             ("devices/pci/virtio1/block/vda/removable", "0\n"),
+            ("devices/pci/ata2/block/sdc/queue/rotational", "1\n"),
+            ("devices/pci/ata2/block/sdc/removable", "0\n"),
+            ("devices/pci/ata2/block/sdc/device/model", "VBOX HARDDISK   \n"),
             ("devices/virtual/block/dm-0/queue/rotational", "0\n"),
             ("devices/virtual/block/loop0/queue/rotational", "1\n"),
         ];
@@ -228,9 +236,10 @@ mod linux {
                 &[
                     ("dev/block/254:0", "devices/pci/virtio1/block/vda"),
                     ("dev/block/7:0", "devices/virtual/block/loop0"),
+                    ("dev/block/8:32", "devices/pci/ata2/block/sdc"),
                 ],
             );
-            for number in ["254:0", "7:0"] {
+            for number in ["254:0", "7:0", "8:32"] {
                 assert_eq!(facts_in(&sys.path().join("dev/block").join(number), DEPTH), DiskFacts::default());
             }
         }
