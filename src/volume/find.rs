@@ -1,7 +1,7 @@
 //! Looks for a library on the mounts there are, by its marker: a disk that was mounted under another name is found
 //! without anybody typing a path.
 //!
-//! The same way [`doubles`] finds a copy of the disk that is mounted beside it.
+//! The same way `doubles` finds a copy of the disk that is mounted beside it.
 //!
 //! Looked at is one place a mount, where the library was on its own. Network mounts, kernel tables and mounts that
 //! others cover are left alone; a link on somebody's disk is not followed; each look has its own deadline.
