@@ -97,7 +97,7 @@ fn a_disk_is_what_it_was_measured_to_be(kind: Kind) {
     let stable = kind != Kind::Exfat;
     assert_eq!(profile(&shelf)["stable_inodes"], fact(stable, "measured"));
     let told = shelf.desk.run(&["library", "show"]).expect(0);
-    for words in ["books at ", "marker of generation 1", "names", "KNOWN BY", "measured"] {
+    for words in ["books at ", "marker of generation 1", "a name in other case", "KNOWN BY", "measured"] {
         assert!(told.stdout.contains(words), "{words}: {told:?}");
     }
 }

@@ -126,28 +126,32 @@ fn volume_words(identity: &Identity, fs_type: &str) -> String {
 }
 
 fn facts(profile: &Profile) -> Vec<Vec<String>> {
-    fn row<T: Copy>(name: &str, fact: Fact<T>, words: impl Fn(T) -> String) -> Vec<String> {
-        vec![format!("    {name}"), words(fact.value), fact.how.to_string()]
+    fn row<T: Copy>(name: &str, fact: Fact<T>, words: impl Fn(T) -> Option<String>) -> Vec<String> {
+        let (value, how) = match words(fact.value) {
+            Some(words) => (words, fact.how.to_string()),
+            None => ("not known".to_owned(), String::new()),
+        };
+        vec![format!("    {name}"), value, how]
     }
-    let either = |yes: &'static str, no: &'static str| move |is: bool| (if is { yes } else { no }).to_owned();
-    let perhaps = |yes: &'static str, no: &'static str| {
-        move |is: Option<bool>| is.map_or("not known", |is| if is { yes } else { no }).to_owned()
-    };
+    let time = |ns: i64| Some(duration(ns));
+    let either =
+        |yes: &'static str, no: &'static str| move |is: bool| Some((if is { yes } else { no }).into());
+    let perhaps = |yes: &'static str, no: &'static str| move |is: Option<bool>| is.and_then(either(yes, no));
     vec![
-        row("times are stored in steps of", profile.granularity_ns, duration),
-        row("times may lag behind by", profile.clock_doubt_ns, duration),
-        row("times are", profile.local_time, either("local", "UTC")),
-        row("change times", profile.ctime, either("mean something", "mean nothing")),
-        row("inode numbers", profile.stable_inodes, either("survive a remount", "do not survive a remount")),
-        row("names", profile.case_sensitive, perhaps("differ by case", "do not differ by case")),
+        row("times are stored in steps of", profile.granularity_ns, time),
+        row("times may lag behind the clock by", profile.clock_doubt_ns, time),
+        row("times are stored as", profile.local_time, either("local time", "UTC")),
+        row("change times", profile.ctime, either("are kept", "are not kept")),
+        row("inode numbers", profile.stable_inodes, either("survive a remount", "are made up at each mount")),
+        row("a name in other case", profile.case_sensitive, perhaps("is another name", "is the same name")),
         row(
-            "names",
+            "a name in other normalisation",
             profile.normalisation_sensitive,
-            perhaps("differ by normalisation", "do not differ by normalisation"),
+            perhaps("is another name", "is the same name"),
         ),
-        row("the disk", profile.rotational, perhaps("spins: one reader", "does not spin")),
-        row("the disk", profile.removable, perhaps("is removable", "is built in")),
-        row("the volume", profile.read_only, either("is mounted read-only", "can be written")),
+        row("the disk spins", profile.rotational, perhaps("yes, so it has one reader", "no")),
+        row("the disk can be taken away", profile.removable, perhaps("yes", "no")),
+        row("it is mounted read-only", profile.read_only, either("yes", "no")),
     ]
 }
 
