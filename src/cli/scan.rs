@@ -87,19 +87,19 @@ fn scoped(
     // As the user typed it: relative to the library's root first, then as a place on disk.
     if let [library] = libraries.as_slice()
         && let Some(rel) = RelPath::from_relative(path)
-        && rel.under(&library.root).is_dir()
+        && library::may_be_directory(catalog, &rel.under(&library.root))?
     {
         return Ok((libraries, rel));
     }
-    let meant = context.resolve(catalog, path)?;
-    let found = meant.into_iter().find(|(library, rel)| {
-        libraries.iter().any(|known| known.ulid == library.ulid) && rel.under(&library.root).is_dir()
-    });
-    match found {
-        Some((library, rel)) => Ok((vec![library], rel)),
-        None => Err(Failure::usage(format!("{} is not a directory in the library", path.display()))
-            .hint("give --path relative to the library's root; is its disk mounted?")),
+    for (library, rel) in context.resolve(catalog, path)? {
+        if libraries.iter().any(|known| known.ulid == library.ulid)
+            && library::may_be_directory(catalog, &rel.under(&library.root))?
+        {
+            return Ok((vec![library], rel));
+        }
     }
+    Err(Failure::usage(format!("{} is not a directory in the library", path.display()))
+        .hint("give --path relative to the library's root; is its disk mounted?"))
 }
 
 /// Looks at each library and scans those that are there.
@@ -139,6 +139,22 @@ pub(super) fn scan_all(
         }
     }
     Ok(turns)
+}
+
+/// A library went away after it was scanned.
+pub(super) fn went_away(
+    context: &Context,
+    catalog: &mut Catalog,
+    turns: &mut [Turn],
+    library_id: i64,
+    probe: &Probe,
+) -> Result<(), Failure> {
+    for turn in turns.iter_mut().filter(|turn| turn.library.library_id == library_id) {
+        library::note(catalog, &turn.library, probe.availability, &context.clock)?;
+        let Turn { availability, advice, root, .. } = away(context, turn.library.clone(), probe)?;
+        (turn.availability, turn.advice, turn.root) = (availability, advice, root);
+    }
+    Ok(())
 }
 
 fn away(context: &Context, library: Library, probe: &Probe) -> Result<Turn, Failure> {

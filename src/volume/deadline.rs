@@ -3,11 +3,13 @@
 //!
 //! A thread that hangs in the kernel cannot be ended, only left behind. So there is at most one look a root at any
 //! time: who comes second waits for the first, and once a look is overdue, everybody is told so at once until it
-//! comes back. A dead network mount thus costs the process one thread, not one a minute.
+//! comes back; other processes are told by [`super::hung`]. A dead network mount thus costs the computer one thread, not
+//! one a minute.
 //!
 //! What this cannot do: let the process end before the kernel lets go of a stuck thread. A hard NFS mount does so at
 //! once; a FUSE daemon that took the request and a block device that does not answer may take as long as they like
-//! (seen with FUSE: the process stays a zombie until its connection is aborted).
+//! (seen with FUSE: the process stays a zombie until its connection is aborted). So nobody waits for the end of the
+//! process that looks, see the command line's supervisor.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::hung::{Hung, is_hung};
 
 /// Why a look gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -30,11 +34,11 @@ pub enum NoAnswer {
     Died,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct UnderWay {
     /// Tells this look from the next one at the same root.
     ticket: u64,
-    overdue: bool,
+    overdue: Option<Hung>,
 }
 
 /// The looks under way, by root.
@@ -53,6 +57,9 @@ struct Ends(PathBuf);
 
 impl Drop for Ends {
     fn drop(&mut self) {
+        // First nobody is stuck here any more, then the next may look: he would be told otherwise.
+        let hung = looks().get_mut(&self.0).and_then(|state| state.overdue.take());
+        drop(hung);
         looks().remove(&self.0);
         CHANGED.notify_all();
     }
@@ -69,16 +76,18 @@ pub(super) fn within<T: Send + 'static>(
 ) -> Result<T, NoAnswer> {
     let begun = Instant::now();
     let left = || deadline.saturating_sub(begun.elapsed());
-
+    if is_hung(root) {
+        return Err(NoAnswer::Overdue(deadline));
+    }
     let mut under_way = looks();
     while let Some(state) = under_way.get(root) {
-        if state.overdue || left().is_zero() {
+        if state.overdue.is_some() || left().is_zero() {
             return Err(NoAnswer::Overdue(deadline));
         }
         under_way = CHANGED.wait_timeout(under_way, left()).unwrap_or_else(PoisonError::into_inner).0;
     }
     let ticket = TICKETS.fetch_add(1, Ordering::Relaxed);
-    under_way.insert(root.to_owned(), UnderWay { ticket, overdue: false });
+    under_way.insert(root.to_owned(), UnderWay { ticket, overdue: None });
     drop(under_way);
 
     let ends = Ends(root.to_owned());
@@ -98,9 +107,11 @@ pub(super) fn within<T: Send + 'static>(
         Ok(said) => Ok(said),
         Err(mpsc::RecvTimeoutError::Disconnected) => Err(NoAnswer::Died),
         Err(mpsc::RecvTimeoutError::Timeout) => {
+            let hung = Hung::at(root);
             // Its entry may be gone by now, or already be that of the next one.
-            if let Some(state) = looks().get_mut(root).filter(|state| state.ticket == ticket) {
-                state.overdue = true;
+            match looks().get_mut(root).filter(|state| state.ticket == ticket) {
+                Some(state) => state.overdue = Some(hung),
+                None => drop(hung),
             }
             // Those who wait their turn need not wait any longer.
             CHANGED.notify_all();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::deadline::within;
 use super::findings::{self, Answer, Findings, MarkerSeen, Place, RootSeen};
 use super::mounts::{self, Mount};
+use super::patience::Patience;
 use super::platform;
 use super::probe::{Expected, Probe, conclude, look};
 use crate::model::{Availability, Reason};
@@ -78,6 +79,12 @@ impl VerifiedRoot {
     #[must_use]
     pub fn availability(&self) -> Availability {
         self.availability
+    }
+
+    /// For reading its files: how long the disk may be silent.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        Patience::new(&self.expected.root, self.deadline)
     }
 
     /// Whether an open file or directory is on the very mounting that was verified: not on a disk, or a directory of the

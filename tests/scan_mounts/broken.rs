@@ -16,19 +16,19 @@ use crate::common::desk::Desk;
 use crate::common::saboteur::{Saboteur, Tick};
 use crate::common::{state, wait};
 
-const FILES_EACH: usize = 20;
+pub(crate) const FILES_EACH: usize = 20;
 const DIRS: [&str; 5] = ["a", "b", "b/c", "d", "d/e"];
-const ALL: u64 = (FILES_EACH * DIRS.len()) as u64;
+pub(crate) const ALL: u64 = (FILES_EACH * DIRS.len()) as u64;
 
 /// A library `books` on a disk that breaks on command.
-struct BrokenShelf {
-    disk: BrokenDisk,
-    desk: Desk,
+pub(crate) struct BrokenShelf {
+    pub(crate) disk: BrokenDisk,
+    pub(crate) desk: Desk,
 }
 
 impl BrokenShelf {
     /// Not scanned yet.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let desk = Desk::new();
         let point = desk.path("disk");
         std::fs::create_dir(&point).unwrap();
@@ -55,24 +55,24 @@ impl BrokenShelf {
         shelf
     }
 
-    fn scanned() -> Self {
+    pub(crate) fn scanned() -> Self {
         let shelf = BrokenShelf::new();
         let report = shelf.desk.scan();
         assert_eq!((&report["new"], &report["complete"]), (&json!(ALL), &json!(true)));
         shelf
     }
 
-    fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.desk.path("disk/lib")
     }
 
-    fn files(&self) -> Value {
+    pub(crate) fn files(&self) -> Value {
         self.desk.json(&["status"])["libraries"][0]["files"].take()
     }
 
     /// It works again: everything is as before, and nothing is read to know that.
     #[track_caller]
-    fn expect_as(&self, before: &[String], restored: u64) {
+    pub(crate) fn expect_as(&self, before: &[String], restored: u64) {
         self.disk.set(Behaviour::Answers);
         let report = self.desk.scan();
         assert_eq!(
@@ -83,7 +83,7 @@ impl BrokenShelf {
     }
 }
 
-fn counts(present: u64, unknown: u64) -> Value {
+pub(crate) fn counts(present: u64, unknown: u64) -> Value {
     json!({ "present": present, "missing": 0, "unknown": unknown, "excluded": 0 })
 }
 

@@ -7,6 +7,7 @@ mod common;
 mod away;
 mod broken;
 mod frozen;
+mod hung;
 mod middle;
 
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use away::*;
 use broken::*;
 use common::mounted::mounted_tests;
 use frozen::*;
+use hung::*;
 use middle::*;
 
 fn main() -> ExitCode {
@@ -46,6 +48,9 @@ fn main() -> ExitCode {
         a_listing_of_the_root_that_breaks_off_freezes_everything,
         a_file_that_fails_to_be_read_keeps_what_was_proved,
         a_disk_that_fails_in_the_middle_makes_nothing_missing,
+        a_look_at_a_disk_that_hangs_ends_and_nobody_joins_who_is_stuck,
+        a_disk_that_hangs_while_text_is_read_is_left_and_nothing_is_held_against_its_files,
+        a_disk_that_hangs_while_it_is_sent_is_left_and_no_operation_is_blamed,
         a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_twice,
     ])
 }

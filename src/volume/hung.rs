@@ -1,0 +1,164 @@
+//! Places that are known not to answer, told to every process there is.
+//!
+//! Somebody who is stuck at a place cannot be helped, but nobody else need join him: not another thread, and not the next
+//! run, which a schedule starts every hour. So for as long as a thread is stuck its process holds a file lock in the
+//! directory of the catalogue, one file a place, and whoever is about to touch the place tries that lock first. It is a lock
+//! and not a note because it cannot be left behind: when the disk answers the thread comes back and lets go, and a process
+//! that was killed meanwhile lets go when the kernel lets go of it, which is the same moment.
+//!
+//! It is the place that hangs, not the library: two libraries on one dead disk are stuck once each, and a library that was
+//! relocated to a disk that answers is not held up by the one that does not.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// Where the locks are, once somebody has said so.
+static DIR: OnceLock<PathBuf> = OnceLock::new();
+/// Where threads of this process are stuck: how many, and the lock that says so.
+static PLACES: Mutex<BTreeMap<PathBuf, (usize, Option<File>)>> = Mutex::new(BTreeMap::new());
+
+/// Who asks holds a lock for some microseconds; who is stuck himself need not have it, too.
+const TRIES: u32 = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(2);
+
+fn places() -> MutexGuard<'static, BTreeMap<PathBuf, (usize, Option<File>)>> {
+    // Nobody panics while holding it, and if somebody did, the map would still be right.
+    PLACES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says where processes tell each other of places that hang: a directory on a local disk, made when it is first needed.
+/// Without it only the threads of this process know. The first word counts.
+pub fn keep_in(dir: PathBuf) {
+    let _ = DIR.set(dir);
+}
+
+/// As long as it lives, the place is known to hang. Belongs into the hands of who is stuck there, to be dropped when he
+/// comes back.
+#[derive(Debug)]
+pub struct Hung {
+    place: PathBuf,
+}
+
+impl Hung {
+    /// Somebody did not come back from this place.
+    #[must_use]
+    pub fn at(place: &Path) -> Self {
+        // The lock first and without the map's: it may have to be waited for a little.
+        let lock =
+            if places().contains_key(place) { None } else { DIR.get().and_then(|dir| lock(dir, place)) };
+        let mut places = places();
+        let (stuck, held) = places.entry(place.to_owned()).or_insert((0, None));
+        *stuck += 1;
+        if held.is_none() {
+            *held = lock;
+        }
+        Hung { place: place.to_owned() }
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        let mut places = places();
+        if let Some((stuck, _)) = places.get_mut(&self.place) {
+            *stuck -= 1;
+            if *stuck == 0 {
+                places.remove(&self.place);
+            }
+        }
+    }
+}
+
+/// Whether somebody, in whatever process, is stuck at this path or at a place above it. Does not touch it.
+pub(super) fn is_hung(path: &Path) -> bool {
+    {
+        let places = places();
+        if !places.is_empty() && path.ancestors().any(|place| places.contains_key(place)) {
+            return true;
+        }
+    }
+    match DIR.get() {
+        // Mostly nothing has ever hung here.
+        Some(dir) if dir.exists() => path.ancestors().any(|place| is_locked(&lock_file(dir, place))),
+        _ => false,
+    }
+}
+
+fn lock_file(dir: &Path, place: &Path) -> PathBuf {
+    let name = blake3::hash(place.as_os_str().as_bytes()).to_hex();
+    dir.join(&name[..32]).with_extension("lock")
+}
+
+/// The lock of a place; `None` where another process has it, which says the same, or where it cannot be had: then only
+/// this process knows.
+fn lock(dir: &Path, place: &Path) -> Option<File> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let opened = made.and_then(|()| {
+        OpenOptions::new().create(true).truncate(false).write(true).open(lock_file(dir, place))
+    });
+    let file =
+        opened.inspect_err(|error| tracing::warn!(%error, "other runs are not told what hangs")).ok()?;
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Ok(()) => return Some(file),
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(BETWEEN_TRIES),
+            Err(TryLockError::Error(_)) => return None,
+        }
+    }
+    None
+}
+
+/// Asked with a shared lock, so that two who ask do not take each other for stuck.
+fn is_locked(path: &Path) -> bool {
+    match File::open(path) {
+        Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::warn!(%error, "whether it hangs is not known");
+            }
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // L2: hung
+    #[test]
+    fn a_place_hangs_as_long_as_one_is_stuck_there_and_what_is_below_it_too() {
+        let place = Path::new("/hung/place");
+        let below = Path::new("/hung/place/book");
+        assert!(!is_hung(place));
+        let (one, two) = (Hung::at(place), Hung::at(place));
+        assert!(is_hung(place) && is_hung(below));
+        assert!(!is_hung(Path::new("/hung")) && !is_hung(Path::new("/hung/place-not")));
+        drop(one);
+        assert!(is_hung(place));
+        drop(two);
+        assert!(!is_hung(place) && !is_hung(below));
+    }
+
+    // L2: hung
+    #[test]
+    fn a_lock_tells_other_processes_and_is_gone_with_its_holder() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("hung");
+        let place = Path::new("/media/disk");
+        let asked = || is_locked(&lock_file(&dir, place));
+        assert!(!asked());
+        let held = lock(&dir, place).unwrap();
+        // Another open file is to the lock what another process is.
+        assert!(asked() && asked());
+        assert!(lock(&dir, place).is_none(), "one is enough");
+        assert!(!is_locked(&lock_file(&dir, Path::new("/media/other"))));
+        drop(held);
+        assert!(!asked());
+    }
+}

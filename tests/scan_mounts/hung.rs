@@ -1,0 +1,112 @@
+//! A disk that takes what it is asked and never answers. The kernel lets go of nobody who asked, not of a killed process
+//! either: so what is tested is that the program ends all the same, in time, with its lock free, and that nobody joins who
+//! is stuck.
+
+use std::time::{Duration, Instant};
+
+use crate::broken::{ALL, BrokenShelf, counts};
+use crate::common::broken_disk::{Behaviour, Call};
+use crate::common::desk::Ran;
+use crate::common::{state, wait};
+
+/// What the tests allow a disk.
+const DEADLINE: Duration = Duration::from_millis(300);
+/// The deadline, a second for the stuck process to be gone, which it is not, and a busy computer.
+const IN_TIME: Duration = Duration::from_secs(10);
+
+fn allow(shelf: &BrokenShelf, deadline: Duration) {
+    shelf.desk.run(&["config", "set", "probe.deadline_ms", &deadline.as_millis().to_string()]).expect(0);
+}
+
+/// Runs it, which has to come to an end soon.
+#[track_caller]
+fn run_in_time(shelf: &BrokenShelf, args: &[&str]) -> Ran {
+    let begun = Instant::now();
+    let ran = shelf.desk.run(args);
+    assert!(begun.elapsed() < IN_TIME, "{args:?} took {:?}: {ran:?}", begun.elapsed());
+    ran
+}
+
+/// While somebody is stuck there, every command has its answer and asks nothing of the disk.
+#[track_caller]
+fn expect_nobody_joins(shelf: &BrokenShelf) {
+    let asked = shelf.disk.asked();
+    for args in [&["scan"][..], &["scan", "--path", "b"]] {
+        let told = shelf.desk.run(args).expect(7);
+        assert!(told.stdout.contains("unavailable(hung)"), "{told:?}");
+    }
+    let told = shelf.desk.run(&["sync"]).expect(3);
+    assert!(told.stdout.contains("unavailable(hung)"), "{told:?}");
+    let listed = shelf.desk.json(&["library", "list"]);
+    assert_eq!(listed["libraries"][0]["availability"]["reason"], "hung");
+    let status = shelf.desk.json(&["status"]);
+    assert_eq!(status["libraries"][0]["availability"]["reason"], "hung");
+    shelf.desk.run(&["find", "book"]).expect(0);
+    shelf.desk.run(&["show", shelf.root().join("a/file-00.txt").to_str().unwrap()]);
+    assert_eq!(shelf.disk.asked(), asked, "nobody touched the disk");
+}
+
+/// It answers again: whoever was stuck is gone a moment later, and everything is as before.
+#[track_caller]
+fn expect_recovers(shelf: &BrokenShelf) {
+    shelf.disk.set(Behaviour::Answers);
+    wait::until("the stuck process to be gone", || shelf.desk.run(&["scan"]).code == 0);
+    assert_eq!(shelf.files(), counts(ALL, 0));
+}
+
+// L2, D1: at the probe
+pub(crate) fn a_look_at_a_disk_that_hangs_ends_and_nobody_joins_who_is_stuck() {
+    let shelf = BrokenShelf::scanned();
+    let before = state::of_catalogue(&shelf.desk.home());
+    allow(&shelf, DEADLINE);
+    for command in [&["scan", "--json"][..], &["status", "--json"], &["library", "list", "--json"]] {
+        shelf.disk.set(Behaviour::Swallows);
+        let ran = run_in_time(&shelf, command).expect(if command[0] == "scan" { 7 } else { 0 });
+        assert_eq!(ran.json()["libraries"][0]["availability"]["reason"], "hung", "{command:?}");
+        assert_eq!(shelf.disk.swallowed(), 1, "{command:?}: somebody is stuck");
+        expect_nobody_joins(&shelf);
+        expect_recovers(&shelf);
+    }
+    state::assert_same(&state::of_catalogue(&shelf.desk.home()), &before, "nothing was concluded");
+}
+
+// L2, D1, T5: while text is read
+pub(crate) fn a_disk_that_hangs_while_text_is_read_is_left_and_nothing_is_held_against_its_files() {
+    for call in [Call::Open, Call::Read] {
+        let shelf = BrokenShelf::scanned();
+        allow(&shelf, DEADLINE);
+        shelf.desk.run(&["config", "set", "extract.timeout_ms", "500"]).expect(0);
+        shelf.disk.set(Behaviour::SwallowsAt(call, shelf.disk.number_of("lib/b/file-07.txt")));
+        let ran = run_in_time(&shelf, &["sync"]).expect(3);
+        assert!(ran.stdout.contains("unavailable(hung)"), "{call:?}: {ran:?}");
+        let failed: i64 = shelf.desk.sql("SELECT count(*) FROM enrichments WHERE outcome <> 'extracted'");
+        assert_eq!((failed, shelf.files()), (0, counts(ALL, 0)), "{call:?}");
+        expect_nobody_joins(&shelf);
+        shelf.disk.set(Behaviour::Answers);
+        wait::until("the stuck process to be gone", || shelf.desk.run(&["sync"]).code == 0);
+        let extracted: i64 = shelf.desk.sql("SELECT count(*) FROM enrichments WHERE outcome = 'extracted'");
+        assert_eq!((extracted.cast_unsigned(), shelf.files()), (ALL, counts(ALL, 0)), "{call:?}");
+    }
+}
+
+// L2, T5: while originals are sent
+pub(crate) fn a_disk_that_hangs_while_it_is_sent_is_left_and_no_operation_is_blamed() {
+    for call in [Call::Open, Call::Read] {
+        let shelf = BrokenShelf::scanned();
+        allow(&shelf, DEADLINE);
+        shelf.desk.run(&["sync"]).expect(0);
+        shelf.desk.add_mirror("original");
+        shelf.disk.set(Behaviour::SwallowsAt(call, shelf.disk.number_of("lib/b/file-07.txt")));
+        let ran = run_in_time(&shelf, &["sync"]).expect(3);
+        assert!(ran.stdout.contains("unavailable(hung)"), "{call:?}: {ran:?}");
+        let blamed = "SELECT count(*) FROM outbox WHERE attempts > 0 OR state IN ('leased', 'dead')";
+        assert_eq!(shelf.desk.sql::<i64>(blamed), 0, "{call:?}");
+        expect_nobody_joins(&shelf);
+        shelf.disk.set(Behaviour::Answers);
+        wait::until("the stuck process to be gone", || shelf.desk.run(&["scan"]).code == 0);
+        // What could not be read from its disk is not tried again at once.
+        shelf.desk.execute("UPDATE outbox SET not_before = 0");
+        shelf.desk.run(&["sync"]).expect(0);
+        assert_eq!(shelf.desk.objects().len() as u64, ALL, "{call:?}");
+    }
+}
