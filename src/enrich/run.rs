@@ -217,7 +217,7 @@ fn prove(path: &Path, patience: &Patience, monitor: &dyn Monitor) -> Result<[u8;
     let proved = patience.work(&|| !monitor.cancelled(), move |alive| {
         let mut buffer = vec![0; content::BUFFER_BYTES];
         // Where it lies does not matter.
-        content::prove(&asked, &|_| Ok(true), &mut buffer, &|_| alive())
+        content::prove(&|| content::open(&asked, content::READ), &mut buffer, &|_| alive())
     });
     let proved = proved.map_err(|error| silent(path, error))?;
     Ok(proved.map_err(|error| child_error(path, error))?.hash)
