@@ -2,6 +2,9 @@
 
 #![allow(missing_docs)]
 
+#[path = "common/lent.rs"]
+mod lent;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,7 +19,7 @@ use shelflist::library::{self, InitOptions};
 use shelflist::model::{RelPath, setting};
 use shelflist::monitor::{Counter, Monitor, TestMonitor, Unwatched};
 use shelflist::remote::{self, StoreUrl};
-use shelflist::scan::{self, Ending, Options, Report};
+use shelflist::scan::{Ending, Options, Report};
 use shelflist::sync::orphans::{self, CleanOptions};
 use shelflist::sync::{self, Here, PushReport};
 use shelflist::volume::VerifiedRoot;
@@ -87,7 +90,7 @@ impl Desk {
         let mut catalog = self.catalog();
         let lock = RunLock::take(catalog.path()).unwrap();
         let (library, root) = self.looked(&mut catalog);
-        scan::run(&mut catalog, &lock, &library, &root, options, clock, monitor).unwrap()
+        lent::scan(&mut catalog, &lock, &library, &root, options, clock, monitor).unwrap()
     }
 
     fn scan(&self) -> Report {

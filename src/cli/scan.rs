@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -58,7 +59,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         return Err(no_library());
     }
     let lock = RunLock::take(catalog.path())?;
-    let ui = context.ui();
+    let ui = Arc::new(context.ui());
     let options = Options { full, dry_run, scope };
     let turns = scan_all(context, &mut catalog, &lock, libraries, &options, &ui)?;
     ui.clear();
@@ -109,14 +110,15 @@ pub(super) fn scan_all(
     lock: &RunLock,
     libraries: Vec<Library>,
     options: &Options,
-    ui: &Ui,
+    ui: &Arc<Ui>,
 ) -> Result<Vec<Turn>, Failure> {
     let mut turns = Vec::new();
     for library in libraries {
         let turn = match library::look(catalog, &library, &context.clock)? {
             Err(probe) => away(context, library, &probe)?,
             Ok(root) => {
-                let report = scan::run(catalog, lock, &library, &root, options, &context.clock, ui)?;
+                let (clock, monitor) = (Arc::new(context.clock), Arc::clone(ui));
+                let report = scan::run(catalog, lock, &library, &root, options, clock, monitor)?;
                 match report.ending.clone() {
                     Ending::RootLost(probe) => {
                         library::note(catalog, &library, probe.availability, &context.clock)?;

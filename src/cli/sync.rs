@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::context::Context;
@@ -30,7 +32,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         return Err(no_library());
     }
     let lock = RunLock::take(catalog.path())?;
-    let ui = context.ui();
+    let ui = Arc::new(context.ui());
     let program = std::env::current_exe()?;
 
     let mut turns = scan_all(context, &mut catalog, &lock, libraries, &Options::default(), &ui)?;
@@ -40,7 +42,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         .collect();
     let roots: Vec<enrich::run::Root<'_>> =
         here.iter().map(|here| (here.library.library_id, &here.root)).collect();
-    let enriched = enrich::run::run(&mut catalog, &lock, &roots, &program, &context.clock, &ui);
+    let enriched = enrich::run::run(&mut catalog, &lock, &roots, &program, &context.clock, &*ui);
     // What was enriched before is sent also where no file can be read for its text today.
     let here: Vec<Here> = match &enriched {
         Ok(report) => {
@@ -48,7 +50,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         }
         Err(_) => here,
     };
-    let pushed = sync::push(&mut catalog, &lock, &here, &context.clock, &ui)?;
+    let pushed = sync::push(&mut catalog, &lock, &here, &context.clock, &*ui)?;
     ui.clear();
     let enriched = enriched?;
     for (library_id, probe) in enriched.lost.iter().chain(&pushed.lost) {

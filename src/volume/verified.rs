@@ -83,6 +83,12 @@ impl VerifiedRoot {
         self.availability
     }
 
+    /// How long one answer of the disk may take.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// For reading its files: how long the disk may be silent.
     #[must_use]
     pub fn patience(&self) -> Patience {
@@ -129,10 +135,7 @@ impl VerifiedRoot {
         match within(&self.expected.root, self.deadline, move || looked_for.is_unchanged()) {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(_) => {
-                let hung = Findings::none(Answer::Hung(self.deadline));
-                return Err(conclude(&self.expected, &hung));
-            }
+            Err(_) => return Err(self.hung()),
         }
         let mut probe = conclude(&self.expected, &look(&self.expected, self.deadline));
         if probe.availability.is_readable() {
@@ -143,6 +146,12 @@ impl VerifiedRoot {
             );
         }
         Err(probe)
+    }
+
+    /// What is to be said of it where somebody did not come back from it in time.
+    #[must_use]
+    pub fn hung(&self) -> Probe {
+        conclude(&self.expected, &Findings::none(Answer::Hung(self.deadline)))
     }
 
     /// May hang, so it is only called under a deadline.

@@ -14,6 +14,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 
@@ -28,6 +29,8 @@ pub(crate) enum Behaviour {
     Swallows,
     /// Works, but swallows this.
     SwallowsAt(Call, u64),
+    /// Works, and takes so long for each answer.
+    AnswersAfter(Duration),
     /// Fails with this error number.
     Fails(i32),
     /// Can be looked up and opened; listing and reading fail with this error number.
@@ -52,6 +55,8 @@ pub(crate) enum Call {
     Open,
     /// Reading a file.
     Read,
+    /// Looking for a name in a directory.
+    Lookup,
 }
 
 impl Call {
@@ -60,6 +65,7 @@ impl Call {
             Call::List => READDIR,
             Call::Open => OPEN,
             Call::Read => READ,
+            Call::Lookup => LOOKUP,
         }
     }
 }
@@ -133,6 +139,13 @@ impl BrokenDisk {
     /// It answers so many more listings and readings; from then on it does this.
     pub(crate) fn set_after(&self, reads: u64, behaviour: Behaviour) {
         self.behave(Behaviour::Answers, Some((reads, behaviour)));
+    }
+
+    /// It answers until it was listed to the end and its marker was read, which is how a look at a root ends; from then on
+    /// it does this.
+    pub(crate) fn set_once_verified(&self, behaviour: Behaviour) {
+        // The one that is counted last is met by it.
+        self.set_after(4, behaviour);
     }
 
     fn behave(&self, behaviour: Behaviour, then: Option<(u64, Behaviour)>) {
@@ -242,6 +255,9 @@ fn serve(mut kernel: File, tree: &Tree, shared: &Shared) {
             continue;
         }
         state.asked += 1;
+        if let Behaviour::AnswersAfter(time) = state.behaviour {
+            std::thread::park_timeout(time);
+        }
         if matches!(opcode, READ | READDIR)
             && let Some((left, then)) = state.then
         {

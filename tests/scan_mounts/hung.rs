@@ -2,7 +2,11 @@
 //! either: so what is tested is that the program ends all the same, in time, with its lock free, and that nobody joins who
 //! is stuck.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use crate::broken::{ALL, BrokenShelf, counts};
 use crate::common::broken_disk::{Behaviour, Call};
@@ -109,4 +113,90 @@ pub(crate) fn a_disk_that_hangs_while_it_is_sent_is_left_and_no_operation_is_bla
         shelf.desk.run(&["sync"]).expect(0);
         assert_eq!(shelf.desk.objects().len() as u64, ALL, "{call:?}");
     }
+}
+
+/// A scan that comes upon a place that hangs ends in time, concludes nothing and keeps what it had.
+#[track_caller]
+fn expect_scan_is_left(shelf: &BrokenShelf, args: &[&str], context: &str) -> Value {
+    let ran = run_in_time(shelf, args).expect(7);
+    let report = ran.json()["libraries"][0].take();
+    assert_eq!(report["availability"], json!({ "state": "unavailable", "reason": "hung" }), "{context}");
+    assert_eq!((&report["complete"], &report["missing"]), (&json!(false), &json!(0)), "{context}");
+    let outcome: String = shelf.desk.sql("SELECT outcome FROM scans ORDER BY scan_id DESC LIMIT 1");
+    assert_eq!(outcome, "root-lost", "{context}");
+    let known: String = shelf.desk.sql("SELECT reason FROM libraries");
+    assert_eq!(known, "hung", "{context}: written down");
+    report
+}
+
+// L2, D1, D3, D4: while a directory is listed, a file is opened, a file is read
+pub(crate) fn a_scan_that_comes_upon_what_hangs_is_left_in_time_and_concludes_nothing() {
+    for (call, path) in [
+        (Call::List, "lib"),
+        (Call::List, "lib/b"),
+        (Call::List, "lib/d/e"),
+        (Call::Open, "lib/b/file-07.txt"),
+        (Call::Read, "lib/d/e/file-19.txt"),
+    ] {
+        let context = format!("{call:?} {path}");
+        for scanned_before in [false, true] {
+            let shelf = if scanned_before { BrokenShelf::scanned() } else { BrokenShelf::new() };
+            allow(&shelf, DEADLINE);
+            let before = state::of_catalogue(&shelf.desk.home());
+            // The probe lists the root, too: it hangs there only once it was verified.
+            shelf.disk.set_once_verified(Behaviour::SwallowsAt(call, shelf.disk.number_of(path)));
+            let full =
+                if call == Call::List { &["scan", "--json"][..] } else { &["scan", "--full", "--json"] };
+            let report = expect_scan_is_left(&shelf, full, &context);
+            let files = shelf.files();
+            if scanned_before {
+                assert_eq!(files, counts(ALL, 0), "{context}");
+                state::assert_same(&state::of_catalogue(&shelf.desk.home()), &before, &context);
+            } else {
+                assert!(files["present"].as_u64() <= report["hashed_files"].as_u64(), "{context}: {files}");
+            }
+            expect_nobody_joins(&shelf);
+            expect_recovers(&shelf);
+        }
+    }
+}
+
+// L2, D5: the rules above the part that is asked for are read before the walk begins
+pub(crate) fn a_scan_of_a_part_whose_rules_hang_is_left_in_time() {
+    let shelf = BrokenShelf::scanned();
+    allow(&shelf, DEADLINE);
+    shelf.disk.set(Behaviour::SwallowsAt(Call::Lookup, shelf.disk.number_of("lib/b")));
+    expect_scan_is_left(&shelf, &["scan", "--path", "b/c", "--json"], "rules");
+    expect_nobody_joins(&shelf);
+    expect_recovers(&shelf);
+}
+
+// L2: slow is not hung
+pub(crate) fn a_scan_of_a_disk_that_is_slow_with_every_answer_goes_on() {
+    let shelf = BrokenShelf::new();
+    // All of it takes many times as long as one answer may.
+    let deadline = Duration::from_secs(1);
+    allow(&shelf, deadline);
+    shelf.disk.set(Behaviour::AnswersAfter(Duration::from_millis(8)));
+    let begun = Instant::now();
+    let ran = shelf.desk.run(&["scan", "--json"]).expect(0);
+    assert!(begun.elapsed() > deadline * 2, "{:?}", begun.elapsed());
+    let report = ran.json()["libraries"][0].take();
+    assert_eq!((&report["complete"], &report["new"]), (&json!(true), &json!(ALL)));
+}
+
+// L2, L12: nobody waits for the deadline who does not want to
+pub(crate) fn a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_once() {
+    let shelf = BrokenShelf::new();
+    allow(&shelf, Duration::from_secs(600));
+    shelf.disk.set(Behaviour::SwallowsAt(Call::Read, shelf.disk.number_of("lib/d/e/file-19.txt")));
+    let mut scan = shelf.desk.command(&["scan"]);
+    let mut scan = scan.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    wait::until("somebody to be stuck", || shelf.disk.swallowed() > 0);
+    wait::signal(&scan, Signal::INT);
+    assert_eq!(wait::until_ended(&mut scan).code(), Some(130));
+    let outcome: String = shelf.desk.sql("SELECT outcome FROM scans ORDER BY scan_id DESC LIMIT 1");
+    assert_eq!(outcome, "interrupted");
+    assert!(shelf.files()["present"].as_u64() > Some(0), "what was done is kept");
+    expect_recovers(&shelf);
 }
