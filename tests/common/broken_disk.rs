@@ -29,8 +29,8 @@ pub(crate) enum Behaviour {
     Swallows,
     /// Works, but swallows this.
     SwallowsAt(Call, u64),
-    /// Works, and takes so long for each answer.
-    AnswersAfter(Duration),
+    /// Works, and takes so long for each name that it is asked for.
+    LooksUpSlowly(Duration),
     /// Fails with this error number.
     Fails(i32),
     /// Can be looked up and opened; listing and reading fail with this error number.
@@ -255,7 +255,9 @@ fn serve(mut kernel: File, tree: &Tree, shared: &Shared) {
             continue;
         }
         state.asked += 1;
-        if let Behaviour::AnswersAfter(time) = state.behaviour {
+        if let Behaviour::LooksUpSlowly(time) = state.behaviour
+            && opcode == LOOKUP
+        {
             std::thread::park_timeout(time);
         }
         if matches!(opcode, READ | READDIR)
