@@ -340,7 +340,7 @@ pub fn run(
         return Err(error.into());
     }
     if stuck && !interrupted {
-        *shared.hung.lock().expect("no holder panics") = Some(Hung::at(root.path()));
+        *shared.hung.lock().expect("no holder panics") = Some(Hung::at(root.path(), root.deadline()));
         writer.lose_root();
     }
     let mut report = writer.finish(interrupted)?;

@@ -76,7 +76,7 @@ pub(super) fn within<T: Send + 'static>(
 ) -> Result<T, NoAnswer> {
     let begun = Instant::now();
     let left = || deadline.saturating_sub(begun.elapsed());
-    if is_hung(root) {
+    if is_hung(root, deadline) {
         return Err(NoAnswer::Overdue(deadline));
     }
     let mut under_way = looks();
@@ -107,7 +107,7 @@ pub(super) fn within<T: Send + 'static>(
         Ok(said) => Ok(said),
         Err(mpsc::RecvTimeoutError::Disconnected) => Err(NoAnswer::Died),
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            let hung = Hung::at(root);
+            let hung = Hung::at(root, begun.elapsed());
             // Its entry may be gone by now, or already be that of the next one.
             match looks().get_mut(root).filter(|state| state.ticket == ticket) {
                 Some(state) => state.overdue = Some(hung),

@@ -6,17 +6,23 @@
 //! and not a note because it cannot be left behind: when the disk answers the thread comes back and lets go, and a process
 //! that was killed meanwhile lets go when the kernel lets go of it, which is the same moment.
 //!
+//! In the file stands since when there was no answer. Who is more patient than the one who is stuck waits the rest of
+//! his time for him to come back: `status` gives a disk that spins up one second, and a scan after it shall not take that
+//! for its own ten. After that time everybody has his answer at once.
+//!
 //! It is the place that hangs, not the library: two libraries on one dead disk are stuck once each, and a library that was
 //! relocated to a disk that answers is not held up by the one that does not.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// Where the locks are, once somebody has said so.
 static DIR: OnceLock<PathBuf> = OnceLock::new();
@@ -26,6 +32,8 @@ static PLACES: Mutex<BTreeMap<PathBuf, (usize, Option<File>)>> = Mutex::new(BTre
 /// Who asks holds a lock for some microseconds; who is stuck himself need not have it, too.
 const TRIES: u32 = 50;
 const BETWEEN_TRIES: Duration = Duration::from_millis(2);
+/// How often who waits for one who is stuck looks whether he has come back.
+const TICK: Duration = Duration::from_millis(20);
 
 fn places() -> MutexGuard<'static, BTreeMap<PathBuf, (usize, Option<File>)>> {
     // Nobody panics while holding it, and if somebody did, the map would still be right.
@@ -46,12 +54,12 @@ pub struct Hung {
 }
 
 impl Hung {
-    /// Somebody did not come back from this place.
+    /// Somebody did not come back from this place, which he asked so long ago.
     #[must_use]
-    pub fn at(place: &Path) -> Self {
+    pub fn at(place: &Path, silent_for: Duration) -> Self {
         // The lock first and without the map's: it may have to be waited for a little.
-        let lock =
-            if places().contains_key(place) { None } else { DIR.get().and_then(|dir| lock(dir, place)) };
+        let known = places().contains_key(place);
+        let lock = DIR.get().filter(|_| !known).and_then(|dir| lock(dir, place, silent_for));
         let mut places = places();
         let (stuck, held) = places.entry(place.to_owned()).or_insert((0, None));
         *stuck += 1;
@@ -74,8 +82,9 @@ impl Drop for Hung {
     }
 }
 
-/// Whether somebody, in whatever process, is stuck at this path or at a place above it. Does not touch it.
-pub(super) fn is_hung(path: &Path) -> bool {
+/// Whether somebody is stuck at this path or at a place above it: in this process, or in another for longer than
+/// `patience`, which is waited for. Does not touch the path.
+pub(super) fn is_hung(path: &Path, patience: Duration) -> bool {
     {
         let places = places();
         if !places.is_empty() && path.ancestors().any(|place| places.contains_key(place)) {
@@ -84,9 +93,34 @@ pub(super) fn is_hung(path: &Path) -> bool {
     }
     match DIR.get() {
         // Mostly nothing has ever hung here.
-        Some(dir) if dir.exists() => path.ancestors().any(|place| is_locked(&lock_file(dir, place))),
+        Some(dir) if dir.exists() => {
+            path.ancestors().any(|place| is_locked_for(&lock_file(dir, place), patience))
+        }
         _ => false,
     }
+}
+
+/// Whether a lock is held by who has been stuck for so long; who has not yet is waited for.
+fn is_locked_for(path: &Path, patience: Duration) -> bool {
+    while is_locked(path) {
+        match silent_since(path) {
+            Some(since) if uptime().saturating_sub(since) < patience => std::thread::park_timeout(TICK),
+            _ => return true,
+        }
+    }
+    false
+}
+
+/// A clock that all processes share, and that nobody sets.
+fn uptime() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
+}
+
+fn silent_since(path: &Path) -> Option<Duration> {
+    let mut text = String::new();
+    File::open(path).and_then(|file| file.take(64).read_to_string(&mut text)).ok()?;
+    text.trim().parse().ok().map(Duration::from_millis)
 }
 
 fn lock_file(dir: &Path, place: &Path) -> PathBuf {
@@ -96,7 +130,7 @@ fn lock_file(dir: &Path, place: &Path) -> PathBuf {
 
 /// The lock of a place; `None` where another process has it, which says the same, or where it cannot be had: then only
 /// this process knows.
-fn lock(dir: &Path, place: &Path) -> Option<File> {
+fn lock(dir: &Path, place: &Path, silent_for: Duration) -> Option<File> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     let opened = made.and_then(|()| {
         OpenOptions::new().create(true).truncate(false).write(true).open(lock_file(dir, place))
@@ -105,7 +139,12 @@ fn lock(dir: &Path, place: &Path) -> Option<File> {
         opened.inspect_err(|error| tracing::warn!(%error, "other runs are not told what hangs")).ok()?;
     for _ in 0..TRIES {
         match file.try_lock() {
-            Ok(()) => return Some(file),
+            Ok(()) => {
+                let since = uptime().saturating_sub(silent_for).as_millis();
+                // Without it who asks does not wait.
+                let _ = file.set_len(0).and_then(|()| writeln!(&file, "{since}"));
+                return Some(file);
+            }
             Err(TryLockError::WouldBlock) => std::thread::park_timeout(BETWEEN_TRIES),
             Err(TryLockError::Error(_)) => return None,
         }
@@ -129,14 +168,18 @@ fn is_locked(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
+
+    const LONG: Duration = Duration::from_secs(60);
 
     // L2: hung
     #[test]
     fn a_place_hangs_as_long_as_one_is_stuck_there_and_what_is_below_it_too() {
         let place = Path::new("/hung/place");
         let below = Path::new("/hung/place/book");
+        let is_hung = |place: &Path| is_hung(place, LONG);
         assert!(!is_hung(place));
-        let (one, two) = (Hung::at(place), Hung::at(place));
+        let (one, two) = (Hung::at(place, LONG), Hung::at(place, LONG));
         assert!(is_hung(place) && is_hung(below));
         assert!(!is_hung(Path::new("/hung")) && !is_hung(Path::new("/hung/place-not")));
         drop(one);
@@ -153,12 +196,31 @@ mod tests {
         let place = Path::new("/media/disk");
         let asked = || is_locked(&lock_file(&dir, place));
         assert!(!asked());
-        let held = lock(&dir, place).unwrap();
+        let held = lock(&dir, place, LONG).unwrap();
         // Another open file is to the lock what another process is.
         assert!(asked() && asked());
-        assert!(lock(&dir, place).is_none(), "one is enough");
+        assert!(lock(&dir, place, LONG).is_none(), "one is enough");
         assert!(!is_locked(&lock_file(&dir, Path::new("/media/other"))));
         drop(held);
         assert!(!asked());
+    }
+
+    // L2: a disk that spins up is slow, not hung
+    #[test]
+    fn who_is_more_patient_than_who_is_stuck_waits_the_rest_of_his_time() {
+        let home = tempfile::tempdir().unwrap();
+        let (dir, place) = (home.path().join("hung"), Path::new("/media/disk"));
+        let path = lock_file(&dir, place);
+        let second = Duration::from_secs(1);
+        let held = lock(&dir, place, second).unwrap();
+        let begun = Instant::now();
+        assert!(is_locked_for(&path, second), "at once");
+        assert!(is_locked_for(&path, second + second / 10), "and it does not come back");
+        assert!(begun.elapsed() >= second / 20);
+        std::thread::scope(|scope| {
+            let patient = scope.spawn(|| is_locked_for(&path, LONG));
+            drop(held);
+            assert!(!patient.join().unwrap(), "it does");
+        });
     }
 }

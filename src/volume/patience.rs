@@ -36,8 +36,9 @@ enum Said<T> {
 struct GivenUp(Arc<Mutex<Option<Hung>>>);
 
 impl GivenUp {
-    fn give_up(&self, place: &Path) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Hung::at(place));
+    fn give_up(&self, patience: &Patience) {
+        let hung = Hung::at(&patience.place, patience.silence);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(hung);
     }
 }
 
@@ -57,7 +58,7 @@ impl Patience {
         go_on: &dyn Fn() -> bool,
         work: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static,
     ) -> Result<T, NoAnswer> {
-        if is_hung(&self.place) {
+        if is_hung(&self.place, self.silence) {
             return Err(NoAnswer::Overdue(self.silence));
         }
         let (tell, told) = mpsc::channel();
@@ -84,7 +85,7 @@ impl Patience {
                 Ok(Said::Alive) => stop.store(true, Ordering::Relaxed),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Err(NoAnswer::Died),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    given_up.give_up(&self.place);
+                    given_up.give_up(self);
                     return Err(NoAnswer::Overdue(self.silence));
                 }
             }
@@ -142,7 +143,7 @@ impl Read for PatientReader {
                             return Err(io::Error::other(NoAnswer::Died));
                         }
                         Err(mpsc::RecvTimeoutError::Timeout) => {
-                            given_up.give_up(&self.patience.place);
+                            given_up.give_up(&self.patience);
                             return Err(silent(self.patience.silence));
                         }
                     }
@@ -158,7 +159,7 @@ fn silent(silence: Duration) -> io::Error {
 }
 
 fn start(patience: &Patience, open: Open) -> io::Result<Source> {
-    if is_hung(&patience.place) {
+    if is_hung(&patience.place, patience.silence) {
         return Err(silent(patience.silence));
     }
     // One buffer is read while the one before is made use of.
@@ -275,10 +276,10 @@ mod tests {
             Err(io::ErrorKind::NotFound.into())
         });
         assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(is_hung(place));
+        assert!(is_hung(place, LONG));
         drop(release);
         drop(reader);
-        while is_hung(place) {
+        while is_hung(place, LONG) {
             std::thread::yield_now();
         }
     }

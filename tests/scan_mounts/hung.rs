@@ -9,8 +9,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::broken::{ALL, BrokenShelf, counts};
-use crate::common::broken_disk::{Behaviour, Call};
-use crate::common::desk::Ran;
+use crate::common::broken_disk::{Behaviour, BrokenDisk, Call};
+use crate::common::desk::{Desk, Ran};
 use crate::common::{state, wait};
 
 /// What the tests allow a disk.
@@ -72,6 +72,22 @@ pub(crate) fn a_look_at_a_disk_that_hangs_ends_and_nobody_joins_who_is_stuck() {
         expect_recovers(&shelf);
     }
     state::assert_same(&state::of_catalogue(&shelf.desk.home()), &before, "nothing was concluded");
+}
+
+// L1, D8: and no library is made of what does not answer
+pub(crate) fn a_disk_that_hangs_is_made_no_library_of_and_lets_the_program_go() {
+    let desk = Desk::new();
+    let point = desk.path("disk");
+    std::fs::create_dir(&point).unwrap();
+    let disk = BrokenDisk::mount_at(&point, &[("lib/book.txt", b"a book")]);
+    disk.set(Behaviour::Swallows);
+    let begun = Instant::now();
+    let ran = desk.run(&["init", point.join("lib").to_str().unwrap()]).expect(1);
+    assert!(begun.elapsed() < IN_TIME && ran.stderr.contains("did not answer"), "{ran:?}");
+    // Who comes next asks nothing of it.
+    let asked = disk.asked();
+    desk.run(&["init", point.join("lib").to_str().unwrap()]).expect(1);
+    assert_eq!(disk.asked(), asked);
 }
 
 // L2, D1, T5: while text is read

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         a_file_that_fails_to_be_read_keeps_what_was_proved,
         a_disk_that_fails_in_the_middle_makes_nothing_missing,
         a_look_at_a_disk_that_hangs_ends_and_nobody_joins_who_is_stuck,
+        a_disk_that_hangs_is_made_no_library_of_and_lets_the_program_go,
         a_disk_that_hangs_while_text_is_read_is_left_and_nothing_is_held_against_its_files,
         a_disk_that_hangs_while_it_is_sent_is_left_and_no_operation_is_blamed,
         a_scan_that_comes_upon_what_hangs_is_left_in_time_and_concludes_nothing,
