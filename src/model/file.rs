@@ -26,6 +26,30 @@ words! {
     }
 }
 
+words! {
+    /// Why a known file was read again, although it had been read before.
+    pub enum LookCause {
+        /// Another kind of thing stands there.
+        Kind = "kind",
+        /// Another size.
+        Size = "size",
+        /// Another time of modification.
+        Mtime = "mtime",
+        /// Another time of change of the inode.
+        Ctime = "ctime",
+        /// Another inode number.
+        Inode = "inode",
+        /// Its content had never been proved.
+        Unproved = "unproved",
+        /// The same stat, but too young at the look before to prove anything.
+        Young = "young",
+        /// The same stat; somebody wanted everything read.
+        Full = "full",
+        /// A link that was back: read again rather than remembered.
+        Back = "back",
+    }
+}
+
 /// The part of a file's `stat` that tells whether its content may have changed.
 ///
 /// Times are nanoseconds since 1970-01-01 UTC and may be negative.

@@ -15,6 +15,7 @@
 //! killed scan takes with it.
 
 mod batches;
+mod causes;
 pub mod guard;
 mod hash;
 pub mod judge;
@@ -31,6 +32,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
+
+pub use rules::{LeftOut, RULE_FILE, RuleOrigin, left_out_by};
 
 use record::Written;
 
