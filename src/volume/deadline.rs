@@ -2,8 +2,8 @@
 //! waits no longer than its deadline.
 //!
 //! A thread that hangs in the kernel cannot be ended, only left behind. So there is at most one look a root at any
-//! time: who comes second waits for the first, and once a look is overdue, everybody is told so at once until it
-//! comes back; other processes are told by [`super::hung`]. A dead network mount thus costs the computer one thread, not
+//! time: who comes second waits for the first, and once one has been waited for as long as anybody would wait, everybody
+//! is told so at once until it comes back; other processes, too, by [`super::hung`]. A dead network mount thus costs the computer one thread, not
 //! one a minute.
 //!
 //! What this cannot do: let the process end before the kernel lets go of a stuck thread. A hard NFS mount does so at
@@ -68,7 +68,7 @@ impl Drop for Ends {
 /// What `look` says, if it says it within `deadline`. `root` is what the look may get stuck on.
 ///
 /// # Errors
-/// [`NoAnswer::Overdue`] when it did not, or at once while an earlier look at `root` is overdue.
+/// [`NoAnswer::Overdue`] when it did not, or at once while an earlier look at `root` has taken that long already.
 pub(super) fn within<T: Send + 'static>(
     root: &Path,
     deadline: Duration,
@@ -80,8 +80,9 @@ pub(super) fn within<T: Send + 'static>(
         return Err(NoAnswer::Overdue(deadline));
     }
     let mut under_way = looks();
-    while let Some(state) = under_way.get(root) {
-        if state.overdue.is_some() || left().is_zero() {
+    // Also behind one that is overdue by now, for the rest of one's own time.
+    while under_way.contains_key(root) {
+        if left().is_zero() {
             return Err(NoAnswer::Overdue(deadline));
         }
         under_way = CHANGED.wait_timeout(under_way, left()).unwrap_or_else(PoisonError::into_inner).0;
@@ -113,8 +114,6 @@ pub(super) fn within<T: Send + 'static>(
                 Some(state) => state.overdue = Some(hung),
                 None => drop(hung),
             }
-            // Those who wait their turn need not wait any longer.
-            CHANGED.notify_all();
             answer.try_recv().map_err(|_| NoAnswer::Overdue(deadline))
         }
     }
@@ -140,17 +139,20 @@ mod tests {
         let root = Path::new("/stuck");
         let (release, stuck) = mpsc::channel::<()>();
         let (tell, came_back) = mpsc::channel();
-        let first = within(root, SHORT, move || {
+        let deadline = Duration::from_secs(1);
+        let first = within(root, deadline, move || {
             let _ = stuck.recv();
             tell.send(()).unwrap();
         });
         assert!(matches!(first, Err(NoAnswer::Overdue(_))));
 
-        // The second is told at once, long before its own deadline, and its look never begins.
+        // The next are told at once, and their looks never begin.
         let begun = Instant::now();
-        let second = within(root, LONG, || unreachable!("the first look is still stuck"));
-        assert!(matches!(second, Err(NoAnswer::Overdue(_))), "{second:?}");
-        assert!(begun.elapsed() < LONG / 2);
+        for _ in 0..10 {
+            let next = within(root, deadline, || unreachable!("the first look is still stuck"));
+            assert!(matches!(next, Err(NoAnswer::Overdue(_))), "{next:?}");
+        }
+        assert!(begun.elapsed() < deadline);
         // Another root has nothing to do with it.
         assert_eq!(within(Path::new("/stuck-not"), LONG, || 1).unwrap(), 1);
 
@@ -183,20 +185,24 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_behind_a_look_that_becomes_overdue_is_told_then() {
+    fn who_waits_behind_a_look_that_becomes_overdue_waits_his_own_time() {
+        let root = Path::new("/queue");
         let (release, held) = mpsc::channel::<()>();
         let (tell, begun) = mpsc::channel();
         let first = std::thread::spawn(move || {
-            within(Path::new("/queue"), Duration::from_millis(200), move || {
+            within(root, SHORT, move || {
                 tell.send(()).unwrap();
                 let _ = held.recv();
             })
         });
         begun.recv().unwrap();
-        let second = within(Path::new("/queue"), LONG, || unreachable!("the first look is still stuck"));
-        assert!(matches!(second, Err(NoAnswer::Overdue(_))));
+        // One comes before it is overdue, or just then; one comes later.
+        let patient = std::thread::spawn(move || within(root, LONG, || 2));
         assert!(first.join().unwrap().is_err());
+        let later = std::thread::spawn(move || within(root, LONG, || 3));
+        assert!(within(root, SHORT, || unreachable!("the first look is still stuck")).is_err());
         drop(release);
+        assert_eq!((patient.join().unwrap().unwrap(), later.join().unwrap().unwrap()), (2, 3));
     }
 
     #[test]

@@ -20,14 +20,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
 /// Where the locks are, once somebody has said so.
 static DIR: OnceLock<PathBuf> = OnceLock::new();
-/// Where threads of this process are stuck: how many, and the lock that says so.
-static PLACES: Mutex<BTreeMap<PathBuf, (usize, Option<File>)>> = Mutex::new(BTreeMap::new());
+/// Where threads of this process are stuck: how many, since when, and the lock that says so.
+static PLACES: Mutex<BTreeMap<PathBuf, Place>> = Mutex::new(BTreeMap::new());
+
+#[derive(Debug)]
+struct Place {
+    stuck: usize,
+    since: Instant,
+    lock: Option<File>,
+}
 
 /// Who asks holds a lock for some microseconds; who is stuck himself need not have it, too.
 const TRIES: u32 = 50;
@@ -35,7 +42,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(2);
 /// How often who waits for one who is stuck looks whether he has come back.
 const TICK: Duration = Duration::from_millis(20);
 
-fn places() -> MutexGuard<'static, BTreeMap<PathBuf, (usize, Option<File>)>> {
+fn places() -> MutexGuard<'static, BTreeMap<PathBuf, Place>> {
     // Nobody panics while holding it, and if somebody did, the map would still be right.
     PLACES.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -61,10 +68,12 @@ impl Hung {
         let known = places().contains_key(place);
         let lock = DIR.get().filter(|_| !known).and_then(|dir| lock(dir, place, silent_for));
         let mut places = places();
-        let (stuck, held) = places.entry(place.to_owned()).or_insert((0, None));
-        *stuck += 1;
-        if held.is_none() {
-            *held = lock;
+        let now = Instant::now();
+        let since = now.checked_sub(silent_for).unwrap_or(now);
+        let known = places.entry(place.to_owned()).or_insert(Place { stuck: 0, since, lock: None });
+        known.stuck += 1;
+        if known.lock.is_none() {
+            known.lock = lock;
         }
         Hung { place: place.to_owned() }
     }
@@ -73,23 +82,23 @@ impl Hung {
 impl Drop for Hung {
     fn drop(&mut self) {
         let mut places = places();
-        if let Some((stuck, _)) = places.get_mut(&self.place) {
-            *stuck -= 1;
-            if *stuck == 0 {
+        if let Some(known) = places.get_mut(&self.place) {
+            known.stuck -= 1;
+            if known.stuck == 0 {
                 places.remove(&self.place);
             }
         }
     }
 }
 
-/// Whether somebody is stuck at this path or at a place above it: in this process, or in another for longer than
-/// `patience`, which is waited for. Does not touch the path.
+/// Whether somebody, in whatever process, has been stuck at this path or at a place above it for longer than `patience`.
+/// Who has not yet is waited for. Does not touch the path.
 pub(super) fn is_hung(path: &Path, patience: Duration) -> bool {
-    {
-        let places = places();
-        if !places.is_empty() && path.ancestors().any(|place| places.contains_key(place)) {
+    while let Some(since) = stuck_here_since(path) {
+        if since.elapsed() >= patience {
             return true;
         }
+        std::thread::park_timeout(TICK);
     }
     match DIR.get() {
         // Mostly nothing has ever hung here.
@@ -98,6 +107,14 @@ pub(super) fn is_hung(path: &Path, patience: Duration) -> bool {
         }
         _ => false,
     }
+}
+
+fn stuck_here_since(path: &Path) -> Option<Instant> {
+    let places = places();
+    if places.is_empty() {
+        return None;
+    }
+    path.ancestors().filter_map(|place| places.get(place)).map(|place| place.since).min()
 }
 
 /// Whether a lock is held by who has been stuck for so long; who has not yet is waited for.
@@ -168,18 +185,18 @@ fn is_locked(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
     const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(20);
 
     // L2: hung
     #[test]
     fn a_place_hangs_as_long_as_one_is_stuck_there_and_what_is_below_it_too() {
         let place = Path::new("/hung/place");
         let below = Path::new("/hung/place/book");
-        let is_hung = |place: &Path| is_hung(place, LONG);
+        let is_hung = |place: &Path| is_hung(place, SHORT);
         assert!(!is_hung(place));
-        let (one, two) = (Hung::at(place, LONG), Hung::at(place, LONG));
+        let (one, two) = (Hung::at(place, SHORT), Hung::at(place, SHORT));
         assert!(is_hung(place) && is_hung(below));
         assert!(!is_hung(Path::new("/hung")) && !is_hung(Path::new("/hung/place-not")));
         drop(one);

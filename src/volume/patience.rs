@@ -238,8 +238,8 @@ mod tests {
         let left = Patience::new(place, SHORT).work(&|| true, move |_| _ = stuck.recv());
         assert!(matches!(left, Err(NoAnswer::Overdue(_))));
         for place in [place, below] {
-            assert!(within(place, LONG, || unreachable!("somebody is stuck there")).is_err());
-            let patience = Patience::new(place, LONG);
+            assert!(within(place, SHORT, || unreachable!("somebody is stuck there")).is_err());
+            let patience = Patience::new(place, SHORT);
             assert!(patience.work(&|| true, |_| unreachable!("somebody is stuck there")).is_err());
             let mut reader = patience.reader(|| unreachable!("somebody is stuck there"));
             assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -276,10 +276,10 @@ mod tests {
             Err(io::ErrorKind::NotFound.into())
         });
         assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(is_hung(place, LONG));
+        assert!(is_hung(place, SHORT));
         drop(release);
         drop(reader);
-        while is_hung(place, LONG) {
+        while is_hung(place, SHORT) {
             std::thread::yield_now();
         }
     }

@@ -54,6 +54,7 @@ fn expect_nobody_joins(shelf: &BrokenShelf) {
 #[track_caller]
 fn expect_recovers(shelf: &BrokenShelf) {
     shelf.disk.set(Behaviour::Answers);
+    allow(shelf, wait::LONG);
     wait::until("the stuck process to be gone", || shelf.desk.run(&["scan"]).code == 0);
     assert_eq!(shelf.files(), counts(ALL, 0));
 }
@@ -62,8 +63,8 @@ fn expect_recovers(shelf: &BrokenShelf) {
 pub(crate) fn a_look_at_a_disk_that_hangs_ends_and_nobody_joins_who_is_stuck() {
     let shelf = BrokenShelf::scanned();
     let before = state::of_catalogue(&shelf.desk.home());
-    allow(&shelf, DEADLINE);
     for command in [&["scan", "--json"][..], &["status", "--json"], &["library", "list", "--json"]] {
+        allow(&shelf, DEADLINE);
         shelf.disk.set(Behaviour::Swallows);
         let ran = run_in_time(&shelf, command).expect(if command[0] == "scan" { 7 } else { 0 });
         assert_eq!(ran.json()["libraries"][0]["availability"]["reason"], "hung", "{command:?}");
@@ -76,7 +77,8 @@ pub(crate) fn a_look_at_a_disk_that_hangs_ends_and_nobody_joins_who_is_stuck() {
 
 // L1, D8: and no library is made of what does not answer
 pub(crate) fn a_disk_that_hangs_is_made_no_library_of_and_lets_the_program_go() {
-    let desk = Desk::new();
+    let desk = Desk::with_files(&[]);
+    desk.run(&["config", "set", "probe.deadline_ms", "300"]).expect(0);
     let point = desk.path("disk");
     std::fs::create_dir(&point).unwrap();
     let disk = BrokenDisk::mount_at(&point, &[("lib/book.txt", b"a book")]);
@@ -84,6 +86,7 @@ pub(crate) fn a_disk_that_hangs_is_made_no_library_of_and_lets_the_program_go() 
     let begun = Instant::now();
     let ran = desk.run(&["init", point.join("lib").to_str().unwrap()]).expect(1);
     assert!(begun.elapsed() < IN_TIME && ran.stderr.contains("did not answer"), "{ran:?}");
+    assert!(ran.stderr.contains("its cable"), "L3: what to do: {ran:?}");
     // Who comes next asks nothing of it.
     let asked = disk.asked();
     desk.run(&["init", point.join("lib").to_str().unwrap()]).expect(1);
@@ -102,8 +105,8 @@ pub(crate) fn a_disk_that_hangs_while_text_is_read_is_left_and_nothing_is_held_a
         let failed: i64 = shelf.desk.sql("SELECT count(*) FROM enrichments WHERE outcome <> 'extracted'");
         assert_eq!((failed, shelf.files()), (0, counts(ALL, 0)), "{call:?}");
         expect_nobody_joins(&shelf);
-        shelf.disk.set(Behaviour::Answers);
-        wait::until("the stuck process to be gone", || shelf.desk.run(&["sync"]).code == 0);
+        expect_recovers(&shelf);
+        shelf.desk.run(&["sync"]).expect(0);
         let extracted: i64 = shelf.desk.sql("SELECT count(*) FROM enrichments WHERE outcome = 'extracted'");
         assert_eq!((extracted.cast_unsigned(), shelf.files()), (ALL, counts(ALL, 0)), "{call:?}");
     }
@@ -113,17 +116,16 @@ pub(crate) fn a_disk_that_hangs_while_text_is_read_is_left_and_nothing_is_held_a
 pub(crate) fn a_disk_that_hangs_while_it_is_sent_is_left_and_no_operation_is_blamed() {
     for call in [Call::Open, Call::Read] {
         let shelf = BrokenShelf::scanned();
-        allow(&shelf, DEADLINE);
         shelf.desk.run(&["sync"]).expect(0);
         shelf.desk.add_mirror("original");
+        allow(&shelf, DEADLINE);
         shelf.disk.set(Behaviour::SwallowsAt(call, shelf.disk.number_of("lib/b/file-07.txt")));
         let ran = run_in_time(&shelf, &["sync"]).expect(3);
         assert!(ran.stdout.contains("unavailable(hung)"), "{call:?}: {ran:?}");
         let blamed = "SELECT count(*) FROM outbox WHERE attempts > 0 OR state IN ('leased', 'dead')";
         assert_eq!(shelf.desk.sql::<i64>(blamed), 0, "{call:?}");
         expect_nobody_joins(&shelf);
-        shelf.disk.set(Behaviour::Answers);
-        wait::until("the stuck process to be gone", || shelf.desk.run(&["scan"]).code == 0);
+        expect_recovers(&shelf);
         // What could not be read from its disk is not tried again at once.
         shelf.desk.execute("UPDATE outbox SET not_before = 0");
         shelf.desk.run(&["sync"]).expect(0);
@@ -171,10 +173,27 @@ pub(crate) fn a_scan_that_comes_upon_what_hangs_is_left_in_time_and_concludes_no
             } else {
                 assert!(files["present"].as_u64() <= report["hashed_files"].as_u64(), "{context}: {files}");
             }
-            expect_nobody_joins(&shelf);
+            if scanned_before {
+                expect_nobody_joins(&shelf);
+            }
             expect_recovers(&shelf);
         }
     }
+}
+
+// L2: of two libraries one hangs
+pub(crate) fn a_disk_that_hangs_holds_up_no_other() {
+    let shelf = BrokenShelf::new();
+    shelf.desk.write("one.txt", "a text on another disk");
+    shelf.desk.run(&["init", shelf.desk.library().to_str().unwrap(), "--name", "other"]).expect(0);
+    allow(&shelf, DEADLINE);
+    shelf.disk.set(Behaviour::SwallowsAt(Call::List, shelf.disk.number_of("lib/b")));
+    let ran = run_in_time(&shelf, &["sync", "--json"]).expect(3).json();
+    let [books, other] = ran["libraries"].as_array().unwrap().as_slice() else { panic!("{ran}") };
+    assert_eq!((&books["availability"]["reason"], &books["complete"]), (&json!("hung"), &json!(false)));
+    assert_eq!((&other["complete"], &other["new"], &ran["enriched"]), (&json!(true), &json!(1), &json!(1)));
+    run_in_time(&shelf, &["scan"]).expect(3);
+    expect_recovers(&shelf);
 }
 
 // L2, D5: the rules above the part that is asked for are read before the walk begins

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         a_disk_that_hangs_while_text_is_read_is_left_and_nothing_is_held_against_its_files,
         a_disk_that_hangs_while_it_is_sent_is_left_and_no_operation_is_blamed,
         a_scan_that_comes_upon_what_hangs_is_left_in_time_and_concludes_nothing,
+        a_disk_that_hangs_holds_up_no_other,
         a_scan_of_a_part_whose_rules_hang_is_left_in_time,
         a_scan_of_a_disk_that_is_slow_with_every_answer_goes_on,
         a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_once,
