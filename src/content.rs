@@ -62,15 +62,10 @@ pub fn stat_from(stat: &rustix::fs::Stat) -> Option<Stat> {
     Some(Stat {
         kind,
         size: stat.st_size.cast_unsigned(),
-        mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64),
-        ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i64),
+        mtime_ns: Stat::stamp(stat.st_mtime, stat.st_mtime_nsec as i64),
+        ctime_ns: Stat::stamp(stat.st_ctime, stat.st_ctime_nsec as i64),
         inode: stat.st_ino,
     })
-}
-
-/// Years beyond 1677..2262 do not fit; two such times that differ in their low bits still differ.
-fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
-    seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
 }
 
 /// How a file is opened for reading: no link followed in its last name, no waiting for a FIFO's writer.

@@ -14,7 +14,6 @@ use common::{state, wait};
 use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use shelflist::clock::{Clock, SystemClock};
 
 /// A library named `books`, not scanned yet, of so many small files; old enough that one look proves them (D9).
 fn desk_with(files: usize) -> Desk {
@@ -29,13 +28,7 @@ fn desk_with(files: usize) -> Desk {
 
 /// Waits until every stamp in the library is clearly older than the clock.
 fn come_of_age(desk: &Desk) {
-    let probe = desk.path("probe");
-    fs::write(&probe, "the youngest file of all").unwrap();
-    let newest = fs::metadata(&probe).unwrap().modified().unwrap();
-    let newest = jiff::Timestamp::try_from(newest).unwrap();
-    wait::until("the files to come of age", || {
-        SystemClock.now().duration_since(newest) > jiff::SignedDuration::from_millis(100)
-    });
+    wait::until_of_age(&desk.path("probe"));
 }
 
 /// A file that takes minutes to read: a scan that has it to read is in the middle until it is stopped.

@@ -51,7 +51,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     if context.json {
         let mut file = card_json(&card, &names);
         file["available"] = json!(available.is_readable());
-        file["mtime"] = rfc3339(card.stat.mtime_ns.div_euclid(1_000_000));
+        file["mtime"] = rfc3339_or_null(card.stat.mtime_ms());
         file["first_seen"] = rfc3339(card.first_seen);
         file["hashed_at"] = rfc3339_or_null(card.hashed_at);
         file["missing_since"] = rfc3339_or_null(card.missing_since);

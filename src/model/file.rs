@@ -52,7 +52,7 @@ words! {
 
 /// The part of a file's `stat` that tells whether its content may have changed.
 ///
-/// Times are nanoseconds since 1970-01-01 UTC and may be negative.
+/// Times are nanoseconds since 1970-01-01 UTC and may be negative; see [`Stat::stamp`] for those that do not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// Regular file or symbolic link.
@@ -65,6 +65,35 @@ pub struct Stat {
     pub ctime_ns: i64,
     /// Inode number; not stable on every file system.
     pub inode: u64,
+}
+
+/// The ends of the range, 18 minutes each, stand for the times beyond it.
+const BEYOND_NS: i64 = 1 << 40;
+
+impl Stat {
+    /// A time of the operating system as it is kept. File systems keep years that nanoseconds in 64 bits cannot hold, those
+    /// before 1677 and after 2262. All of them land at the ends of the range, so that they neither pass for another time
+    /// nor for a young file; and each at a place of its own there, so that two that differ still differ.
+    #[must_use]
+    pub fn stamp(seconds: i64, nanoseconds: i64) -> i64 {
+        let time_ns = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+        let place = || i64::try_from(time_ns.rem_euclid(i128::from(BEYOND_NS))).expect("less than 2^40");
+        match i64::try_from(time_ns) {
+            Ok(time_ns) if Stat::is_known(time_ns) => time_ns,
+            _ if time_ns < 0 => i64::MIN + place(),
+            _ => i64::MAX - place(),
+        }
+    }
+
+    /// The modification time in milliseconds; `None` where it is too far away to be kept.
+    #[must_use]
+    pub fn mtime_ms(&self) -> Option<i64> {
+        Stat::is_known(self.mtime_ns).then(|| self.mtime_ns.div_euclid(1_000_000))
+    }
+
+    fn is_known(stamp_ns: i64) -> bool {
+        (i64::MIN + BEYOND_NS..=i64::MAX - BEYOND_NS).contains(&stamp_ns)
+    }
 }
 
 words! {
@@ -135,6 +164,34 @@ impl FileStatus {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    // L4: a stamp that cannot be kept is no other stamp, and no two are the same
+    #[rstest::rstest]
+    #[case::the_epoch(0, 0, 0)]
+    #[case::before_it(-1, 999_999_999, -1)]
+    #[case::in_2200(7_258_118_400, 5, 7_258_118_400_000_000_005)]
+    fn a_stamp_that_fits_is_kept(#[case] seconds: i64, #[case] nanoseconds: i64, #[case] kept: i64) {
+        assert_eq!(Stat::stamp(seconds, nanoseconds), kept);
+        let stat = Stat { kind: FileKind::Regular, size: 0, mtime_ns: kept, ctime_ns: 0, inode: 1 };
+        assert_eq!(stat.mtime_ms(), Some(kept.div_euclid(1_000_000)));
+    }
+
+    // L4, D9
+    #[test]
+    fn stamps_beyond_what_can_be_kept_are_far_away_and_still_differ() {
+        // The years 2300, 2400, 1600, and what a broken disk may say.
+        let seconds = [10_413_792_000, 13_569_465_600, -11_676_096_000, i64::MAX, i64::MIN + 100_000];
+        for seconds in seconds {
+            let stamp = Stat::stamp(seconds, 0);
+            assert_eq!(stamp < 0, seconds < 0);
+            assert!(stamp.unsigned_abs() > i64::MAX.unsigned_abs() - (1 << 41), "{seconds}: {stamp}");
+            let stat = Stat { kind: FileKind::Regular, size: 0, mtime_ns: stamp, ctime_ns: 0, inode: 1 };
+            assert_eq!(stat.mtime_ms(), None);
+            for later in [(0, 1), (1, 0), (86_400, 0)] {
+                assert_ne!(Stat::stamp(seconds.saturating_sub(later.0), later.1), stamp, "{seconds}");
+            }
+        }
+    }
 
     // L5
     #[rstest]

@@ -22,6 +22,7 @@ pub mod judge;
 pub mod moves;
 mod record;
 mod rules;
+mod shift;
 mod walk;
 mod watch;
 
@@ -38,13 +39,13 @@ pub use rules::{LeftOut, RULE_FILE, RuleOrigin, left_out_by};
 use record::Written;
 
 use crate::catalog::libraries::Library;
-use crate::catalog::{Catalog, CatalogError, RunLock, dirs, settings};
+use crate::catalog::{Catalog, CatalogError, RunLock, dirs, profiles, settings};
 use crate::clock::Clock;
 use crate::content;
 use crate::model::{Problem, RelPath, setting};
 use crate::monitor::{Monitor, Phase};
 use crate::volume::hung::Hung;
-use crate::volume::{Probe, VerifiedRoot};
+use crate::volume::{Probe, Profile, VerifiedRoot};
 
 /// Batches that wait for a hasher, and for the writer: enough to keep everybody busy, few enough that memory does not grow
 /// with the library.
@@ -134,6 +135,8 @@ pub struct Report {
     pub frozen_dirs: Vec<RelPath>,
     /// The decision that waits.
     pub decision: Option<i64>,
+    /// By how many minutes all times of the disk have moved, where a sample proved that this is all that changed.
+    pub time_shift_min: Option<i32>,
     /// How it ended.
     pub ending: Ending,
     /// How long it took.
@@ -171,6 +174,10 @@ struct Shared {
     catalog_error: Mutex<Option<CatalogError>>,
     /// Says to others that the disk hangs, until the last who is stuck comes back.
     hung: Mutex<Option<Hung>>,
+    /// Files that differ in nothing but their times, until the walk is over.
+    waiting: Mutex<Vec<shift::Shifted>>,
+    /// By how many minutes they were proved to have moved.
+    time_shift_min: Mutex<Option<i32>>,
 }
 
 impl Shared {
@@ -221,20 +228,20 @@ struct Crew {
 impl Crew {
     fn set_to_work(
         shared: &Arc<Shared>,
-        size: usize,
+        (walkers, hashers): (usize, usize),
         top: walk::Task,
         to_writer: Sender<Vec<record::Record>>,
     ) -> Result<Crew, ScanError> {
         let watched = Arc::clone(shared);
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(size)
+            .num_threads(walkers)
             .thread_name(|n| format!("walk-{n}"))
             .start_handler(move |_| watched.watch.join())
             .build()?;
         let (to_hash, work) = bounded::<Vec<hash::Work>>(QUEUE);
         let (working, ended) = bounded(0);
         let mut threads = Vec::new();
-        for _ in 0..size {
+        for _ in 0..hashers {
             let (shared, work, to_writer) = (Arc::clone(shared), work.clone(), to_writer.clone());
             let working = working.clone();
             threads.push(std::thread::spawn(move || {
@@ -246,6 +253,8 @@ impl Crew {
         let shared = Arc::clone(shared);
         threads.push(std::thread::spawn(move || {
             pool.scope(|tasks| walk::walk(tasks, &shared, &top, &to_hash, &to_writer));
+            shared.watch.join();
+            shift::settle(&shared, &to_hash, &to_writer);
             drop(working);
         }));
         Ok(Crew { threads, ended })
@@ -285,6 +294,7 @@ pub fn run(
 ) -> Result<Report, ScanError> {
     let started_ms = clock.now_ms();
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let profile = profile(catalog, library, root)?;
     let rules = rules::Rules::of_library(&settings::get(catalog.read(), &setting::SCAN_EXCLUDE)?.0)?;
     let rules = {
         let (root, scope) = (root.clone(), options.scope.clone());
@@ -303,7 +313,7 @@ pub fn run(
     let dir = writer.scope_dir()?;
     let shared = Arc::new(Shared {
         root: root.clone(),
-        rule: judge::StatRule::of_file_system(&root.mount().fs_type),
+        rule: judge::StatRule::of_profile(&profile),
         full: options.full,
         clock: Arc::clone(&clock),
         monitor: Arc::clone(&monitor),
@@ -320,10 +330,13 @@ pub fn run(
         hashed_bytes: AtomicU64::new(0),
         catalog_error: Mutex::new(None),
         hung: Mutex::new(None),
+        waiting: Mutex::new(Vec::new()),
+        time_shift_min: Mutex::new(None),
     });
     let mut vigil = Vigil::over(&shared);
     let (to_writer, records) = bounded::<Vec<record::Record>>(QUEUE);
-    let crew = Crew::set_to_work(&shared, threads, walk::Task { dir, rules }, to_writer)?;
+    let sizes = (threads, profile.readers(threads));
+    let crew = Crew::set_to_work(&shared, sizes, walk::Task { dir, rules }, to_writer)?;
     // The writer is this thread: it owns the catalogue. When it returns, `records` is dropped, and whoever still sends
     // learns from the error that the run is over.
     let written = writer.write_all(&records, &mut vigil);
@@ -352,9 +365,37 @@ pub fn run(
     report.excluded += shared.excluded.load(Ordering::Relaxed);
     report.hashed_files = shared.hashed_files.load(Ordering::Relaxed);
     report.hashed_bytes = shared.hashed_bytes.load(Ordering::Relaxed);
+    report.time_shift_min = *shared.time_shift_min.lock().expect("no holder panics");
     report.elapsed_ms = clock.now_ms() - started_ms;
     writer.end(&report)?;
+    drop(writer);
+    if report.time_shift_min.is_some() && !options.dry_run {
+        keep_local_time(catalog, library, profile, &*clock)?;
+    }
     Ok(report)
+}
+
+/// All times of the volume have moved together: it stores local time.
+fn keep_local_time(
+    catalog: &mut Catalog,
+    library: &Library,
+    profile: Profile,
+    clock: &dyn Clock,
+) -> Result<(), CatalogError> {
+    // Where nothing is kept of the volume, there is nothing to add to.
+    let Some(kept) = profiles::get(catalog.read(), library.library_id)? else { return Ok(()) };
+    let text = serde_json::to_string(&profile.with_local_time())?;
+    let now_ms = clock.now_ms();
+    catalog.change(|tx| profiles::put(tx, library.library_id, &kept.volume, &text, now_ms))
+}
+
+/// What is known of the volume; where it was never measured, what is assumed of its kind.
+fn profile(catalog: &Catalog, library: &Library, root: &VerifiedRoot) -> Result<Profile, CatalogError> {
+    let kept = profiles::get(catalog.read(), library.library_id)?;
+    Ok(kept
+        .and_then(|kept| serde_json::from_str::<Profile>(&kept.profile).ok())
+        .filter(|profile| profile.fs_type == root.mount().fs_type)
+        .unwrap_or_else(|| Profile::assumed(&root.mount().fs_type)))
 }
 
 /// The rules that directories above the scope add: the walk begins below them. What a whole scan would not enter is no

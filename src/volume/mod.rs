@@ -10,10 +10,11 @@
 //!   lists, and network mounts that are not the library's own are never entered;
 //! - no look can hang the caller: each happens in a thread with a deadline, one at a time for a root, and a place where
 //!   somebody is stuck is not touched by anybody else ([`hung`]);
-//! - the marker is the only thing ever written under a root ([`marker::create`], D8), and the root itself is never made.
+//! - the marker is the only thing ever written under a root ([`marker`], D8), and the root itself is never made.
 //!
 //! Reading order: [`mounts`], [`marker`], [`identity`], [`findings`] (what a look saw), [`judge`] (what that means,
-//! pure), [`probe`](mod@probe) (both, with a deadline), [`verified`], [`find`], [`advice`](mod@advice).
+//! pure), [`probe`](mod@probe) (both, with a deadline), [`verified`], [`find`], [`profile`] (what the volume is like),
+//! [`advice`](mod@advice).
 
 mod deadline;
 pub mod hung;
@@ -32,15 +33,17 @@ pub mod verified;
 
 pub mod advice;
 pub mod find;
+pub mod profile;
 
 pub use advice::advice;
 pub use deadline::NoAnswer;
 pub use find::find_library;
 pub use identity::{Identity, identify};
 pub use judge::judge_availability;
-pub use marker::Marker;
+pub use marker::{LastScan, Marker};
 pub use mounts::{Mount, mount_of};
 pub use patience::{Patience, PatientReader};
 pub use platform::mount_table;
 pub use probe::{Expected, Probe, probe, real_path};
+pub use profile::Profile;
 pub use verified::{VerifiedRoot, verify};

@@ -19,6 +19,16 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// A test: its name and its body.
 pub(crate) type MountedTest = (&'static str, fn());
 
+/// A test that is run for several cases, and needs programs that not every machine has.
+pub(crate) struct CaseTest {
+    /// `case::test`.
+    pub(crate) name: String,
+    /// Programs, and kinds of file system that the kernel has to know (`kernel:xfs`); a machine without one of them ignores
+    /// the test.
+    pub(crate) needs: &'static [&'static str],
+    pub(crate) body: Box<dyn FnOnce() + Send>,
+}
+
 /// The named functions as tests.
 macro_rules! mounted_tests {
     ($($name:ident),+ $(,)?) => { vec![$((stringify!($name), $name as fn())),+] };
@@ -32,22 +42,38 @@ const OWN_TABLE: &str = "SHELFLIST_TEST_OWN_MOUNT_TABLE";
 
 /// Runs the tests, as `cargo test` and nextest expect it.
 pub(crate) fn run(tests: Vec<MountedTest>) -> ExitCode {
+    run_with_cases(tests, Vec::new())
+}
+
+/// As [`run`], with tests that need more than mounts.
+pub(crate) fn run_with_cases(tests: Vec<MountedTest>, cases: Vec<CaseTest>) -> ExitCode {
     if !is_set(OWN_TABLE) && rustix::process::geteuid().is_root() {
         start_again_with_own_table();
     }
     let can_mount = can_mount();
     let must_mount = is_set(MUST_MOUNT);
-    let mut trials: Vec<Trial> = tests
-        .into_iter()
-        .map(|(name, body)| {
+    let plain = tests.into_iter().map(|(name, body)| CaseTest {
+        name: name.to_owned(),
+        needs: &[],
+        body: Box::new(body),
+    });
+    let mut trials: Vec<Trial> = plain
+        .chain(cases)
+        .map(|CaseTest { name, needs, body }| {
+            let lacks = needs.iter().find(|needed| !has(needed));
             let body = move || {
                 if !can_mount {
                     return Err(Failed::from("it needs to mount disks, and this user or machine cannot"));
                 }
+                if let Some(program) = lacks {
+                    return Err(Failed::from(format!(
+                        "it needs {program}, which this machine does not have"
+                    )));
+                }
                 body();
                 Ok(())
             };
-            Trial::test(name, body).with_ignored_flag(!can_mount && !must_mount)
+            Trial::test(name, body).with_ignored_flag((!can_mount || lacks.is_some()) && !must_mount)
         })
         .collect();
     trials.push(Trial::test("continuous_integration_runs_what_needs_mounts", move || {
@@ -90,6 +116,22 @@ pub(crate) fn can_mount() -> bool {
         && succeeds(Command::new("mkfs.ext4").arg("-q").arg(&image))
         && succeeds(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(dir.path()))
         && succeeds(Command::new("umount").arg(dir.path()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "where programs lie is no setting of the program")]
+fn has(name: &str) -> bool {
+    if let Some(fs_type) = name.strip_prefix("kernel:") {
+        let knows = || {
+            let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+            known.lines().any(|line| line.split_whitespace().next_back() == Some(fs_type))
+        };
+        return knows() || {
+            let _ = Command::new("modprobe").arg("--quiet").arg(fs_type).output();
+            knows()
+        };
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
 }
 
 #[expect(clippy::disallowed_methods, reason = "how a test is run is no setting of the program")]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::desk::Desk;
-use super::disk::LoopDisk;
+use super::disk::{Kind, LoopDisk};
 
 /// The library `books` at `lib` on a disk that is mounted at `disk` on the desk.
 pub(crate) struct Shelf {
@@ -26,8 +26,12 @@ impl Shelf {
 
     /// With what `fill` puts under the root, not scanned yet.
     pub(crate) fn filled_by(size_mib: u64, fill: impl FnOnce(&Path)) -> Self {
+        Shelf::on(LoopDisk::create(size_mib, Kind::Ext4, "SHELF"), fill)
+    }
+
+    /// On this disk, which is new, with what `fill` puts under the root, not scanned yet.
+    pub(crate) fn on(mut disk: LoopDisk, fill: impl FnOnce(&Path)) -> Self {
         let desk = Desk::new();
-        let mut disk = LoopDisk::create(size_mib, "ext4", "SHELF");
         let point = desk.path("disk");
         std::fs::create_dir(&point).unwrap();
         disk.mount_at(&point);
@@ -59,6 +63,12 @@ impl Shelf {
     pub(crate) fn plug_in(&mut self) {
         let point = self.point();
         self.disk.mount_at(&point);
+    }
+
+    /// Takes the disk away and puts it back.
+    pub(crate) fn replug(&mut self) {
+        self.disk.unmount();
+        self.plug_in();
     }
 
     /// The library's part of `status --json`.

@@ -19,6 +19,17 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until whatever was stamped before this is clearly older than the clock (D9). Writes the file `probe`.
+pub(crate) fn until_of_age(probe: &Path) {
+    use shelflist::clock::{Clock, SystemClock};
+    std::fs::write(probe, "the youngest file of all").unwrap();
+    let newest = std::fs::metadata(probe).unwrap().modified().unwrap();
+    let newest = jiff::Timestamp::try_from(newest).unwrap();
+    until("the files to come of age", || {
+        SystemClock.now().duration_since(newest) > jiff::SignedDuration::from_millis(100)
+    });
+}
+
 /// Waits for the end of a process and of those that it has started: until nobody can write any more to what it was given
 /// as a pipe.
 #[track_caller]

@@ -1,26 +1,30 @@
-//! What a scan believes of real disks: ext4 in loop devices, unplugged, swapped, covered and pulled in the middle; and a
-//! FUSE disk that breaks on command. Whatever happens to the disk, no file becomes missing that was not seen to be.
+//! What a scan believes of real disks: file systems of every kind in loop devices, unplugged, swapped, covered and pulled in
+//! the middle; and a FUSE disk that breaks on command. Whatever happens to the disk, no file becomes missing that was not seen to be.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod away;
 mod broken;
+mod clones;
 mod frozen;
 mod hung;
+mod kinds;
 mod middle;
+mod profile;
 
 use std::process::ExitCode;
 
 use away::*;
 use broken::*;
+use clones::*;
 use common::mounted::mounted_tests;
 use frozen::*;
 use hung::*;
 use middle::*;
 
 fn main() -> ExitCode {
-    common::mounted::run(mounted_tests![
+    let tests = mounted_tests![
         an_unplugged_disk_makes_no_file_missing_and_every_question_is_answered,
         what_lies_in_the_empty_mount_point_is_not_catalogued,
         work_that_needs_no_disk_is_done_while_it_is_away,
@@ -58,5 +62,17 @@ fn main() -> ExitCode {
         a_scan_of_a_part_whose_rules_hang_is_left_in_time,
         a_scan_of_a_disk_that_is_slow_with_every_answer_goes_on,
         a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_once,
-    ])
+        a_copy_that_lags_behind_is_not_the_library,
+        two_disks_that_are_alike_wait_for_a_person,
+        a_disk_that_moved_is_found_beside_a_copy_that_lags_behind,
+        a_scan_that_is_killed_while_it_rewrites_the_marker_harms_nothing,
+        an_adopted_copy_is_told_from_the_original,
+        a_backup_on_another_disk_may_stay_mounted,
+        a_disk_that_two_catalogues_use_is_nobodys_copy,
+        a_copy_that_a_second_catalogue_adopts_keeps_its_generation,
+        a_catalogue_out_of_a_backup_knows_its_disk,
+        a_read_only_disk_keeps_its_marker_and_is_no_copy_later,
+    ];
+    let cases = kinds::cases().into_iter().chain(profile::cases()).collect();
+    common::mounted::run_with_cases(tests, cases)
 }

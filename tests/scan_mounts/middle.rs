@@ -12,7 +12,7 @@ use shelflist::model::ProblemKind;
 use shelflist::monitor::Counter;
 use shelflist::scan::{Ending, Options, Report};
 
-use crate::common::disk::LoopDisk;
+use crate::common::disk::{Kind, LoopDisk};
 use crate::common::lent;
 use crate::common::saboteur::{Saboteur, Tick};
 use crate::common::shelf::{Shelf, write};
@@ -96,14 +96,14 @@ impl Bench {
 
     fn of(mut shelf: Shelf, fill_other: impl FnOnce(&Path)) -> Self {
         let point = shelf.point();
-        let mut other = LoopDisk::create(48, "ext4", "OTHER");
+        let mut other = LoopDisk::create(48, Kind::Ext4, "OTHER");
         shelf.disk.unmount();
         other.mount_at(&point);
         fs::create_dir(shelf.root()).unwrap();
         fill_other(&shelf.root());
         other.unmount();
         // The desk keeps a disk of its own, which nobody mounts.
-        let disk = std::mem::replace(&mut shelf.disk, LoopDisk::create(1, "ext4", "UNUSED"));
+        let disk = std::mem::replace(&mut shelf.disk, LoopDisk::create(1, Kind::Ext4, "UNUSED"));
         let in_two_hands = |disk| Disk { disk: Arc::new(Mutex::new(disk)), point: point.clone() };
         let bench = Bench { disk: in_two_hands(disk), other: in_two_hands(other), shelf };
         bench.disk.plug_in();
