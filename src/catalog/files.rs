@@ -345,6 +345,18 @@ pub fn set_presence_in_dir(
     Ok(changed as u64)
 }
 
+/// A file that stood as present could not be looked at.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_unknown(conn: &Connection, file_id: i64, evidence: &str, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE files SET presence = 'unknown', evidence = ?2, updated_at = ?3 WHERE file_id = ?1 AND presence = 'present'",
+    )?
+    .execute(params![file_id, evidence, now_ms])?;
+    Ok(())
+}
+
 /// Some of a library's present files, spread over all of them, with their stats.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ use crate::catalog::newcomers::Newcomers;
 use crate::catalog::scans::{self, ScanOutcome, Side};
 use crate::catalog::{Care, Catalog, CatalogError, Ids, outbox, problems, query, settings};
 use crate::clock::Clock;
-use crate::model::{Presence, Problem, RelPath, setting};
+use crate::model::{Presence, Problem, ProblemKind, RelPath, setting};
 use crate::volume::{Probe, VerifiedRoot};
 
 /// Records in one transaction: a commit writes every page of the index of contents that it touched, which in a large
@@ -45,8 +45,12 @@ pub(super) enum Record {
     NewDir { dir_id: i64, parent_id: i64, path: RelPath },
     /// A directory can be listed again.
     Listed { dir_id: i64 },
-    /// A directory could not be listed, or not to the end.
-    Frozen { dir_id: i64, problem: Problem },
+    /// A directory could not be listed, or not to the end: then some of it was.
+    Frozen { dir_id: i64, problem: Problem, listed: bool },
+    /// A listing that broke off did not get to a known file.
+    Unseen { file_id: i64, kind: ProblemKind },
+    /// Nor to a known directory.
+    UnseenDir { path: RelPath, kind: ProblemKind },
     /// A known directory is not there.
     GoneDir { dir: KnownDir },
     /// A rule leaves a known directory out.
@@ -423,6 +427,8 @@ fn foresee_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Re
         Record::Problem { problem, .. } => context.report.problems.push(problem),
         Record::NewDir { .. }
         | Record::Listed { .. }
+        | Record::Unseen { .. }
+        | Record::UnseenDir { .. }
         | Record::ExcludeDir { .. }
         | Record::Exclude { .. } => {}
     }
@@ -444,24 +450,18 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
             dirs::insert(tx, dir_id, library_id, Some(parent_id), &path)?;
         }
         Record::Listed { dir_id } => dirs::set_state(tx, dir_id, DirState::Listed, now_ms)?,
-        Record::Frozen { dir_id, problem } => {
+        Record::Frozen { dir_id, problem, listed } => {
             dirs::set_state(tx, dir_id, DirState::Frozen, now_ms)?;
-            for below in dirs::ids_in_subtree(tx, library_id, &problem.path)? {
-                let evidence = problem.kind.as_str();
-                files::set_presence_in_dir(
-                    tx,
-                    below,
-                    &[Presence::Present],
-                    Presence::Unknown,
-                    evidence,
-                    now_ms,
-                )?;
+            if !listed {
+                set_unknown_below(tx, library_id, &problem.path, problem.kind, now_ms)?;
             }
             *context.troubled = true;
             problems::record(tx, library_id, None, &problem, scan_id, now_ms)?;
             context.frozen.insert(problem.path.clone());
             context.report.problems.push(problem);
         }
+        Record::Unseen { file_id, kind } => files::set_unknown(tx, file_id, kind.as_str(), now_ms)?,
+        Record::UnseenDir { path, kind } => set_unknown_below(tx, library_id, &path, kind, now_ms)?,
         Record::GoneDir { dir } => {
             for below in dirs::ids_in_subtree(tx, library_id, &dir.path)? {
                 scans::add_candidates_of_dir(tx, below)?;
@@ -503,6 +503,27 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
             problems::record(tx, library_id, file_id, &problem, scan_id, now_ms)?;
             context.report.problems.push(problem);
         }
+    }
+    Ok(())
+}
+
+/// Nobody could look at what is in a directory and below it: what stood there as present is unknown.
+fn set_unknown_below(
+    tx: &Connection,
+    library_id: i64,
+    path: &RelPath,
+    kind: ProblemKind,
+    now_ms: i64,
+) -> Result<(), CatalogError> {
+    for below in dirs::ids_in_subtree(tx, library_id, path)? {
+        files::set_presence_in_dir(
+            tx,
+            below,
+            &[Presence::Present],
+            Presence::Unknown,
+            kind.as_str(),
+            now_ms,
+        )?;
     }
     Ok(())
 }

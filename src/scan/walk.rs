@@ -119,17 +119,18 @@ fn walk_one(
         Ok(listed) => listed,
         Err(problem) => {
             shared.monitor.problem(&problem);
-            to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem })?;
+            to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem, listed: false })?;
             return Ok(Vec::new());
         }
     };
-    let rules = match listed.has_rules {
+    // A listing that broke off may not have got to the rule file.
+    let rules = match listed.has_rules || listed.complete.is_err() {
         false => Arc::clone(&task.rules),
-        true => match rules_of(&task.rules, &dir.path, &listed.dir, to_writer)? {
+        true => match rules_of(&task.rules, dir, &listed, to_writer)? {
             Ok(rules) => rules,
             Err(problem) => {
                 shared.monitor.problem(&problem);
-                to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem })?;
+                to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem, listed: false })?;
                 return Ok(Vec::new());
             }
         },
@@ -162,7 +163,7 @@ fn walk_one(
         Ok(()) => {}
         Err(problem) => {
             shared.monitor.problem(&problem);
-            to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem })?;
+            to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem, listed: true })?;
         }
     }
     Ok(children)
@@ -292,15 +293,16 @@ fn send_problem(
 /// user leaves out, nothing in it may be taken in (D5), let alone be sent.
 fn rules_of(
     above: &Arc<Rules>,
-    path: &RelPath,
-    dir: &OwnedFd,
+    dir: &KnownOrNew,
+    listed: &Listed,
     to_writer: &Batches<Record>,
 ) -> Result<Result<Arc<Rules>, Problem>, Stopped> {
+    let path = &dir.path;
     let unread = |why: String| {
         let message = format!("its rule file could not be read, so nothing in it was looked at: {why}");
         Problem::new(path.clone(), ProblemKind::BadRule, message)
     };
-    match read_rule_file(dir) {
+    match read_rule_file(&listed.dir) {
         Ok(Some(text)) => {
             let (rules, trouble) = above.with_file(path, &text);
             if let Some(error) = trouble {
@@ -309,6 +311,7 @@ fn rules_of(
             }
             Ok(Ok(rules))
         }
+        Ok(None) if !listed.has_rules => Ok(Ok(Arc::clone(above))),
         Ok(None) => Ok(Err(unread("it was listed and is not there".to_owned()))),
         Err(error) => Ok(Err(unread(error.to_string()))),
     }
@@ -454,8 +457,16 @@ fn not_listed(
     file: &KnownFile,
     to_writer: &Batches<Record>,
 ) -> Result<(), Stopped> {
-    if listed.complete.is_err() || listed.unclear.binary_search(&file.name).is_ok() {
+    if listed.unclear.binary_search(&file.name).is_ok() {
         return Ok(());
+    }
+    if let Err(problem) = &listed.complete {
+        return match file.presence {
+            Presence::Present => {
+                Ok(to_writer.send(Record::Unseen { file_id: file.file_id, kind: problem.kind })?)
+            }
+            Presence::Missing | Presence::Unknown | Presence::Excluded => Ok(()),
+        };
     }
     let left_out = || rules.exclude(&dir.path.join(&file.name), false);
     match file.presence {
@@ -500,20 +511,21 @@ fn merge_dirs(
         };
         children.push((child, Arc::clone(rules)));
     }
-    if listed.complete.is_ok() {
-        for lost in known {
-            let name = lost.path.split().map(|(_, name)| name.to_vec()).unwrap_or_default();
-            let there =
-                listed.subdirs.binary_search(&name).is_ok() || listed.unclear.binary_search(&name).is_ok();
-            match lost.state {
-                _ if there => {}
-                DirState::Gone | DirState::Excluded => {}
-                DirState::Listed | DirState::Frozen if rules.exclude(&lost.path, true) => {
-                    to_writer.send(Record::ExcludeDir { dir: lost.clone() })?;
-                }
-                DirState::Listed | DirState::Frozen => {
-                    to_writer.send(Record::GoneDir { dir: lost.clone() })?;
-                }
+    for lost in known {
+        let name = lost.path.split().map(|(_, name)| name.to_vec()).unwrap_or_default();
+        let there =
+            listed.subdirs.binary_search(&name).is_ok() || listed.unclear.binary_search(&name).is_ok();
+        match (lost.state, &listed.complete) {
+            _ if there => {}
+            (DirState::Gone | DirState::Excluded, _) => {}
+            (DirState::Listed | DirState::Frozen, Err(problem)) => {
+                to_writer.send(Record::UnseenDir { path: lost.path.clone(), kind: problem.kind })?;
+            }
+            (DirState::Listed | DirState::Frozen, Ok(())) if rules.exclude(&lost.path, true) => {
+                to_writer.send(Record::ExcludeDir { dir: lost.clone() })?;
+            }
+            (DirState::Listed | DirState::Frozen, Ok(())) => {
+                to_writer.send(Record::GoneDir { dir: lost.clone() })?;
             }
         }
     }
