@@ -150,6 +150,7 @@ impl Report {
 /// What walkers and hashers share.
 struct Shared<'a> {
     root: &'a VerifiedRoot,
+    library_id: i64,
     rule: judge::StatRule,
     full: bool,
     clock: &'a dyn Clock,
@@ -205,6 +206,7 @@ pub fn run(
     let top = writer.scope_dir()?;
     let shared = Shared {
         root,
+        library_id: library.library_id,
         rule: judge::StatRule::of_profile(&profile),
         full: options.full,
         clock,
@@ -255,7 +257,7 @@ pub fn run(
         return Err(error.into());
     }
     let interrupted = monitor.cancelled();
-    let mut report = writer.finish(interrupted)?;
+    let mut report = writer.finish(interrupted, shared.rule.inode)?;
     report.files_seen = shared.files_seen.into_inner();
     report.unchanged = shared.unchanged.into_inner();
     report.excluded += shared.excluded.into_inner();

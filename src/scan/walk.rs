@@ -8,10 +8,11 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 
 use crossbeam_channel::Sender;
+use rusqlite::Connection;
 use rustix::fs::{AtFlags, Dir, FileType};
 
 use super::Shared;
@@ -22,6 +23,7 @@ use super::judge::{Verdict, judge};
 use super::record::Record;
 use super::rules::{RULE_FILE, Rules};
 use super::shift;
+use crate::catalog::CatalogError;
 use crate::catalog::dirs::{self, DirState, KnownDir};
 use crate::catalog::files::{self, KnownFile, Look};
 use crate::content;
@@ -43,6 +45,8 @@ pub(super) struct KnownOrNew {
     pub(super) path: RelPath,
     /// None for a directory that this walk found first.
     pub(super) state: Option<DirState>,
+    /// Its inode number when it was listed last.
+    pub(super) inode: Option<u64>,
 }
 
 /// Where a file is: its directory, shared by all that is said of the files in it.
@@ -58,12 +62,15 @@ const RULE_FILE_LIMIT: u64 = 1 << 20;
 struct Listed {
     /// The directory itself: what is asked of its files is asked of this one, not of what the path leads to by then.
     dir: Arc<OwnedFd>,
+    inode: u64,
     files: Vec<(Vec<u8>, Stat)>,
     subdirs: Vec<Vec<u8>>,
     /// Names that are there, but could not be looked at: nothing is concluded about them.
     unclear: Vec<Vec<u8>>,
     complete: Result<(), Problem>,
     has_rules: bool,
+    /// Where this directory stood at another place before: the files it had there, in byte order of their names.
+    former: Vec<KnownFile>,
 }
 
 /// Walks one directory and, as tasks of the same pool, all below it.
@@ -138,13 +145,12 @@ fn walk_one(
 
     // Of a directory that this walk found first nothing can be known.
     let known = dir.state.map_or(Ok(Default::default()), |_| known_in(shared, dir.dir_id));
-    let (known_files, known_dirs) = match known {
-        Ok(known) => known,
-        Err(error) => {
-            shared.catalog_error.lock().expect("no holder panics").get_or_insert(error);
-            return Err(Stopped);
-        }
-    };
+    let (known_files, known_dirs) = known.map_err(|error| failed(shared, error))?;
+    let elsewhere_before = dir.inode != Some(listed.inode) || dir.state == Some(DirState::Gone);
+    if shared.rule.inode && elsewhere_before {
+        listed.former = former(shared, dir, listed.inode).map_err(|error| failed(shared, error))?;
+        to_writer.send(Record::DirInode { dir_id: dir.dir_id, inode: listed.inode })?;
+    }
 
     listed.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     listed.subdirs.sort_unstable();
@@ -169,13 +175,42 @@ fn walk_one(
     Ok(children)
 }
 
-fn known_in(
-    shared: &Shared<'_>,
-    dir_id: i64,
-) -> Result<(Vec<KnownFile>, Vec<KnownDir>), crate::catalog::CatalogError> {
+/// The catalogue failed: the first error is told.
+fn failed(shared: &Shared<'_>, error: CatalogError) -> Stopped {
+    shared.catalog_error.lock().expect("no holder panics").get_or_insert(error);
+    Stopped
+}
+
+fn reader<'a>(shared: &'a Shared<'_>) -> MutexGuard<'a, Connection> {
     let at = rayon::current_thread_index().unwrap_or(0) % shared.readers.len();
-    let conn = shared.readers[at].lock().expect("no holder panics");
+    shared.readers[at].lock().expect("no holder panics")
+}
+
+fn known_in(shared: &Shared<'_>, dir_id: i64) -> Result<(Vec<KnownFile>, Vec<KnownDir>), CatalogError> {
+    let conn = reader(shared);
     Ok((files::known_in(&conn, dir_id)?, dirs::children(&conn, dir_id)?))
+}
+
+/// What is known of a directory under the place where it stood before it was renamed. That needs ctime as well as inode
+/// numbers: renaming a directory changes neither of the files in it, and what has both has not been written since.
+fn former(shared: &Shared<'_>, dir: &KnownOrNew, inode: u64) -> Result<Vec<KnownFile>, CatalogError> {
+    if !shared.rule.ctime || shared.full {
+        return Ok(Vec::new());
+    }
+    let conn = reader(shared);
+    match dirs::other_with_inode(&conn, shared.library_id, inode, dir.dir_id)? {
+        Some(before) => files::known_in(&conn, before),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The proved content of a file that came along with its directory.
+fn came_along(shared: &Shared<'_>, former: &[KnownFile], name: &[u8], stat: &Stat) -> Option<[u8; 32]> {
+    let before = &former[former.binary_search_by(|file| file.name.as_slice().cmp(name)).ok()?];
+    match judge(before, stat, &shared.rule) {
+        Verdict::Unchanged | Verdict::Back => before.content_hash,
+        Verdict::Differs | Verdict::TooYoung => None,
+    }
 }
 
 /// Lists a directory and stats what is in it. The outer error ends the run, the inner one freezes the directory.
@@ -190,26 +225,28 @@ fn list(
         Ok(fd) => fd,
         Err(error) => return Ok(Err(Problem::from_io(path.clone(), &error))),
     };
-    match is_the_librarys(shared, &fd) {
+    let inode = match inode_of_the_librarys(shared, &fd) {
         // What another mount carries is another disk's, or, after an unmount, the empty mount point's.
-        Ok(false) => {
+        Ok(None) => {
             let message = "another file system is mounted here; make it a library of its own, or exclude it";
             return Ok(Err(Problem::new(path.clone(), ProblemKind::OtherFileSystem, message)));
         }
-        Ok(true) => {}
+        Ok(Some(inode)) => inode,
         Err(error) => return Ok(Err(Problem::from_io(path.clone(), &error))),
-    }
+    };
     let mut entries = match Dir::read_from(&fd) {
         Ok(entries) => entries,
         Err(error) => return Ok(Err(io(error))),
     };
     let mut listed = Listed {
         dir: Arc::new(fd),
+        inode,
         files: Vec::new(),
         subdirs: Vec::new(),
         unclear: Vec::new(),
         complete: Ok(()),
         has_rules: false,
+        former: Vec::new(),
     };
     while let Some(entry) = entries.read() {
         let entry = match entry {
@@ -262,7 +299,14 @@ fn list(
 
 /// Not a mount inside the library, whatever it shows, nor a volume inside a volume (btrfs), which has a device of its own.
 pub(super) fn is_the_librarys(shared: &Shared<'_>, dir: &OwnedFd) -> std::io::Result<bool> {
-    Ok(device(&rustix::fs::fstat(dir)?) == shared.root.device() && shared.root.carries(dir)?)
+    Ok(inode_of_the_librarys(shared, dir)?.is_some())
+}
+
+/// As [`is_the_librarys`], with the directory's inode number where it is.
+fn inode_of_the_librarys(shared: &Shared<'_>, dir: &OwnedFd) -> std::io::Result<Option<u64>> {
+    let stat = rustix::fs::fstat(dir)?;
+    let ours = device(&stat) == shared.root.device() && shared.root.carries(dir)?;
+    Ok(ours.then_some(stat.st_ino))
 }
 
 #[allow(clippy::unnecessary_cast, reason = "i32 on macOS")]
@@ -362,7 +406,7 @@ fn merge_files(
             }
             continue;
         }
-        seen(shared, dir, &listed.dir, name, stat, before, to_hash, to_writer)?;
+        seen(shared, dir, listed, name, stat, before, to_hash, to_writer)?;
     }
     for lost in known {
         not_listed(dir, rules, listed, &lost, to_writer)?;
@@ -374,7 +418,7 @@ fn merge_files(
 fn seen(
     shared: &Shared<'_>,
     dir: &Arc<Place>,
-    open_dir: &Arc<OwnedFd>,
+    listed: &Listed,
     name: Vec<u8>,
     stat: Stat,
     known: Option<KnownFile>,
@@ -416,7 +460,7 @@ fn seen(
             to_writer.send(Record::Look { look: Box::new(look), place: Arc::clone(dir) })?;
         }
         Verdict::Differs | Verdict::TooYoung if stat.kind == FileKind::Symlink => {
-            match rustix::fs::readlinkat(open_dir.as_ref(), name.as_slice(), Vec::new()) {
+            match rustix::fs::readlinkat(listed.dir.as_ref(), name.as_slice(), Vec::new()) {
                 Ok(target) => {
                     let look = Look {
                         dir_id: dir.dir_id,
@@ -439,9 +483,29 @@ fn seen(
         Verdict::Differs if known.as_ref().is_some_and(|known| shift::keep_waiting(shared, known, &stat)) => {
         }
         Verdict::Differs | Verdict::TooYoung => {
+            if let Some(content_hash) = came_along(shared, &listed.former, &name, &stat) {
+                let look = Look {
+                    dir_id: dir.dir_id,
+                    name,
+                    known,
+                    stat,
+                    young: false,
+                    content_hash: Some(content_hash),
+                    link_target: None,
+                    because: Vec::new(),
+                };
+                to_writer.send(Record::Look { look: Box::new(look), place: Arc::clone(dir) })?;
+                return Ok(());
+            }
             let bytes = stat.size;
-            let work =
-                Work { place: Arc::clone(dir), dir: Some(Arc::clone(open_dir)), name, stat, known, because };
+            let work = Work {
+                place: Arc::clone(dir),
+                dir: Some(Arc::clone(&listed.dir)),
+                name,
+                stat,
+                known,
+                because,
+            };
             to_hash.send_work(work, bytes)?;
         }
     }
@@ -502,11 +566,13 @@ fn merge_dirs(
             continue;
         }
         let child = match before {
-            Some(before) => KnownOrNew { dir_id: before.dir_id, path, state: Some(before.state) },
+            Some(before) => {
+                KnownOrNew { dir_id: before.dir_id, path, state: Some(before.state), inode: before.inode }
+            }
             None => {
                 let dir_id = shared.next_dir_id.fetch_add(1, Ordering::Relaxed);
                 to_writer.send(Record::NewDir { dir_id, parent_id: dir.dir_id, path: path.clone() })?;
-                KnownOrNew { dir_id, path, state: None }
+                KnownOrNew { dir_id, path, state: None, inode: None }
             }
         };
         children.push((child, Arc::clone(rules)));
