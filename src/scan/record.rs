@@ -17,7 +17,7 @@ use crate::catalog::libraries::Library;
 use crate::catalog::scans::{self, ScanOutcome, Side};
 use crate::catalog::{Catalog, CatalogError, Ids, problems, query, settings};
 use crate::clock::Clock;
-use crate::model::{Presence, Problem, RelPath, setting};
+use crate::model::{Presence, Problem, ProblemKind, RelPath, setting};
 use crate::volume::{Probe, VerifiedRoot};
 
 /// Records in one transaction: enough that its fsync costs little per file, few enough that little is lost with the power
@@ -46,6 +46,8 @@ pub(super) enum Record {
     Exclude { file_id: i64 },
     /// A known file is not in a complete listing.
     Candidate { file_id: i64 },
+    /// A known file whose name is there, and that could not be looked at.
+    Unclear { file_id: i64, why: ProblemKind },
     /// One file's trouble.
     Problem { problem: Problem, file_id: Option<i64> },
 }
@@ -384,7 +386,8 @@ fn foresee_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Re
         Record::NewDir { .. }
         | Record::Listed { .. }
         | Record::ExcludeDir { .. }
-        | Record::Exclude { .. } => {}
+        | Record::Exclude { .. }
+        | Record::Unclear { .. } => {}
     }
     Ok(())
 }
@@ -447,6 +450,7 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
             files::exclude(tx, file_id, now_ms)?;
         }
         Record::Candidate { file_id } => scans::add_candidate(tx, file_id)?,
+        Record::Unclear { file_id, why } => files::set_unknown(tx, file_id, why.as_str(), now_ms)?,
         Record::Problem { problem, file_id } => {
             problems::record(tx, library_id, file_id, &problem, scan_id, now_ms)?;
             context.report.problems.push(problem);

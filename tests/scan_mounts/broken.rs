@@ -16,14 +16,14 @@ use crate::common::desk::Desk;
 use crate::common::saboteur::{Saboteur, Tick};
 use crate::common::{state, wait};
 
-const FILES_EACH: usize = 20;
+pub(crate) const FILES_EACH: usize = 20;
 const DIRS: [&str; 5] = ["a", "b", "b/c", "d", "d/e"];
-const ALL: u64 = (FILES_EACH * DIRS.len()) as u64;
+pub(crate) const ALL: u64 = (FILES_EACH * DIRS.len()) as u64;
 
 /// A library `books` on a disk that breaks on command.
-struct BrokenShelf {
-    disk: BrokenDisk,
-    desk: Desk,
+pub(crate) struct BrokenShelf {
+    pub(crate) disk: BrokenDisk,
+    pub(crate) desk: Desk,
 }
 
 impl BrokenShelf {
@@ -55,7 +55,7 @@ impl BrokenShelf {
         shelf
     }
 
-    fn scanned() -> Self {
+    pub(crate) fn scanned() -> Self {
         let shelf = BrokenShelf::new();
         let report = shelf.desk.scan();
         assert_eq!((&report["new"], &report["complete"]), (&json!(ALL), &json!(true)));
@@ -66,7 +66,7 @@ impl BrokenShelf {
         self.desk.path("disk/lib")
     }
 
-    fn files(&self) -> Value {
+    pub(crate) fn files(&self) -> Value {
         self.desk.json(&["status"])["libraries"][0]["files"].take()
     }
 

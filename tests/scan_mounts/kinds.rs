@@ -29,6 +29,11 @@ pub(crate) fn cases() -> Vec<CaseTest> {
             "times_of_other_centuries_are_kept_as_they_are",
             times_of_other_centuries_are_kept_as_they_are,
         );
+        add(
+            kind,
+            "a_change_of_equal_size_and_stamp_is_found_at_once",
+            a_change_of_equal_size_and_stamp_is_found_at_once,
+        );
         add(kind, "names_are_kept_as_they_are", names_are_kept_as_they_are);
     }
     for kind in Kind::WRITTEN_ONCE {
@@ -268,6 +273,26 @@ fn times_of_other_centuries_are_kept_as_they_are(kind: Kind) {
     come_of_age(&shelf.desk, kind);
     scan(&shelf.desk);
     assert_true(&shelf, 0);
+}
+
+// D9: by a program that puts the stamp back; where no ctime tells, the stamp is too young to be believed
+fn a_change_of_equal_size_and_stamp_is_found_at_once(kind: Kind) {
+    let shelf = Shelf::on(LoopDisk::of(kind, "SHELF"), |root| write(root, "a.txt", "0000"));
+    let path = shelf.root().join("a.txt");
+    for n in 1..6 {
+        let content = format!("{n:04}");
+        shelf.desk.scan();
+        let stamp = fs::metadata(&path).unwrap().modified().unwrap();
+        let mut file = File::options().write(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
+        file.set_times(fs::FileTimes::new().set_accessed(stamp).set_modified(stamp)).unwrap();
+        drop(file);
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), stamp);
+        shelf.desk.scan();
+        assert_true(&shelf, 0);
+        // Written by nobody else meanwhile: the next one begins in the tick that there is then.
+        fs::write(&path, content).unwrap();
+    }
 }
 
 /// Names that broke programs. None of them is more than 255 bytes.

@@ -9,6 +9,7 @@ mod broken;
 mod frozen;
 mod kinds;
 mod middle;
+mod trouble;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ use broken::*;
 use common::mounted::mounted_tests;
 use frozen::*;
 use middle::*;
+use trouble::*;
 
 fn main() -> ExitCode {
     let tests = mounted_tests![
@@ -48,6 +50,9 @@ fn main() -> ExitCode {
         a_file_that_fails_to_be_read_keeps_what_was_proved,
         a_disk_that_fails_in_the_middle_makes_nothing_missing,
         a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_twice,
+        trouble_at_one_place_stops_nothing_elsewhere,
+        trouble_with_one_file_is_a_problem_of_that_file,
+        a_directory_that_turns_into_trouble_during_the_scan_is_frozen,
     ];
     common::mounted::run_with_cases(tests, kinds::cases())
 }
