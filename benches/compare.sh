@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Measures shelflist beside tools that do the same work, and prints Markdown tables.
 #
-# usage: benches/compare.sh [--files N] [--median BYTES] [--runs N] [--work DIR] [--install]
+# usage: benches/compare.sh [--files N] [--median BYTES] [--sigma S] [--max BYTES] [--fanout F] [--only LIST]
+#                           [--runs N] [--work DIR] [--install]
 #
 #   --files N       files in the tree (100000)
 #   --median BYTES  median size of a file (4096)
+#   --sigma S, --max BYTES, --fanout F   as make_library.py takes them
+#   --only LIST     of rescan,changed,status,first (all of them)
 #   --runs N        counted runs of each command, after one to warm up (5)
 #   --work DIR      where tree and state are made and kept for the next time; wants room for twice the tree
 #                   (default: a new directory under TMPDIR, removed at the end)
@@ -22,13 +25,19 @@ die() { printf 'compare.sh: %s\n' "$*" >&2; exit 1; }
 say() { printf 'compare.sh: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-files=100000 median=4096 runs=5 work='' install=no
+files=100000 median=4096 runs=5 work='' install=no only=rescan,changed,status,first shape=()
 while [ "$#" -gt 0 ]; do
   case "$1" in
     --files | --median | --runs | --work)
       [ "$#" -ge 2 ] || die "$1 wants a value"
       case "$1" in --files) files=$2 ;; --median) median=$2 ;; --runs) runs=$2 ;; --work) work=$2 ;; esac
       shift 2 ;;
+    --sigma | --max | --fanout)
+      [ "$#" -ge 2 ] || die "$1 wants a value"
+      shape+=("$1" "$2"); shift 2 ;;
+    --only)
+      [ "$#" -ge 2 ] || die "$1 wants a value"
+      only=$2; shift 2 ;;
     --install) install=yes; shift ;;
     -h | --help) sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "$0"; exit 0 ;;
     *) die "unknown argument $1 (see --help)" ;;
@@ -73,15 +82,16 @@ fi
 export PATH="$PATH:$work/peers/bin:$work/peers/python/bin"
 
 # --- the tree ------------------------------------------------------------------------------------------------------
+wanted() { case ",$only," in *",$1,"*) true ;; *) false ;; esac; }
 tree=$work/tree-$files-$median
 if [ ! -e "$tree.made" ]; then
   rm -rf "$tree"
-  python3 "$tools/make_library.py" "$tree" --files "$files" --median "$median" > "$tree.making"
+  python3 "$tools/make_library.py" "$tree" --files "$files" --median "$median" ${shape[@]+"${shape[@]}"} > "$tree.making"
   # A file that changed just now is looked at again by a careful scanner; time has to pass before nothing is new.
   sleep 5
   mv "$tree.making" "$tree.made"
 fi
-if have rsync && [ ! -e "$tree.copied" ]; then
+if wanted rescan && have rsync && [ ! -e "$tree.copied" ]; then
   rsync -a --exclude /.shelflist "$tree/" "$tree.copy/"
   touch "$tree.copied"
 fi
@@ -133,33 +143,60 @@ echo "Versions: $(version "$SHELFLIST" --version)$(for peer in find rsync b3sum 
 echo "Catalogue after the first scan: $catalogue_mb MB."
 echo
 
-add shelflist "$scan"
-if find "$work" -maxdepth 0 -printf '' 2>/dev/null; then
-  add 'find -printf' "find $(q "$tree") -type f -printf '%p %s %T@\n'"
-else
-  say "this find has no -printf; left out"
+if wanted rescan; then
+  add shelflist "$scan"
+  if find "$work" -maxdepth 0 -printf '' 2>/dev/null; then
+    add 'find -printf' "find $(q "$tree") -type f -printf '%p %s %T@\n'"
+  else
+    say "this find has no -printf; left out"
+  fi
+  if have rsync; then
+    add 'rsync -n' "rsync -an --delete --exclude /.shelflist $(q "$tree/") $(q "$tree.copy/")"
+  else
+    say "no rsync; left out"
+  fi
+  if have rclone && [ -e "$tree.copied" ]; then
+    add 'rclone sync --dry-run' "rclone --config /dev/null --quiet sync --dry-run --checkers 8 --exclude '/.shelflist/**' $(q "$tree") $(q "$tree.copy")"
+  else
+    say "no rclone, or no copy to compare with; left out"
+  fi
+  measure "rescan, nothing changed"
+  echo
 fi
-if have rsync; then
-  add 'rsync -n' "rsync -an --delete --exclude /.shelflist $(q "$tree/") $(q "$tree.copy/")"
-else
-  say "no rsync; left out"
-fi
-if have rclone && [ -e "$tree.copied" ]; then
-  add 'rclone sync --dry-run' "rclone --config /dev/null --quiet sync --dry-run --checkers 8 --exclude '/.shelflist/**' $(q "$tree") $(q "$tree.copy")"
-else
-  say "no rclone, or no copy to compare with; left out"
-fi
-measure "rescan, nothing changed"
-echo
 
-add shelflist "$scan" "$begin"
-if have b3sum; then
-  add 'b3sum, 2 processes' "xargs -0 -P2 -n 500 b3sum --no-mmap --num-threads 1 < $(q "$work/list0")"
-else
-  say "no b3sum; left out"
+if wanted changed; then
+  # One file in a hundred gets other bytes of the same length, and the time of the change.
+  python3 - "$work/list0" "$work/changed0" <<'PYTHON'
+import sys
+names = open(sys.argv[1], "rb").read().split(b"\0")[:-1]
+open(sys.argv[2], "wb").write(b"".join(name + b"\0" for name in sorted(names)[::100]))
+PYTHON
+  change="python3 $(q "$here/change.py") $(q "$work/changed0"); sleep 0.2"
+  add 'shelflist scan, 1 % changed' "$scan" "$change"
+  add 'shelflist scan, nothing changed' "$scan" "$scan"
+  if have b3sum; then
+    add 'b3sum of the 1 %, 2 processes' "xargs -0 -P2 -n 500 b3sum --no-mmap --num-threads 1 < $(q "$work/changed0")"
+  fi
+  measure "1 % changed"
+  echo
 fi
-if have rclone; then
-  add 'rclone hashsum blake3' "rclone --config /dev/null --quiet hashsum blake3 --checkers 4 --exclude '/.shelflist/**' $(q "$tree")"
+
+if wanted status; then
+  add 'shelflist status' "$in_home $(q "$SHELFLIST") status"
+  measure "status"
+  echo
 fi
-add 'cat, 2 processes (the read limit)' "xargs -0 -P2 -n 500 cat < $(q "$work/list0")"
-measure "first scan"
+
+if wanted first; then
+  add shelflist "$scan" "$begin"
+  if have b3sum; then
+    add 'b3sum, 2 processes' "xargs -0 -P2 -n 500 b3sum --no-mmap --num-threads 1 < $(q "$work/list0")"
+  else
+    say "no b3sum; left out"
+  fi
+  if have rclone; then
+    add 'rclone hashsum blake3' "rclone --config /dev/null --quiet hashsum blake3 --checkers 4 --exclude '/.shelflist/**' $(q "$tree")"
+  fi
+  add 'cat, 2 processes (the read limit)' "xargs -0 -P2 -n 500 cat < $(q "$work/list0")"
+  measure "first scan"
+fi

@@ -2,7 +2,8 @@
 //!
 //! usage: cargo run --example make_catalog_fixture -- VERSION FILE
 //!
-//! Run once when a version is released, and commit the file: later versions must open it (C1).
+//! Run once when a version is released, and commit the file: later versions must open it (C1). The rows are in the words of
+//! version 1, so a later catalogue is one of version 1 that was migrated; rows of later tables go into `rows-N.sql`.
 
 #![allow(clippy::print_stderr, reason = "a tool for developers")]
 
@@ -22,9 +23,14 @@ fn main() -> ExitCode {
         eprintln!("usage: make_catalog_fixture VERSION FILE");
         return ExitCode::from(2);
     };
-    let made = migrate::open_at(&path, version, Timestamp::UNIX_EPOCH)
+    let made = migrate::open_at(&path, 1, Timestamp::UNIX_EPOCH)
         .map_err(|error| error.to_string())
-        .and_then(|conn| conn.execute_batch(ROWS).map_err(|error| error.to_string()));
+        .and_then(|conn| conn.execute_batch(ROWS).map_err(|error| error.to_string()))
+        .and_then(|()| {
+            migrate::open_at(&path, version, Timestamp::UNIX_EPOCH)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        });
     match made {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -4,12 +4,15 @@
 //! after some tries is a problem, never a wrong hash. Nothing is memory-mapped: a disk that is pulled while a mapped page
 //! is touched kills the process with SIGBUS, where a read just fails.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::model::{FileKind, Stat};
 
@@ -65,27 +68,67 @@ pub fn stat_from(stat: &rustix::fs::Stat) -> Option<Stat> {
     })
 }
 
-/// Opens a regular file for reading: no link followed in its last name, no waiting for a FIFO's writer.
+/// How a file is opened for reading: no link followed in its last name, no waiting for a FIFO's writer.
+pub const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+/// How a directory is opened to be listed, or to open what is in it.
+pub const LIST: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A path longer than this is opened in steps. An operating system takes 4,096 bytes at once (Linux) or 1,024 (macOS);
+/// a disk holds directories as deep as somebody made them.
+const STEP_BYTES: usize = 1000;
+
+/// Opens an absolute path of any length.
+///
+/// # Errors
+/// The operating system's.
+pub fn open(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    let mut rest = path.as_os_str().as_bytes();
+    let mut dir: Option<OwnedFd> = None;
+    while rest.len() > STEP_BYTES {
+        // No name is longer than 255 bytes, so there is a slash; where there is none all the same, the system shall say so.
+        let Some(at) = rest[..STEP_BYTES].iter().rposition(|&byte| byte == b'/').filter(|&at| at > 0) else {
+            break;
+        };
+        let step = Path::new(OsStr::from_bytes(&rest[..at]));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        dir = Some(open_from(dir.as_ref(), step, flags)?);
+        rest = &rest[at + 1..];
+    }
+    Ok(open_from(dir.as_ref(), Path::new(OsStr::from_bytes(rest)), flags)?)
+}
+
+fn open_from(dir: Option<&OwnedFd>, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    match dir {
+        Some(dir) => rustix::fs::openat(dir, path, flags, Mode::empty()),
+        None => rustix::fs::open(path, flags, Mode::empty()),
+    }
+}
+
+/// Opens a regular file for reading.
 ///
 /// # Errors
 /// [`ContentError::NotRegular`] for anything else.
 pub fn open_regular(path: &Path) -> Result<(File, Stat), ContentError> {
-    open_regular_in(CWD, path)
+    regular(open(path, READ))
 }
 
 /// As [`open_regular`], relative to an open directory.
 ///
 /// # Errors
 /// As for [`open_regular`].
-pub fn open_regular_in(dir: impl AsFd, path: &Path) -> Result<(File, Stat), ContentError> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, path, flags, Mode::empty()).map_err(|error| {
-        // A link where a file was: ELOOP.
-        if error == rustix::io::Errno::LOOP {
-            ContentError::NotRegular
-        } else {
-            ContentError::Io(error.into())
-        }
+pub fn open_regular_in(dir: impl AsFd, name: &Path) -> Result<(File, Stat), ContentError> {
+    regular(rustix::fs::openat(dir, name, READ, Mode::empty()).map_err(io::Error::from))
+}
+
+fn regular(opened: io::Result<OwnedFd>) -> Result<(File, Stat), ContentError> {
+    let fd = opened.map_err(|error| match Errno::from_io_error(&error) {
+        // A link where a file was.
+        Some(Errno::LOOP) => ContentError::NotRegular,
+        Some(Errno::XDEV) => ContentError::Elsewhere,
+        _ => ContentError::Io(error),
     })?;
     let stat = fstat(&fd)?;
     Ok((File::from(fd), stat))
@@ -99,23 +142,19 @@ fn fstat(fd: impl AsFd) -> Result<Stat, ContentError> {
     }
 }
 
-/// Reads and hashes the file at `path`. `is_meant` says of the open file whether it is on the disk that is meant: a path
-/// leads to whatever is mounted there at the moment. `read_bytes` is told how many bytes came in, as they come, and answers
-/// whether to go on.
+/// Reads and hashes the file that `open` opens, with [`READ`]; it is asked again for every try, and answers `EXDEV` for what
+/// is not on the disk that is meant: a name leads to whatever is mounted there at the moment. `read_bytes` is told how many
+/// bytes came in, as they come, and answers whether to go on.
 ///
 /// # Errors
 /// See [`ContentError`].
 pub fn prove(
-    path: &Path,
-    is_meant: &dyn Fn(BorrowedFd<'_>) -> io::Result<bool>,
+    open: &dyn Fn() -> io::Result<OwnedFd>,
     buffer: &mut [u8],
     read_bytes: &dyn Fn(u64) -> bool,
 ) -> Result<Proved, ContentError> {
     for _ in 0..TRIES {
-        let (mut file, before) = open_regular(path)?;
-        if !is_meant(file.as_fd())? {
-            return Err(ContentError::Elsewhere);
-        }
+        let (mut file, before) = regular(open())?;
         let mut hasher = blake3::Hasher::new();
         let mut length = 0_u64;
         // Up to the size that was promised: the second stat says whether there is more, so the read that would only
@@ -147,7 +186,9 @@ mod tests {
     use std::cell::Cell;
     use std::io::Write;
 
-    const HERE: &dyn Fn(BorrowedFd<'_>) -> io::Result<bool> = &|_| Ok(true);
+    fn at(path: &Path) -> impl Fn() -> io::Result<OwnedFd> {
+        move || open(path, READ)
+    }
 
     fn buffer() -> Vec<u8> {
         vec![0; 1024]
@@ -158,7 +199,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         std::fs::write(&path, vec![7; 5000]).unwrap();
-        let proved = prove(&path, HERE, &mut buffer(), &|_| true).unwrap();
+        let proved = prove(&at(&path), &mut buffer(), &|_| true).unwrap();
         assert_eq!(proved.hash, *blake3::hash(&[7; 5000]).as_bytes());
         assert_eq!(proved.stat.size, 5000);
     }
@@ -170,7 +211,7 @@ mod tests {
         let path = dir.path().join("a");
         std::fs::write(&path, vec![7; 5000]).unwrap();
         let grown = Cell::new(false);
-        let proved = prove(&path, HERE, &mut buffer(), &|_| {
+        let proved = prove(&at(&path), &mut buffer(), &|_| {
             if !grown.replace(true) {
                 std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
             }
@@ -186,7 +227,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         std::fs::write(&path, b"x").unwrap();
-        let result = prove(&path, HERE, &mut buffer(), &|_| {
+        let result = prove(&at(&path), &mut buffer(), &|_| {
             std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"y").unwrap();
             // Endless growth would never let the reader end: cut it back under its feet.
             std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1).unwrap();
@@ -198,11 +239,32 @@ mod tests {
     // D2
     #[test]
     fn a_file_of_another_disk_has_no_hash() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        std::fs::write(&path, b"x").unwrap();
-        let result = prove(&path, &|_| Ok(false), &mut buffer(), &|_| unreachable!("not a byte is read"));
+        let elsewhere = || Err(Errno::XDEV.into());
+        let result = prove(&elsewhere, &mut buffer(), &|_| unreachable!("not a byte is read"));
         assert!(matches!(result, Err(ContentError::Elsewhere)), "{result:?}");
+    }
+
+    #[test]
+    fn a_path_longer_than_the_system_takes_is_opened_in_steps() {
+        let top = tempfile::tempdir().unwrap();
+        let mut dir = open(top.path(), LIST).unwrap();
+        let mut path = top.path().to_owned();
+        // Odd lengths, so that the steps end in all places of a name.
+        for depth in 0..60 {
+            let name = "d".repeat(90 + depth);
+            rustix::fs::mkdirat(&dir, &name, Mode::RWXU).unwrap();
+            dir = rustix::fs::openat(&dir, &name, LIST, Mode::empty()).unwrap();
+            path.push(name);
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&dir, "leaf", flags, Mode::RUSR | Mode::WUSR).unwrap();
+        File::from(file).write_all(b"deep").unwrap();
+        path.push("leaf");
+        assert!(path.as_os_str().len() > 4096);
+        let proved = prove(&at(&path), &mut buffer(), &|_| true).unwrap();
+        assert_eq!(proved.hash, *blake3::hash(b"deep").as_bytes());
+        path.set_file_name("nothing");
+        assert_eq!(open(&path, READ).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
@@ -211,9 +273,9 @@ mod tests {
         let (file, link) = (dir.path().join("f"), dir.path().join("l"));
         std::fs::write(&file, b"x").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        assert!(matches!(prove(&link, HERE, &mut buffer(), &|_| true), Err(ContentError::NotRegular)));
+        assert!(matches!(prove(&at(&link), &mut buffer(), &|_| true), Err(ContentError::NotRegular)));
         let fifo = dir.path().join("p");
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        assert!(matches!(prove(&fifo, HERE, &mut buffer(), &|_| true), Err(ContentError::NotRegular)));
+        assert!(matches!(prove(&at(&fifo), &mut buffer(), &|_| true), Err(ContentError::NotRegular)));
     }
 }

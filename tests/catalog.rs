@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
+use shelflist::catalog::files::{Look, Recording};
+use shelflist::catalog::newcomers::Newcomers;
 use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, migrate, outbox, settings};
-use shelflist::model::setting;
+use shelflist::model::{FileKind, Stat, setting};
 
 const ROWS: &str = include_str!("../fixtures/catalogs/rows.sql");
 
@@ -341,4 +343,74 @@ fn an_operation_is_written_once_for_its_key() {
     let tx = catalog.write().unwrap();
     tx.execute(insert, params!["01HZZZZZZZZZZZZZZZZZZZZZP9", 1]).unwrap();
     assert!(tx.execute(insert, params!["01HZZZZZZZZZZZZZZZZZZZZZP9", 2]).is_err());
+}
+
+fn a_look(n: u32, content: u32) -> Look {
+    Look {
+        dir_id: 1,
+        name: format!("new {n}").into_bytes(),
+        known: None,
+        stat: Stat { kind: FileKind::Regular, size: 9, mtime_ns: 1, ctime_ns: 1, inode: n.into() },
+        young: false,
+        content_hash: Some(*blake3::hash(&content.to_le_bytes()).as_bytes()),
+        link_target: None,
+    }
+}
+
+// L15, T1: however many files are written at once, a content has one document, and that stands in line once
+#[test]
+fn many_new_files_at_once_are_copies_where_their_content_is_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    let (mut ids, mut newcomers) = (Ids::default(), Newcomers::default());
+    let count = |catalog: &Catalog, what: &str| -> i64 {
+        catalog.read().query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0)).unwrap()
+    };
+    let (documents, lines) = (count(&catalog, "documents"), count(&catalog, "outbox"));
+    // Copies next to each other, some files apart, a whole batch apart; more than are looked up one by one.
+    for batch in 0..3_u32 {
+        catalog
+            .change::<_, CatalogError>(|tx| {
+                newcomers.begin(tx)?;
+                let mut recording = Recording { ids: &mut ids, stores: &[1], scan_id: 1, now_ms: 9 };
+                for n in 0..2000 {
+                    let content = [n / 2, n % 1000, n][batch as usize];
+                    newcomers.record(tx, &mut recording, a_look(batch * 2000 + n, content))?;
+                }
+                newcomers.flush(tx, &mut recording)
+            })
+            .unwrap();
+    }
+    assert_eq!(count(&catalog, "files WHERE name LIKE 'new %'"), 6000);
+    assert_eq!(count(&catalog, "documents") - documents, 2000);
+    assert_eq!(count(&catalog, "outbox") - lines, 2000);
+    let odd = "files f JOIN documents d USING (document_id) WHERE f.content_hash <> d.content_hash";
+    assert_eq!(count(&catalog, odd), 0);
+    assert_eq!(count(&catalog, "pragma_foreign_key_check"), 0);
+}
+
+// L15: what is known in memory of the catalogue's contents is forgotten when somebody else writes
+#[test]
+fn a_content_that_somebody_else_wrote_meanwhile_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    let (mut ids, mut newcomers) = (Ids::default(), Newcomers::default());
+    let mut write = |newcomers: &mut Newcomers, from: u32, until: u32, keep: bool| {
+        let tx = catalog.write().unwrap();
+        newcomers.begin(&tx).unwrap();
+        let mut recording = Recording { ids: &mut ids, stores: &[], scan_id: 1, now_ms: 9 };
+        for n in from..until {
+            newcomers.record(&tx, &mut recording, a_look(n, n % 3000)).unwrap();
+        }
+        newcomers.flush(&tx, &mut recording).unwrap();
+        let documents: i64 = tx.query_row("SELECT count(*) FROM documents", [], |row| row.get(0)).unwrap();
+        if keep {
+            tx.commit().unwrap();
+        }
+        documents
+    };
+    assert_eq!(write(&mut newcomers, 0, 2000, true), 2002);
+    assert_eq!(write(&mut newcomers, 2000, 2500, false), 2502, "rolled back");
+    assert_eq!(write(&mut Newcomers::default(), 2000, 2600, true), 2602, "by another scan");
+    assert_eq!(write(&mut newcomers, 5000, 5700, true), 2702);
 }

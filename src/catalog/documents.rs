@@ -3,7 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use ulid::Ulid;
 
-use super::{Ids, Result, outbox, word_of};
+use super::files::{Look, Recording};
+use super::newcomers::Newcomer;
+use super::{Ids, Result, in_rows, outbox, word_of};
 use crate::model::{Annotation, Field, Source};
 
 /// What happens to the document of a file whose content is new to it. Pure, see [`adopt`].
@@ -42,19 +44,13 @@ pub fn adopt(size: u64, known: Option<i64>, before: Option<(i64, bool)>) -> Adop
 /// SQLite's.
 pub fn of_new_content(
     conn: &Connection,
-    ids: &mut Ids,
+    recording: &mut Recording<'_>,
     before: Option<(i64, i64)>,
     hash: [u8; 32],
     size: u64,
-    now_ms: i64,
 ) -> Result<i64> {
-    let known: Option<i64> = conn
-        .prepare_cached(
-            "SELECT document_id FROM documents WHERE substr(content_hash, 1, 8) = substr(?1, 1, 8) AND content_hash = ?1
-             ORDER BY document_id LIMIT 1",
-        )?
-        .query_row([hash], |row| row.get(0))
-        .optional()?;
+    let now_ms = recording.now_ms;
+    let known = of_content(conn, &hash)?;
     let before = match before {
         None => None,
         Some((document_id, file_id)) => Some((document_id, has_other_copy(conn, document_id, file_id)?)),
@@ -65,7 +61,7 @@ pub fn of_new_content(
             if before.is_none_or(|(former, _)| former != document_id) && !has_present_copy(conn, document_id)?
             {
                 outbox::release_rejected(conn, document_id)?;
-                outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
+                outbox::enqueue_mirror_to(conn, recording, document_id)?;
                 set_copyless(conn, document_id, None)?;
             }
             if let Some((former, false)) = before
@@ -80,13 +76,55 @@ pub fn of_new_content(
                 "UPDATE documents SET content_hash = ?2, size = ?3, enrich_stale = 1, search_stale = 1, updated_at = ?4 WHERE document_id = ?1",
             )?
             .execute(params![document_id, hash, size.cast_signed(), now_ms])?;
+            outbox::release_rejected(conn, document_id)?;
             document_id
         }
-        Adoption::Found { origin } => found(conn, ids, origin, hash, size, now_ms)?,
+        Adoption::Found { origin } => found(conn, recording.ids, origin, hash, size, now_ms)?,
     };
-    outbox::release_rejected(conn, document_id)?;
-    outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
+    outbox::enqueue_mirror_to(conn, recording, document_id)?;
     Ok(document_id)
+}
+
+/// The first document that has a content.
+pub(super) fn of_content(conn: &Connection, hash: &[u8; 32]) -> Result<Option<i64>> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT document_id FROM documents WHERE substr(content_hash, 1, 8) = substr(?1, 1, 8) AND content_hash = ?1
+             ORDER BY document_id LIMIT 1",
+        )?
+        .query_row([hash], |row| row.get(0))
+        .optional()?)
+}
+
+/// The number of the last document.
+pub(super) fn last_id(conn: &Connection) -> Result<i64> {
+    Ok(conn
+        .prepare_cached("SELECT coalesce(max(document_id), 0) FROM documents")?
+        .query_row([], |row| row.get(0))?)
+}
+
+/// The documents of files without a past.
+pub(super) fn insert_all(conn: &Connection, newcomers: &[Newcomer], now_ms: i64) -> Result<()> {
+    let documents: Vec<(i64, Ulid, &Look)> = newcomers
+        .iter()
+        .filter_map(|newcomer| {
+            newcomer.document.map(|(document_id, ulid)| (document_id, ulid, &newcomer.look))
+        })
+        .collect();
+    in_rows(
+        conn,
+        "INSERT OR FAIL INTO documents (document_id, ulid, content_hash, size, created_at, updated_at) VALUES ",
+        "(?, ?, ?, ?, ?, ?)",
+        &documents,
+        |statement, at, (document_id, ulid, look)| {
+            statement.raw_bind_parameter(at, document_id)?;
+            statement.raw_bind_parameter(at + 1, &*ulid.array_to_str(&mut [0; ulid::ULID_LEN]))?;
+            statement.raw_bind_parameter(at + 2, look.content_hash)?;
+            statement.raw_bind_parameter(at + 3, look.stat.size.cast_signed())?;
+            statement.raw_bind_parameter(at + 4, now_ms)?;
+            statement.raw_bind_parameter(at + 5, now_ms)
+        },
+    )
 }
 
 fn found(

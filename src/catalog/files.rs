@@ -3,7 +3,8 @@
 use rusqlite::{Connection, Row, params};
 
 use super::documents;
-use super::{Ids, Result, hash_of, word_of};
+use super::newcomers::Newcomer;
+use super::{Ids, Result, in_rows, outbox, word_at, word_of};
 use crate::model::{FileKind, Presence, RelPath, Stat};
 
 /// A file as the catalogue has it, as much as a scan needs.
@@ -25,15 +26,22 @@ pub struct KnownFile {
     pub document_id: Option<i64>,
 }
 
+/// By place and not by name: a rescan reads every row there is, and a column is found by comparing names.
 fn known_file(row: &Row<'_>) -> rusqlite::Result<KnownFile> {
     Ok(KnownFile {
-        file_id: row.get("file_id")?,
-        name: row.get("name")?,
-        stat: stat_of(row)?,
-        young: row.get("young")?,
-        presence: word_of(row, "presence")?,
-        content_hash: hash_of(row, "content_hash")?,
-        document_id: row.get("document_id")?,
+        file_id: row.get(0)?,
+        name: row.get(1)?,
+        stat: Stat {
+            kind: word_at::<FileKind>(row, 2)?,
+            size: row.get::<_, i64>(3)?.cast_unsigned(),
+            mtime_ns: row.get(4)?,
+            ctime_ns: row.get(5)?,
+            inode: row.get::<_, i64>(6)?.cast_unsigned(),
+        },
+        young: row.get(7)?,
+        presence: word_at(row, 8)?,
+        content_hash: row.get(9)?,
+        document_id: row.get(10)?,
     })
 }
 
@@ -112,14 +120,28 @@ pub fn classify(look: &Look) -> Recorded {
     }
 }
 
+/// What all looks that are written down in one transaction have in common.
+#[derive(Debug)]
+pub struct Recording<'a> {
+    /// Where new identifiers come from.
+    pub ids: &'a mut Ids,
+    /// The stores that changed documents are put in line for.
+    pub stores: &'a [i64],
+    /// The scan.
+    pub scan_id: i64,
+    /// The time.
+    pub now_ms: i64,
+}
+
 /// Writes a look down: the file's row, its document and the operations that follow, all in the caller's transaction.
 ///
 /// # Errors
 /// SQLite's.
-pub fn record(conn: &Connection, ids: &mut Ids, look: &Look, scan_id: i64, now_ms: i64) -> Result<Recorded> {
+pub fn record(conn: &Connection, recording: &mut Recording<'_>, look: &Look) -> Result<Recorded> {
+    let Recording { scan_id, now_ms, .. } = *recording;
     let Some(known) = &look.known else {
         let document_id = match look.content_hash {
-            Some(hash) => Some(documents::of_new_content(conn, ids, None, hash, look.stat.size, now_ms)?),
+            Some(hash) => Some(documents::of_new_content(conn, recording, None, hash, look.stat.size)?),
             None => None,
         };
         insert(conn, look, document_id, scan_id, now_ms)?;
@@ -131,14 +153,14 @@ pub fn record(conn: &Connection, ids: &mut Ids, look: &Look, scan_id: i64, now_m
         seen_again(conn, known.file_id, now_ms)?;
         if let (Presence::Missing, Some(document_id)) = (known.presence, known.document_id) {
             // As below: once it can be read it counts as touched only, and nobody would ask any more (L6).
-            super::outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
+            outbox::enqueue_mirror_to(conn, recording, document_id)?;
         }
         return Ok(recorded);
     }
     let before = known.document_id.map(|document_id| (document_id, known.file_id));
     let document_id = match look.content_hash {
         Some(_) if recorded != Recorded::Modified && before.is_some() => known.document_id,
-        Some(hash) => Some(documents::of_new_content(conn, ids, before, hash, look.stat.size, now_ms)?),
+        Some(hash) => Some(documents::of_new_content(conn, recording, before, hash, look.stat.size)?),
         None => {
             if let Some((document_id, file_id)) = before {
                 documents::leave(conn, document_id, file_id, now_ms)?;
@@ -151,37 +173,54 @@ pub fn record(conn: &Connection, ids: &mut Ids, look: &Look, scan_id: i64, now_m
         (recorded, known.presence, document_id)
     {
         // Its remote objects may have been retired meanwhile; planning finds out (L6).
-        super::outbox::enqueue_mirror(conn, ids, document_id, now_ms)?;
+        outbox::enqueue_mirror_to(conn, recording, document_id)?;
     }
     Ok(recorded)
 }
 
 fn insert(conn: &Connection, look: &Look, document_id: Option<i64>, scan_id: i64, now_ms: i64) -> Result<()> {
-    let differs = |key: Vec<u8>| (key != look.name).then_some(key);
-    conn.prepare_cached(
-        "INSERT INTO files (dir_id, name, nfc_key, fold_key, kind, size, mtime_ns, ctime_ns, inode, young, content_hash,
+    insert_rows(conn, &[(look, document_id)], scan_id, now_ms)
+}
+
+/// Files without a past.
+pub(super) fn insert_all(conn: &Connection, newcomers: &[Newcomer], scan_id: i64, now_ms: i64) -> Result<()> {
+    let rows: Vec<(&Look, Option<i64>)> = newcomers
+        .iter()
+        .map(|newcomer| (&newcomer.look, newcomer.document.map(|(document_id, _)| document_id)))
+        .collect();
+    insert_rows(conn, &rows, scan_id, now_ms)
+}
+
+fn insert_rows(conn: &Connection, rows: &[(&Look, Option<i64>)], scan_id: i64, now_ms: i64) -> Result<()> {
+    in_rows(
+        conn,
+        "INSERT OR FAIL INTO files (dir_id, name, nfc_key, fold_key, kind, size, mtime_ns, ctime_ns, inode, young, content_hash,
                             link_target, document_id, presence, appeared_scan, first_seen, seen_at, hashed_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'present', ?14, ?15, ?15,
-                 CASE WHEN ?11 IS NOT NULL THEN ?15 END, ?15)",
-    )?
-    .execute(params![
-        look.dir_id,
-        look.name,
-        differs(crate::model::path::nfc_key(&look.name)),
-        differs(crate::model::path::fold_key(&look.name)),
-        look.stat.kind.as_str(),
-        look.stat.size.cast_signed(),
-        look.stat.mtime_ns,
-        look.stat.ctime_ns,
-        look.stat.inode.cast_signed(),
-        look.young,
-        look.content_hash,
-        look.link_target,
-        document_id,
-        scan_id,
-        now_ms,
-    ])?;
-    Ok(())
+         VALUES ",
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'present', ?, ?, ?, ?, ?)",
+        rows,
+        |statement, at, (look, document_id)| {
+            let differs = |key: Vec<u8>| (key != look.name).then_some(key);
+            statement.raw_bind_parameter(at, look.dir_id)?;
+            statement.raw_bind_parameter(at + 1, &look.name)?;
+            statement.raw_bind_parameter(at + 2, differs(crate::model::path::nfc_key(&look.name)))?;
+            statement.raw_bind_parameter(at + 3, differs(crate::model::path::fold_key(&look.name)))?;
+            statement.raw_bind_parameter(at + 4, look.stat.kind.as_str())?;
+            statement.raw_bind_parameter(at + 5, look.stat.size.cast_signed())?;
+            statement.raw_bind_parameter(at + 6, look.stat.mtime_ns)?;
+            statement.raw_bind_parameter(at + 7, look.stat.ctime_ns)?;
+            statement.raw_bind_parameter(at + 8, look.stat.inode.cast_signed())?;
+            statement.raw_bind_parameter(at + 9, look.young)?;
+            statement.raw_bind_parameter(at + 10, look.content_hash)?;
+            statement.raw_bind_parameter(at + 11, &look.link_target)?;
+            statement.raw_bind_parameter(at + 12, document_id)?;
+            statement.raw_bind_parameter(at + 13, scan_id)?;
+            statement.raw_bind_parameter(at + 14, now_ms)?;
+            statement.raw_bind_parameter(at + 15, now_ms)?;
+            statement.raw_bind_parameter(at + 16, look.content_hash.map(|_| now_ms))?;
+            statement.raw_bind_parameter(at + 17, now_ms)
+        },
+    )
 }
 
 fn update(conn: &Connection, file_id: i64, look: &Look, document_id: Option<i64>, now_ms: i64) -> Result<()> {

@@ -23,6 +23,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../migrations/catalog/0002_presence_unknown_excluded.sql"),
     ),
     ("V3__search", include_str!("../../migrations/catalog/0003_search.sql")),
+    ("V4__documents_lean", include_str!("../../migrations/catalog/0004_documents_lean.sql")),
 ];
 
 /// The version this program's catalogues have.

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod libraries;
 mod lock;
 pub mod migrate;
+pub mod newcomers;
 pub mod outbox;
 pub mod problems;
 pub mod query;
@@ -126,6 +127,17 @@ impl CatalogError {
 /// What the functions of this room return.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 
+/// How much care a transaction gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// On the disk when its commit returns, every row held to its parents. What everybody gets who asked for no less.
+    Full,
+    /// For rows by the ten thousand that can be seen again and name parents of the same transaction. A commit survives the
+    /// death of the process; with the power the last ones may go, whole ones from the end, never the file, and the next that
+    /// is made with full care takes all before it to the disk. Nothing is deleted in this mode: nothing would cascade.
+    Bulk,
+}
+
 /// An open catalogue, migrated to this program's version.
 #[derive(Debug)]
 pub struct Catalog {
@@ -186,6 +198,21 @@ impl Catalog {
         &self.conn
     }
 
+    /// How it is written from now on.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn set_care(&mut self, care: Care) -> Result<()> {
+        Ok(self.conn.execute_batch(match care {
+            Care::Full => {
+                "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 1000;"
+            }
+            Care::Bulk => {
+                "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = OFF; PRAGMA wal_autocheckpoint = 2000;"
+            }
+        })?)
+    }
+
     /// Begins a transaction that writes.
     ///
     /// # Errors
@@ -234,6 +261,29 @@ fn create_private_dir(dir: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
+/// Inserts many rows with few statements: running a statement costs as much as writing a row of it.
+fn in_rows<T>(
+    conn: &Connection,
+    insert_into: &str,
+    row: &str,
+    things: &[T],
+    bind: impl Fn(&mut rusqlite::CachedStatement<'_>, usize, &T) -> rusqlite::Result<()>,
+) -> Result<()> {
+    let columns = row.matches('?').count();
+    for chunk in things.chunks(newcomers::ROWS) {
+        // Two statements are kept, for a full chunk and for one row; what is between comes at the end of a batch only.
+        for rows in chunk.chunks(if chunk.len() == newcomers::ROWS { newcomers::ROWS } else { 1 }) {
+            let sql = format!("{insert_into}{row}{}", format!(", {row}").repeat(rows.len() - 1));
+            let mut statement = conn.prepare_cached(&sql)?;
+            for (at, thing) in rows.iter().enumerate() {
+                bind(&mut statement, 1 + at * columns, thing)?;
+            }
+            statement.raw_execute()?;
+        }
+    }
+    Ok(())
+}
+
 /// A 32-byte hash out of a row.
 pub(crate) fn hash_of(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Option<[u8; 32]>> {
     row.get::<_, Option<[u8; 32]>>(column)
@@ -244,7 +294,14 @@ pub(crate) fn word_of<W: std::str::FromStr<Err = crate::model::UnknownWord>>(
     row: &rusqlite::Row<'_>,
     column: &str,
 ) -> rusqlite::Result<W> {
-    let at = row.as_ref().column_index(column)?;
+    word_at(row, row.as_ref().column_index(column)?)
+}
+
+/// A word of the model out of a row, by its place.
+pub(crate) fn word_at<W: std::str::FromStr<Err = crate::model::UnknownWord>>(
+    row: &rusqlite::Row<'_>,
+    at: usize,
+) -> rusqlite::Result<W> {
     row.get_ref(at)?.as_str()?.parse().map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
     })

@@ -6,6 +6,7 @@
 
 use rusqlite::{Connection, Row, params};
 
+use super::files::Recording;
 use super::{Ids, Result};
 
 /// An operation that a worker holds.
@@ -32,12 +33,31 @@ pub struct Leased {
 /// # Errors
 /// SQLite's.
 pub fn enqueue_mirror(conn: &Connection, ids: &mut Ids, document_id: i64, now_ms: i64) -> Result<()> {
-    let mut statement = conn.prepare_cached("SELECT store_id FROM stores")?;
-    let stores: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    for store_id in stores {
+    for store_id in all_stores(conn)? {
         insert_mirror(conn, ids, store_id, document_id, now_ms)?;
     }
     Ok(())
+}
+
+/// As [`enqueue_mirror`], for stores that were asked for once in a transaction and not once a document.
+pub(super) fn enqueue_mirror_to(
+    conn: &Connection,
+    recording: &mut Recording<'_>,
+    document_id: i64,
+) -> Result<()> {
+    for &store_id in recording.stores {
+        insert_mirror(conn, recording.ids, store_id, document_id, recording.now_ms)?;
+    }
+    Ok(())
+}
+
+/// The stores that changed documents are put in line for.
+///
+/// # Errors
+/// SQLite's.
+pub fn all_stores(conn: &Connection) -> Result<Vec<i64>> {
+    let mut statement = conn.prepare_cached("SELECT store_id FROM stores")?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// A document changed anew: a person's no to its former change says nothing about this one. What an open decision holds

@@ -76,6 +76,16 @@ pub fn of_library(conn: &Connection, library_id: i64) -> Result<Vec<Problem>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Whether a library has any.
+///
+/// # Errors
+/// SQLite's.
+pub fn any(conn: &Connection, library_id: i64) -> Result<bool> {
+    Ok(conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM file_problems WHERE library_id = ?1)")?
+        .query_row([library_id], |row| row.get(0))?)
+}
+
 /// A later look found nothing wrong.
 ///
 /// # Errors

@@ -196,7 +196,8 @@ fn extract_one(
 fn has_content(path: &Path, waiting: &Waiting, monitor: &dyn Monitor) -> Result<bool, ChildError> {
     let mut buffer = vec![0; content::BUFFER_BYTES];
     // The content says what it is; where it lies does not matter.
-    let proved = content::prove(path, &|_| Ok(true), &mut buffer, &|_| !monitor.cancelled());
+    let proved =
+        content::prove(&|| content::open(path, content::READ), &mut buffer, &|_| !monitor.cancelled());
     Ok(proved.map_err(|error| child_error(path, error))?.hash == waiting.content_hash)
 }
 

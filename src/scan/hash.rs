@@ -3,7 +3,12 @@
 //! A file so young that a later change could leave the same stamp is read last: by then it has mostly come of age, and the
 //! next scan need not read it again.
 
-use std::os::fd::BorrowedFd;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -12,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use super::Shared;
 use super::batches::Batches;
 use super::record::Record;
+use super::walk::{Place, is_the_librarys};
 use crate::catalog::files::{KnownFile, Look};
 use crate::content::{self, ContentError};
 use crate::model::{Problem, ProblemKind, RelPath, Stat};
@@ -26,9 +32,10 @@ const ASIDE: usize = 100_000;
 /// One file to read.
 #[derive(Debug)]
 pub(super) struct Work {
-    pub(super) dir_id: i64,
+    pub(super) place: Arc<Place>,
+    /// The directory as it was listed; none where it has to be opened again, because too many would be held open.
+    pub(super) dir: Option<Arc<OwnedFd>>,
     pub(super) name: Vec<u8>,
-    pub(super) path: RelPath,
     pub(super) stat: Stat,
     pub(super) known: Option<KnownFile>,
 }
@@ -47,12 +54,13 @@ fn hash_until_done(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &
     let mut buffer = vec![0; content::BUFFER_BYTES];
     let mut aside = Vec::new();
     while let Some(batch) = next(shared, work, to_writer) {
-        for file in batch {
+        for mut file in batch {
             if shared.stopped() {
                 // Goes on taking, so that no walker waits for ever for a place in the queue.
                 continue;
             }
             if aside.len() < ASIDE && shared.rule.is_young(&file.stat, shared.look_ns()) {
+                file.dir = None;
                 aside.push(file);
             } else if !hash_one(shared, file, &mut buffer, to_writer) {
                 shared.stop.store(true, Ordering::Relaxed);
@@ -97,9 +105,14 @@ fn next(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &Batches<Rec
 fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batches<Record>) -> bool {
     // Before the read: a change during it shows in the second stat, one after it must find an older stamp.
     let look_ns = shared.look_ns();
-    // Listed on the verified disk; by now another one may be mounted over it.
-    let is_meant = |open: BorrowedFd<'_>| shared.root.carries(open);
-    let result = content::prove(&file.path.under(shared.root.path()), &is_meant, buffer, &|bytes| {
+    let open = || {
+        let dir = match &file.dir {
+            Some(dir) => Arc::clone(dir),
+            None => Arc::new(open_again(shared, &file.place)?),
+        };
+        shared.root.open_in(dir.as_ref(), Path::new(OsStr::from_bytes(&file.name)), content::READ)
+    };
+    let result = content::prove(&open, buffer, &|bytes| {
         shared.hashed_bytes.fetch_add(bytes, Ordering::Relaxed);
         shared.monitor.count(Counter::BytesHashed, bytes);
         !shared.stopped()
@@ -113,11 +126,11 @@ fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batc
         Err(ContentError::Cancelled) => return true,
         // Listed a moment ago and gone now: nothing is concluded, the next listing tells.
         Err(ContentError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return true,
-        Err(error) => (file.stat, true, None, Some(problem_of(&file.path, &error))),
+        Err(error) => (file.stat, true, None, Some(problem_of(&file.place.path.join(&file.name), &error))),
     };
     let file_id = file.known.as_ref().map(|known| known.file_id);
     let look = Look {
-        dir_id: file.dir_id,
+        dir_id: file.place.dir_id,
         name: file.name,
         known: file.known,
         stat,
@@ -127,7 +140,7 @@ fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batc
     };
     // By weight: what took long to read is not kept waiting for a hundred others.
     let bytes = look.stat.size;
-    if to_writer.send_work(Record::Look { look: Box::new(look), path: file.path }, bytes).is_err() {
+    if to_writer.send_work(Record::Look { look: Box::new(look), place: file.place }, bytes).is_err() {
         return false;
     }
     match problem {
@@ -137,6 +150,12 @@ fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batc
         }
         None => true,
     }
+}
+
+/// The directory of a file that was put aside. Listed on the verified disk; by now another one may be mounted there.
+fn open_again(shared: &Shared<'_>, place: &Place) -> io::Result<OwnedFd> {
+    let dir = content::open(&place.path.under(shared.root.path()), content::LIST)?;
+    if is_the_librarys(shared, &dir)? { Ok(dir) } else { Err(rustix::io::Errno::XDEV.into()) }
 }
 
 fn problem_of(path: &RelPath, error: &ContentError) -> Problem {

@@ -28,11 +28,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crossbeam_channel::bounded;
 use rusqlite::Connection;
-use rustix::fs::{Mode, OFlags};
 
 use crate::catalog::libraries::Library;
 use crate::catalog::{Catalog, CatalogError, RunLock, dirs, settings};
 use crate::clock::Clock;
+use crate::content;
 use crate::model::{Problem, RelPath, setting};
 use crate::monitor::{Monitor, Phase};
 use crate::volume::{Probe, VerifiedRoot};
@@ -262,10 +262,7 @@ fn rules_above(
     let mut rules = std::sync::Arc::clone(rules);
     let mut above = RelPath::root();
     for name in scope.as_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let read = rustix::fs::open(above.under(root.path()), flags, Mode::empty())
-            .map_err(std::io::Error::from)
-            .and_then(walk::read_rule_file);
+        let read = content::open(&above.under(root.path()), content::LIST).and_then(walk::read_rule_file);
         match read {
             Ok(None) => {}
             Ok(Some(text)) => rules = rules.with_file(&above, &text).0,

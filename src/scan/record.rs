@@ -1,6 +1,8 @@
 //! The writer: one thread that owns the catalogue while a scan runs.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::Connection;
@@ -8,24 +10,32 @@ use serde_json::json;
 
 use super::guard::{Findings, Limits, guard};
 use super::moves::pair_moves;
-use super::walk::KnownOrNew;
+use super::walk::{KnownOrNew, Place};
 use super::{Ending, Options, Report, ScanError};
 use crate::catalog::decisions::{self, DecisionKind};
 use crate::catalog::dirs::{self, DirState, KnownDir};
-use crate::catalog::files::{self, Look, Recorded};
+use crate::catalog::files::{self, Look, Recorded, Recording};
 use crate::catalog::libraries::Library;
+use crate::catalog::newcomers::Newcomers;
 use crate::catalog::scans::{self, ScanOutcome, Side};
-use crate::catalog::{Catalog, CatalogError, Ids, problems, query, settings};
+use crate::catalog::{Care, Catalog, CatalogError, Ids, outbox, problems, query, settings};
 use crate::clock::Clock;
 use crate::model::{Presence, Problem, ProblemKind, RelPath, setting};
 use crate::volume::{Probe, VerifiedRoot};
 
-/// Records in one transaction: enough that its fsync costs little per file, few enough that little is lost with the power
-/// and others get their turn to write.
-const BATCH: usize = 4096;
+/// Records in one transaction: a commit writes every page of the index of contents that it touched, which in a large
+/// catalogue is a page for each file, so the larger the better; few enough that others get their turn to write.
+const BATCH: usize = 16_384;
+
+/// So many records are worth a transaction; fewer wait for others to come, without one.
+const WORTH_IT: usize = 1024;
+
+/// A transaction that waits longer than this for the next records is committed: the disk is slow, and others may want to
+/// write.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A batch is committed after this time at the latest, so that slow disks lose little, too.
-const BATCH_TIME: std::time::Duration = std::time::Duration::from_secs(2);
+const BATCH_TIME: Duration = Duration::from_secs(2);
 
 /// What walkers and hashers tell the writer.
 #[derive(Debug)]
@@ -41,7 +51,7 @@ pub(super) enum Record {
     /// A rule leaves a known directory out.
     ExcludeDir { dir: KnownDir },
     /// A file was looked at.
-    Look { look: Box<Look>, path: RelPath },
+    Look { look: Box<Look>, place: Arc<Place> },
     /// A rule leaves a known file out.
     Exclude { file_id: i64 },
     /// A known file is not in a complete listing.
@@ -60,6 +70,7 @@ pub(super) struct Writer<'a> {
     options: &'a Options,
     clock: &'a dyn Clock,
     ids: Ids,
+    newcomers: Newcomers,
     scan_id: i64,
     started_ms: i64,
     report: Report,
@@ -81,6 +92,8 @@ impl<'a> Writer<'a> {
         let now_ms = clock.now_ms();
         let scan_id = catalog
             .change::<_, CatalogError>(|tx| scans::begin(tx, library.library_id, &options.scope, now_ms))?;
+        // What a scan writes as it goes can be seen again; what it concludes is kept for good (`finish`).
+        catalog.set_care(Care::Bulk)?;
         let report = Report {
             files_seen: 0,
             unchanged: 0,
@@ -107,6 +120,7 @@ impl<'a> Writer<'a> {
             options,
             clock,
             ids: Ids::default(),
+            newcomers: Newcomers::default(),
             scan_id,
             started_ms: now_ms,
             report,
@@ -138,27 +152,28 @@ impl<'a> Writer<'a> {
 
     /// Takes records until there are no more. Returns false where the root went away: the batch at hand is discarded (D3).
     pub(super) fn write_all(&mut self, records: &Receiver<Vec<Record>>) -> Result<bool, ScanError> {
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut first = Vec::with_capacity(WORTH_IT);
         loop {
-            // Waits for the first record without a transaction: others may write meanwhile.
+            // Waits without a transaction: others may write meanwhile.
             match records.recv() {
-                Ok(first) => batch.extend(first),
+                Ok(some) => first.extend(some),
                 Err(_) => return Ok(true),
             }
-            let deadline = std::time::Instant::now() + BATCH_TIME;
-            while batch.len() < BATCH {
+            let deadline = Instant::now() + BATCH_TIME;
+            while first.len() < WORTH_IT {
                 match records.recv_deadline(deadline) {
-                    Ok(more) => batch.extend(more),
+                    Ok(more) => first.extend(more),
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 }
             }
-            if !self.commit(&mut batch)? {
+            if !self.commit(&mut first, records)? {
                 return Ok(false);
             }
         }
     }
 
-    fn commit(&mut self, batch: &mut Vec<Record>) -> Result<bool, ScanError> {
+    /// Writes one batch: what was collected, and what comes in while that is written.
+    fn commit(&mut self, first: &mut Vec<Record>, more: &Receiver<Vec<Record>>) -> Result<bool, ScanError> {
         let now_ms = self.clock.now_ms();
         let mut tally = self.report.clone();
         let (mut frozen, mut gone) = (BTreeSet::new(), Vec::new());
@@ -166,23 +181,32 @@ impl<'a> Writer<'a> {
         if !self.options.dry_run {
             query::forget_counts(&tx, self.library.library_id)?;
         }
-        for record in batch.drain(..) {
-            write_one(
-                &tx,
-                &mut Context {
-                    ids: &mut self.ids,
-                    library_id: self.library.library_id,
-                    scan_id: self.scan_id,
-                    now_ms,
-                    report: &mut tally,
-                    frozen: &mut frozen,
-                    gone: &mut gone,
-                    appeared: &mut self.appeared,
-                    dry_run: self.options.dry_run,
-                },
-                record,
-            )?;
+        let stores = outbox::all_stores(&tx)?;
+        let mut troubled = problems::any(&tx, self.library.library_id)?;
+        self.newcomers.begin(&tx)?;
+        let mut context = Context {
+            recording: Recording { ids: &mut self.ids, stores: &stores, scan_id: self.scan_id, now_ms },
+            newcomers: &mut self.newcomers,
+            library_id: self.library.library_id,
+            report: &mut tally,
+            frozen: &mut frozen,
+            gone: &mut gone,
+            appeared: &mut self.appeared,
+            troubled: &mut troubled,
+            dry_run: self.options.dry_run,
+        };
+        let (mut written, deadline) = (first.len(), Instant::now() + BATCH_TIME);
+        for record in first.drain(..) {
+            write_one(&tx, &mut context, record)?;
         }
+        while written < BATCH && Instant::now() < deadline {
+            let Ok(records) = more.recv_timeout(PAUSE) else { break };
+            written += records.len();
+            for record in records {
+                write_one(&tx, &mut context, record)?;
+            }
+        }
+        context.newcomers.flush(&tx, &mut context.recording)?;
         if let Err(probe) = self.root.recheck() {
             // Dropping the transaction rolls it back.
             self.root_lost = Some(probe);
@@ -197,6 +221,7 @@ impl<'a> Writer<'a> {
 
     /// Pairs moves, asks the guard, verifies the root once more and concludes.
     pub(super) fn finish(&mut self, interrupted: bool) -> Result<Report, ScanError> {
+        self.catalog.set_care(Care::Full)?;
         self.report.frozen_dirs = self.frozen.iter().cloned().collect();
         if let Some(probe) = self.root_lost.take() {
             self.report.ending = Ending::RootLost(probe);
@@ -326,6 +351,13 @@ impl<'a> Writer<'a> {
     }
 }
 
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        // After an error, too, the next who writes gets what he expects. Where even this fails, nobody will write.
+        let _ = self.catalog.set_care(Care::Full);
+    }
+}
+
 fn limits(conn: &Connection) -> Result<Limits, CatalogError> {
     let number = |setting| settings::integer(conn, setting).map(i64::cast_unsigned);
     Ok(Limits {
@@ -337,14 +369,15 @@ fn limits(conn: &Connection) -> Result<Limits, CatalogError> {
 }
 
 struct Context<'a> {
-    ids: &'a mut Ids,
+    recording: Recording<'a>,
+    newcomers: &'a mut Newcomers,
     library_id: i64,
-    scan_id: i64,
-    now_ms: i64,
     report: &'a mut Report,
     frozen: &'a mut BTreeSet<RelPath>,
     gone: &'a mut Vec<RelPath>,
     appeared: &'a mut Vec<Side>,
+    /// Whether the library has problems at all: where it has none, none is solved by a file that can be read.
+    troubled: &'a mut bool,
     dry_run: bool,
 }
 
@@ -372,12 +405,13 @@ fn foresee_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Re
                 scans::add_candidates_of_dir(tx, below)?;
             }
         }
-        Record::Look { look, path } => {
+        Record::Look { look, place } => {
             let recorded = files::classify(&look);
             context.count(recorded);
             if let (Recorded::New, Some(content_hash)) = (recorded, look.content_hash)
                 && look.stat.size > 0
             {
+                let path = place.path.join(&look.name);
                 context.appeared.push(Side { file_id: 0, content_hash, path });
             }
         }
@@ -393,10 +427,15 @@ fn foresee_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Re
 }
 
 fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Result<(), CatalogError> {
-    let Context { library_id, scan_id, now_ms, .. } = *context;
     if context.dry_run {
         return foresee_one(tx, context, record);
     }
+    if !matches!(record, Record::Look { .. } | Record::NewDir { .. }) {
+        // What is written directory by directory is to find the files that were seen before it.
+        context.newcomers.flush(tx, &mut context.recording)?;
+    }
+    let (library_id, scan_id, now_ms) =
+        (context.library_id, context.recording.scan_id, context.recording.now_ms);
     match record {
         Record::NewDir { dir_id, parent_id, path } => {
             dirs::insert(tx, dir_id, library_id, Some(parent_id), &path)?;
@@ -415,6 +454,7 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
                     now_ms,
                 )?;
             }
+            *context.troubled = true;
             problems::record(tx, library_id, None, &problem, scan_id, now_ms)?;
             context.frozen.insert(problem.path.clone());
             context.report.problems.push(problem);
@@ -439,11 +479,11 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
             }
             dirs::set_excluded(tx, library_id, &dir, now_ms)?;
         }
-        Record::Look { look, path } => {
-            let recorded = files::record(tx, context.ids, &look, scan_id, now_ms)?;
-            if look.content_hash.is_some() || look.link_target.is_some() {
-                problems::resolve(tx, library_id, &path)?;
+        Record::Look { look, place } => {
+            if *context.troubled && (look.content_hash.is_some() || look.link_target.is_some()) {
+                problems::resolve(tx, library_id, &place.path.join(&look.name))?;
             }
+            let recorded = context.newcomers.record(tx, &mut context.recording, *look)?;
             context.count(recorded);
         }
         Record::Exclude { file_id } => {
@@ -452,6 +492,7 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
         Record::Candidate { file_id } => scans::add_candidate(tx, file_id)?,
         Record::Unclear { file_id, why } => files::set_unknown(tx, file_id, why.as_str(), now_ms)?,
         Record::Problem { problem, file_id } => {
+            *context.troubled = true;
             problems::record(tx, library_id, file_id, &problem, scan_id, now_ms)?;
             context.report.problems.push(problem);
         }

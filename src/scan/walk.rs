@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Sender;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType};
 
 use super::Shared;
 use super::batches::{Batches, Gone};
@@ -44,12 +44,19 @@ pub(super) struct KnownOrNew {
     pub(super) state: Option<DirState>,
 }
 
+/// Where a file is: its directory, shared by all that is said of the files in it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) dir_id: i64,
+    pub(super) path: RelPath,
+}
+
 /// Rule files are small; what is larger is something else.
 const RULE_FILE_LIMIT: u64 = 1 << 20;
 
 struct Listed {
     /// The directory itself: what is asked of its files is asked of this one, not of what the path leads to by then.
-    dir: OwnedFd,
+    dir: Arc<OwnedFd>,
     files: Vec<(Vec<u8>, Stat)>,
     subdirs: Vec<Vec<u8>>,
     /// Names that are there, but could not be looked at, and why not: nothing negative is concluded about them. None of one
@@ -128,10 +135,11 @@ fn walk_one(
         },
     };
 
-    let (known_files, known_dirs) = match (dir.state.is_some(), known_in(shared, dir.dir_id)) {
-        (false, _) => (Vec::new(), Vec::new()),
-        (true, Ok(known)) => known,
-        (true, Err(error)) => {
+    // Of a directory that this walk found first nothing can be known.
+    let known = dir.state.map_or(Ok(Default::default()), |_| known_in(shared, dir.dir_id));
+    let (known_files, known_dirs) = match known {
+        Ok(known) => known,
+        Err(error) => {
             shared.catalog_error.lock().expect("no holder panics").get_or_insert(error);
             return Err(Stopped);
         }
@@ -143,7 +151,8 @@ fn walk_one(
     shared.monitor.count(Counter::FilesSeen, listed.files.len() as u64);
 
     tell_unclear(shared, &rules, &listed, &known_files, &known_dirs, to_writer)?;
-    merge_files(shared, dir, &rules, &mut listed, known_files, to_hash, to_writer)?;
+    let place = Arc::new(Place { dir_id: dir.dir_id, path: dir.path.clone() });
+    merge_files(shared, &place, &rules, &mut listed, known_files, to_hash, to_writer)?;
     let children = merge_dirs(shared, dir, &rules, &listed, &known_dirs, to_writer)?;
 
     match listed.complete {
@@ -170,11 +179,10 @@ fn known_in(
 
 /// Lists a directory and stats what is in it. An error freezes the directory.
 fn list(shared: &Shared<'_>, path: &RelPath, abs: &Path) -> Result<Listed, Problem> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let io = |error: rustix::io::Errno| Problem::from_io(path.clone(), &error.into());
-    let fd = match rustix::fs::open(abs, flags, Mode::empty()) {
+    let fd = match content::open(abs, content::LIST) {
         Ok(fd) => fd,
-        Err(error) => return Err(io(error)),
+        Err(error) => return Err(Problem::from_io(path.clone(), &error)),
     };
     match is_the_librarys(shared, &fd) {
         // What another mount carries is another disk's, or, after an unmount, the empty mount point's.
@@ -190,7 +198,7 @@ fn list(shared: &Shared<'_>, path: &RelPath, abs: &Path) -> Result<Listed, Probl
         Err(error) => return Err(io(error)),
     };
     let mut listed = Listed {
-        dir: fd,
+        dir: Arc::new(fd),
         files: Vec::new(),
         subdirs: Vec::new(),
         unclear: BTreeMap::new(),
@@ -243,7 +251,7 @@ fn list(shared: &Shared<'_>, path: &RelPath, abs: &Path) -> Result<Listed, Probl
 }
 
 /// Not a mount inside the library, whatever it shows, nor a volume inside a volume (btrfs), which has a device of its own.
-fn is_the_librarys(shared: &Shared<'_>, dir: &OwnedFd) -> std::io::Result<bool> {
+pub(super) fn is_the_librarys(shared: &Shared<'_>, dir: &OwnedFd) -> std::io::Result<bool> {
     Ok(device(&rustix::fs::fstat(dir)?) == shared.root.device() && shared.root.carries(dir)?)
 }
 
@@ -356,7 +364,7 @@ fn tell_unclear(
 
 fn merge_files(
     shared: &Shared<'_>,
-    dir: &KnownOrNew,
+    dir: &Arc<Place>,
     rules: &Rules,
     listed: &mut Listed,
     known: Vec<KnownFile>,
@@ -389,8 +397,8 @@ fn merge_files(
 #[expect(clippy::too_many_arguments, reason = "one file's look, and where to tell it")]
 fn seen(
     shared: &Shared<'_>,
-    dir: &KnownOrNew,
-    open_dir: &OwnedFd,
+    dir: &Arc<Place>,
+    open_dir: &Arc<OwnedFd>,
     name: Vec<u8>,
     stat: Stat,
     known: Option<KnownFile>,
@@ -408,7 +416,6 @@ fn seen(
         },
         None => Verdict::Differs,
     };
-    let path = dir.path.join(&name);
     match verdict {
         Verdict::Unchanged => {
             shared.unchanged.fetch_add(1, Ordering::Relaxed);
@@ -425,10 +432,10 @@ fn seen(
                 content_hash,
                 link_target: None,
             };
-            to_writer.send(Record::Look { look: Box::new(look), path })?;
+            to_writer.send(Record::Look { look: Box::new(look), place: Arc::clone(dir) })?;
         }
         Verdict::Differs | Verdict::TooYoung if stat.kind == FileKind::Symlink => {
-            match rustix::fs::readlinkat(open_dir, name.as_slice(), Vec::new()) {
+            match rustix::fs::readlinkat(open_dir.as_ref(), name.as_slice(), Vec::new()) {
                 Ok(target) => {
                     let look = Look {
                         dir_id: dir.dir_id,
@@ -439,17 +446,18 @@ fn seen(
                         content_hash: None,
                         link_target: Some(target.into_bytes()),
                     };
-                    to_writer.send(Record::Look { look: Box::new(look), path })?;
+                    to_writer.send(Record::Look { look: Box::new(look), place: Arc::clone(dir) })?;
                 }
                 Err(error) => {
-                    let problem = Problem::from_io(path, &error.into());
+                    let problem = Problem::from_io(dir.path.join(&name), &error.into());
                     send_problem(shared, to_writer, problem, known.map(|known| known.file_id))?;
                 }
             }
         }
         Verdict::Differs | Verdict::TooYoung => {
             let bytes = stat.size;
-            to_hash.send_work(Work { dir_id: dir.dir_id, name, path, stat, known }, bytes)?;
+            let work = Work { place: Arc::clone(dir), dir: Some(Arc::clone(open_dir)), name, stat, known };
+            to_hash.send_work(work, bytes)?;
         }
     }
     Ok(())
@@ -458,7 +466,7 @@ fn seen(
 /// A known file that the listing did not show. Only a complete listing proves it absent (D4), and only where the name was
 /// looked for (D5).
 fn not_listed(
-    dir: &KnownOrNew,
+    dir: &Place,
     rules: &Rules,
     listed: &Listed,
     file: &KnownFile,

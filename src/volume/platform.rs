@@ -14,17 +14,20 @@ use super::mounts::Mount;
 #[cfg(not(target_os = "macos"))]
 pub use linux::mount_table;
 #[cfg(not(target_os = "macos"))]
-pub(super) use linux::{carrier_by_path, carrier_of, mount_ticket};
+pub(super) use linux::{carrier_by_path, carrier_of, mount_ticket, open_without_crossing};
 #[cfg(target_os = "macos")]
 pub use macos::mount_table;
 #[cfg(target_os = "macos")]
-pub(super) use macos::{carrier_by_path, carrier_of, mount_ticket};
+pub(super) use macos::{carrier_by_path, carrier_of, mount_ticket, open_without_crossing};
 
 #[cfg(not(target_os = "macos"))]
 mod linux {
     use super::{AsFd, File, Mount, Path, io};
     use crate::volume::mounts::{mount_of, parse_mountinfo};
-    use rustix::fs::{AtFlags, Statx, StatxFlags, statx};
+    use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags, openat2, statx};
+    use rustix::io::Errno;
+    use std::os::fd::OwnedFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     /// All mounts, as the operating system lists them. None of them is touched.
     ///
@@ -60,6 +63,29 @@ mod linux {
             None => ask(&open, StatxFlags::MNT_ID)?,
         };
         Ok(statx.map_or(0, |statx| statx.stx_mnt_id))
+    }
+
+    /// Opens a name in an open directory, and fails with `EXDEV` where another mounting lies over it: one call for a file,
+    /// where opening and then asking for its mount takes two. `None` where this system has no such call.
+    pub(in crate::volume) fn open_without_crossing(
+        dir: impl AsFd,
+        name: &Path,
+        flags: OFlags,
+    ) -> Option<rustix::io::Result<OwnedFd>> {
+        /// Asked once: before Linux 5.6 there is none, and some sandboxes forbid what they do not know.
+        static ABSENT: AtomicBool = AtomicBool::new(false);
+        if ABSENT.load(Ordering::Relaxed) {
+            return None;
+        }
+        match openat2(dir, name, flags, Mode::empty(), ResolveFlags::NO_XDEV) {
+            Err(Errno::NOSYS) => {
+                ABSENT.store(true, Ordering::Relaxed);
+                None
+            }
+            // The sandbox's no, or the file's: the ordinary call tells.
+            Err(Errno::PERM) => None,
+            opened => Some(opened),
+        }
     }
 
     /// `None` where this kernel does not know what is asked for.
@@ -132,6 +158,15 @@ mod macos {
     /// There is no number for one mounting of a file system here; device and inode must do.
     pub(in crate::volume) fn mount_ticket(_open: impl AsFd) -> io::Result<u64> {
         Ok(0)
+    }
+
+    /// There is no such call here.
+    pub(in crate::volume) fn open_without_crossing(
+        _dir: impl AsFd,
+        _name: &Path,
+        _flags: rustix::fs::OFlags,
+    ) -> Option<rustix::io::Result<std::os::fd::OwnedFd>> {
+        None
     }
 
     fn mount_from(facts: &StatFs) -> Mount {

@@ -5,9 +5,11 @@
 //! It holds no file of the volume open in between: that would keep the user from unmounting his disk.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::deadline::within;
 use super::findings::{self, Answer, Findings, MarkerSeen, Place, RootSeen};
@@ -93,6 +95,19 @@ impl VerifiedRoot {
             0 => Ok(device_of(&rustix::fs::fstat(open)?) == self.place.device),
             ticket => Ok(platform::mount_ticket(open)? == ticket),
         }
+    }
+
+    /// Opens what a directory that [`VerifiedRoot::carries`] holds under one name, but not what is mounted over it: then the
+    /// error is `EXDEV`.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn open_in(&self, dir: impl AsFd, name: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        if let Some(opened) = platform::open_without_crossing(&dir, name, flags) {
+            return Ok(opened?);
+        }
+        let opened = rustix::fs::openat(&dir, name, flags, Mode::empty())?;
+        if self.carries(&opened)? { Ok(opened) } else { Err(rustix::io::Errno::XDEV.into()) }
     }
 
     /// Whether the path still leads to the same directory of the same mounting, with the same marker.

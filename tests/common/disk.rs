@@ -110,13 +110,16 @@ impl LoopDisk {
     /// A disk that holds what this directory holds, for good.
     pub(crate) fn written_once(kind: Kind, content: &Path) -> Self {
         let (drawer, image) = drawer();
-        match kind {
-            Kind::Squashfs => {
-                run(Command::new("mksquashfs").arg(content).arg(&image).args(["-quiet", "-no-progress"]))
-            }
-            Kind::Erofs => run(Command::new("mkfs.erofs").arg(&image).arg(content)),
+        let mut maker = match kind {
+            Kind::Squashfs => Command::new("mksquashfs"),
+            Kind::Erofs => Command::new("mkfs.erofs"),
             _ => panic!("{kind:?} is written to"),
-        }
+        };
+        // One wants the image first, the other what is to be in it.
+        run(match kind {
+            Kind::Erofs => maker.arg(&image).arg(content),
+            _ => maker.arg(content).arg(&image).args(["-quiet", "-no-progress"]),
+        });
         LoopDisk { kind, image, mounted_at: Vec::new(), server: None, _drawer: drawer }
     }
 
