@@ -342,3 +342,82 @@ fn files_that_go_between_the_listing_and_the_reading_are_nobodys_problem() {
         state::files(&desk.home()).into_values().filter(|(presence, _)| presence == "present").count();
     assert_eq!(present, 20);
 }
+
+const LEVELS: usize = 40;
+
+/// A directory of so many levels, each with a name of 200 bytes; opened step by step, for no system call takes such a path.
+fn deep_dir(root: &Path) -> (std::os::fd::OwnedFd, String) {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let mut dir = rustix::fs::open(root, flags, Mode::empty()).unwrap();
+    let mut path = Vec::new();
+    for level in 0..LEVELS {
+        let name = format!("{level:02}-{}", "d".repeat(197));
+        match rustix::fs::mkdirat(&dir, name.as_str(), Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => panic!("{error}"),
+        }
+        dir = rustix::fs::openat(&dir, name.as_str(), flags, Mode::empty()).unwrap();
+        path.push(name);
+    }
+    (dir, path.join("/"))
+}
+
+fn write_in(dir: &std::os::fd::OwnedFd, name: &str, content: &str) {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+    let file = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o644)).unwrap();
+    File::from(file).write_all(content.as_bytes()).unwrap();
+}
+
+// L4, L6, L7, L12, S1: longer than 4,096 bytes, the most that the system takes at once
+#[test]
+fn files_at_the_end_of_very_long_paths_are_files_like_any_other() {
+    let desk = Desk::with_files(&[("a.txt", "alpha")]);
+    desk.add_mirror("both");
+    let (dir, path) = deep_dir(&desk.library());
+    assert!(path.len() > 8000);
+    write_in(&dir, "deep.txt", "the text at the bottom");
+    write_in(&dir, "other.txt", "beside it");
+    rustix::fs::symlinkat("deep.txt", &dir, "link").unwrap();
+    write_in(&dir, ".shelflistignore", "*.tmp\n");
+    write_in(&dir, "scratch.tmp", "left out");
+    wait::until_of_age(&desk.path("probe"));
+
+    let report = desk.json(&["sync"]);
+    let scan = &report["libraries"][0];
+    assert_eq!(
+        (&scan["new"], &scan["excluded"], &scan["problems"]),
+        (&json!(5), &json!(1), &json!([])),
+        "{report:#}"
+    );
+    assert_eq!(report["problems"], json!([]), "{report:#}");
+    let deep = format!("{path}/deep.txt");
+    assert_eq!(state::files(&desk.home())[&deep], ("present".to_owned(), hash(b"the text at the bottom")));
+    assert_eq!(desk.json(&["find", "bottom"])["hits"][0]["path"], deep);
+    assert_eq!(desk.json(&["show", &deep])["file"]["status"], "uploaded");
+    assert_eq!(desk.json(&["show", &format!("{path}/link")])["file"]["link_target"], "deep.txt");
+    assert!(desk.objects().values().any(|content| content == b"the text at the bottom"));
+    let report = desk.scan();
+    assert_eq!((&report["unchanged"], &report["hashed_files"]), (&json!(5), &json!(0)));
+    assert_eq!(desk.json(&["scan", "--full"])["libraries"][0]["hashed_files"], 4);
+
+    write_in(&dir, "deep.txt", "another text at the bottom");
+    write_in(&dir, "new.txt", "a new one");
+    rustix::fs::unlinkat(&dir, "other.txt", rustix::fs::AtFlags::empty()).unwrap();
+    wait::until_of_age(&desk.path("probe"));
+    let part = desk.json(&["scan", "--path", &path])["libraries"][0].take();
+    for (count, expected) in [("modified", 1), ("new", 1), ("missing", 1), ("hashed_files", 2)] {
+        assert_eq!(part[count], expected, "{count}: {part:#}");
+    }
+    assert_eq!(desk.scan()["unchanged"], 5);
+    // A name in the middle changes: every path below is another one.
+    let top = format!("00-{}", "d".repeat(197));
+    fs::rename(desk.library().join(&top), desk.library().join("renamed")).unwrap();
+    let report = desk.scan();
+    assert_eq!(report["problems"], json!([]), "{report:#}");
+    let moved = deep.replacen(&top, "renamed", 1);
+    let files = state::files(&desk.home());
+    assert_eq!(files[&moved], ("present".to_owned(), hash(b"another text at the bottom")));
+    assert!(!files.contains_key(&deep), "the file is the one that was there");
+}

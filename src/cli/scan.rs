@@ -9,6 +9,7 @@ use super::ui::Ui;
 use crate::catalog::libraries::Library;
 use crate::catalog::{Catalog, RunLock};
 use crate::clock::Clock;
+use crate::content;
 use crate::library;
 use crate::model::{Availability, RelPath};
 use crate::scan::{self, Ending, Options, Report};
@@ -87,19 +88,24 @@ fn scoped(
     // As the user typed it: relative to the library's root first, then as a place on disk.
     if let [library] = libraries.as_slice()
         && let Some(rel) = RelPath::from_relative(path)
-        && rel.under(&library.root).is_dir()
+        && is_dir(&rel.under(&library.root))
     {
         return Ok((libraries, rel));
     }
     let meant = context.resolve(catalog, path)?;
     let found = meant.into_iter().find(|(library, rel)| {
-        libraries.iter().any(|known| known.ulid == library.ulid) && rel.under(&library.root).is_dir()
+        libraries.iter().any(|known| known.ulid == library.ulid) && is_dir(&rel.under(&library.root))
     });
     match found {
         Some((library, rel)) => Ok((vec![library], rel)),
         None => Err(Failure::usage(format!("{} is not a directory in the library", path.display()))
             .hint("give --path relative to the library's root; is its disk mounted?")),
     }
+}
+
+/// Also of a path that is longer than the operating system takes at once.
+fn is_dir(path: &std::path::Path) -> bool {
+    path.is_dir() || content::open(path, content::LIST).is_ok()
 }
 
 /// Looks at each library and scans those that are there.

@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crossbeam_channel::bounded;
 use rusqlite::Connection;
+use rustix::fs::{AtFlags, FileType};
 
 use crate::catalog::libraries::Library;
 use crate::catalog::{Catalog, CatalogError, RunLock, dirs, settings};
@@ -262,16 +263,15 @@ fn rules_above(
     let mut rules = std::sync::Arc::clone(rules);
     let mut above = RelPath::root();
     for name in scope.as_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-        let read = content::open(&above.under(root.path()), content::LIST).and_then(walk::read_rule_file);
-        match read {
-            Ok(None) => {}
-            Ok(Some(text)) => rules = rules.with_file(&above, &text).0,
-            Err(source) => return Err(ScanError::RulesUnread { path: above, source }),
+        let unread = |source| ScanError::RulesUnread { path: above.clone(), source };
+        let dir = content::open(&above.under(root.path()), content::LIST).map_err(unread)?;
+        if let Some(text) = walk::read_rule_file(&dir).map_err(unread)? {
+            rules = rules.with_file(&above, &text).0;
         }
         let path = above.join(name);
         let own = above.is_root() && name == crate::volume::marker::MARKER_DIR.as_bytes();
-        match std::fs::symlink_metadata(path.under(root.path())) {
-            Ok(metadata) if metadata.is_dir() && !own => {}
+        match rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && !own => {}
             // A directory that was catalogued and is gone is walked from above: say which to take.
             _ => return Err(ScanError::NoSuchScope(scope.clone())),
         }
