@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use ids::Ids;
@@ -136,6 +137,8 @@ pub enum Care {
     /// death of the process; with the power the last ones may go, whole ones from the end, never the file, and the next that
     /// is made with full care takes all before it to the disk. Nothing is deleted in this mode: nothing would cascade.
     Bulk,
+    /// For remarks of somebody who only wanted to know: what he found will be found again. Nothing waits for the disk.
+    Light,
 }
 
 /// An open catalogue, migrated to this program's version.
@@ -203,7 +206,10 @@ impl Catalog {
     /// # Errors
     /// SQLite's.
     pub fn set_care(&mut self, care: Care) -> Result<()> {
+        // The last who closes a catalogue takes its log into the file, which waits for the disk twice.
+        self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, care == Care::Light)?;
         Ok(self.conn.execute_batch(match care {
+            Care::Light => "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;",
             Care::Full => {
                 "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 1000;"
             }

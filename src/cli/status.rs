@@ -6,7 +6,7 @@ use super::output::{ago, local_time, plural, put_path, rfc3339, rfc3339_or_null,
 use crate::catalog::libraries::{self, Library};
 use crate::catalog::query::{self, Counts, StoreCounts};
 use crate::catalog::stores::{self, ChannelState, StoreRow};
-use crate::catalog::{Catalog, decisions, dirs, outbox};
+use crate::catalog::{Care, Catalog, decisions, dirs, outbox};
 use crate::clock::Clock;
 use crate::library;
 use crate::model::{Availability, RelPath};
@@ -35,6 +35,7 @@ struct Row {
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     let Args { library } = args;
     let mut catalog = context.open()?;
+    catalog.set_care(Care::Light)?;
     let wanted = match library.as_deref() {
         Some(named) => vec![context.library(&catalog, named)?],
         None => libraries::all(catalog.read())?,
