@@ -12,15 +12,13 @@ use common::desk::{Desk, Ran};
 use common::disk::{LoopDisk, run};
 use common::mounted::mounted_tests;
 use common::saboteur::{Saboteur, Tick};
-use common::state;
+use common::{engine, state};
 use rusqlite::Connection;
 use serde_json::json;
 use shelflist::catalog::migrate;
-use shelflist::catalog::{Catalog, RunLock, libraries};
+use shelflist::catalog::{Catalog, RunLock};
 use shelflist::clock::{Clock, SystemClock};
-use shelflist::library;
 use shelflist::monitor::Counter;
-use shelflist::scan::{self, Options, ScanError};
 use shelflist::sync::{self, PushReport};
 
 fn main() -> ExitCode {
@@ -152,14 +150,6 @@ fn a_full_disk_under_the_catalogue_is_told_and_nothing_is_lost() {
     assert!((4..8).contains(&ended_full), "{ended_full} of the runs met a full disk");
 }
 
-fn scan_with(desk: &Desk, saboteur: &Saboteur<'_>) -> Result<scan::Report, ScanError> {
-    let mut catalog = Catalog::open(&desk.home().join("catalog.db"), SystemClock.now())?;
-    let lock = RunLock::take(catalog.path())?;
-    let library = libraries::all(catalog.read())?.remove(0);
-    let root = library::look(&mut catalog, &library, &SystemClock).unwrap().unwrap();
-    scan::run(&mut catalog, &lock, &library, &root, &Options::default(), saboteur, saboteur)
-}
-
 // D1, C1, T3: full at every transaction of a scan, also while it concludes
 fn a_disk_that_fills_up_during_a_scan_keeps_what_was_committed_and_concludes_nothing() {
     let room = || {
@@ -183,7 +173,7 @@ fn a_disk_that_fills_up_during_a_scan_keeps_what_was_committed_and_concludes_not
     };
     let undisturbed = room();
     let counted = Saboteur::default();
-    let report = scan_with(&undisturbed.desk, &counted).unwrap();
+    let report = engine::scan(&undisturbed.desk, &counted).unwrap();
     assert_eq!((report.missing, report.moved), (FILES as u64 / 10, FILES as u64 / 10));
     let (expected, truth) = (outcome(&undisturbed.desk).0, state::files(&undisturbed.desk.home()));
     let ticks = counted.ticks(Tick::Anything);
@@ -193,7 +183,7 @@ fn a_disk_that_fills_up_during_a_scan_keeps_what_was_committed_and_concludes_not
     for moment in (0..8).map(|n| 1 + n * (ticks - 1) / 8) {
         let room = room();
         let saboteur = Saboteur::default().at(Tick::Anything, moment, || room.disk.leave_kib(0));
-        let result = scan_with(&room.desk, &saboteur);
+        let result = engine::scan(&room.desk, &saboteur);
         if let Err(error) = &result {
             ended_full += 1;
             let told =

@@ -17,15 +17,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::desk::Desk;
 use common::disk::run;
 use common::saboteur::{Saboteur, Tick};
-use common::{state, wait};
+use common::{engine, state, wait};
 use rstest::rstest;
 use serde_json::{Value, json};
-use shelflist::catalog::{Catalog, RunLock, libraries};
-use shelflist::clock::{Clock, SystemClock};
-use shelflist::library;
 use shelflist::model::ProblemKind;
 use shelflist::monitor::Counter;
-use shelflist::scan::{self, Options, Report};
 
 /// A scan that meets problems.
 #[track_caller]
@@ -194,14 +190,6 @@ fn sparse_and_empty_files_are_what_they_read_as() {
     assert_eq!(state::files(&desk.home())["sparse.img"].1, hash(&content));
 }
 
-fn scan_with(desk: &Desk, saboteur: &Saboteur<'_>) -> Report {
-    let mut catalog = Catalog::open(&desk.home().join("catalog.db"), SystemClock.now()).unwrap();
-    let lock = RunLock::take(catalog.path()).unwrap();
-    let library = libraries::all(catalog.read()).unwrap().remove(0);
-    let root = library::look(&mut catalog, &library, &SystemClock).unwrap().unwrap();
-    scan::run(&mut catalog, &lock, &library, &root, &Options::default(), saboteur, saboteur).unwrap()
-}
-
 /// What somebody does to a file of two megabytes while it is read.
 type Deed = fn(&Path);
 
@@ -262,7 +250,7 @@ fn a_file_that_changes_while_it_is_read_gets_no_wrong_hash(#[case] deed: Deed) {
         fs::write(&path, vec![b'y'; 2 << 20]).unwrap();
         wait::until_of_age(&desk.path("probe"));
         let saboteur = Saboteur::default().at(Tick::Counted(Counter::BytesHashed), moment, || deed(&path));
-        let report = scan_with(&desk, &saboteur);
+        let report = engine::scan(&desk, &saboteur).unwrap();
         assert_eq!((saboteur.acts_left(), report.missing), (0, 0), "{moment}: {report:?}");
 
         // What was read is what was there, before or after; where neither can be said, what was known stands.
@@ -297,7 +285,7 @@ fn a_file_that_never_holds_still_is_a_problem_and_keeps_what_was_proved() {
     for _ in 0..100 {
         saboteur = saboteur.at(Tick::Counted(Counter::BytesHashed), 1, || append(&path));
     }
-    let report = scan_with(&desk, &saboteur);
+    let report = engine::scan(&desk, &saboteur).unwrap();
     assert!(saboteur.acts_left() > 80, "it was read only some times: {}", saboteur.acts_left());
     let kinds: Vec<ProblemKind> = report.problems.iter().map(|problem| problem.kind).collect();
     assert_eq!((kinds, report.modified), (vec![ProblemKind::Unstable], 0));
@@ -326,7 +314,7 @@ fn files_that_go_between_the_listing_and_the_reading_are_nobodys_problem() {
             }
         }
     });
-    let report = scan_with(&desk, &saboteur);
+    let report = engine::scan(&desk, &saboteur).unwrap();
     assert_eq!(
         (report.problems.len(), report.missing, gone.load(Ordering::Relaxed)),
         (0, 0, 20),

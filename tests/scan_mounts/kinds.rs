@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use shelflist::scan::Ending;
 
 use crate::common::desk::Desk;
 use crate::common::disk::{Kind, LoopDisk, run};
+use crate::common::engine;
 use crate::common::mounted::CaseTest;
+use crate::common::saboteur::{Saboteur, Tick};
 use crate::common::shelf::{Shelf, write};
 use crate::common::state;
 
@@ -33,6 +37,11 @@ pub(crate) fn cases() -> Vec<CaseTest> {
             kind,
             "a_change_of_equal_size_and_stamp_is_found_at_once",
             a_change_of_equal_size_and_stamp_is_found_at_once,
+        );
+        add(
+            kind,
+            "a_disk_pulled_in_the_middle_takes_nothing_along",
+            a_disk_pulled_in_the_middle_takes_nothing_along,
         );
         add(kind, "names_are_kept_as_they_are", names_are_kept_as_they_are);
     }
@@ -289,6 +298,42 @@ fn a_change_of_equal_size_and_stamp_is_found_at_once(kind: Kind) {
         // Written by nobody else meanwhile: the next one begins in the tick that there is then.
         fs::write(&path, content).unwrap();
     }
+}
+
+// D1, D3: `umount --lazy` while walkers and hashers are at it
+fn a_disk_pulled_in_the_middle_takes_nothing_along(kind: Kind) {
+    let mut shelf = Shelf::on(LoopDisk::of(kind, "SHELF"), fill);
+    come_of_age(&shelf.desk, kind);
+    scan(&shelf.desk);
+    let root = shelf.root();
+    write_at(&root, "file 00.txt", "a longer text than before", 100);
+    write_at(&root, "notes/new.txt", "a new one", 100);
+    fs::remove_file(root.join("notes/2021/file 03.txt")).unwrap();
+    fs::rename(root.join("notes/file 04.txt"), root.join("renamed.txt")).unwrap();
+    come_of_age(&shelf.desk, kind);
+    let mut lost = 0;
+    for moment in [1, 3, 5] {
+        let Shelf { disk, desk } = shelf;
+        let disk = Mutex::new(disk);
+        let saboteur = Saboteur::default().at(Tick::Anything, moment, || disk.lock().unwrap().lazy_unmount());
+        let report = engine::scan(&desk, &saboteur).unwrap();
+        assert_eq!(
+            (saboteur.acts_left(), report.missing, report.decision),
+            (0, 0, None),
+            "{moment}: {report:?}"
+        );
+        lost += u64::from(matches!(report.ending, Ending::RootLost(_)));
+        drop(saboteur);
+        shelf = Shelf { disk: disk.into_inner().unwrap(), desk };
+        assert_eq!(shelf.missing(), 0, "{moment}");
+        assert_eq!(fs::read_dir(shelf.point()).unwrap().count(), 0, "the mount point is empty, and stays so");
+        shelf.plug_in();
+    }
+    assert_eq!(lost, 3);
+    let (counts, report) = scan(&shelf.desk);
+    assert_eq!(counts[5], 1, "{report:#}");
+    assert_true(&shelf, 1);
+    assert_unchanged(&shelf.desk, ALL);
 }
 
 /// Names that broke programs. None of them is more than 255 bytes.
