@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         trouble_at_one_place_stops_nothing_elsewhere,
         trouble_with_one_file_is_a_problem_of_that_file,
         a_directory_that_turns_into_trouble_during_the_scan_is_frozen,
+        what_vanishes_between_two_looks_is_not_missing_yet,
     ];
     common::mounted::run_with_cases(tests, kinds::cases())
 }

@@ -153,3 +153,43 @@ pub(crate) fn a_directory_that_turns_into_trouble_during_the_scan_is_frozen() {
         assert_eq!(shelf.files(), json!({ "present": ALL, "missing": 1, "unknown": 0, "excluded": 0 }));
     }
 }
+
+/// `ENOENT`.
+const ENOENT: i32 = 2;
+
+// D1, D4, D9: listed, and gone when its turn comes; it may be on its way to another place that was listed before
+pub(crate) fn what_vanishes_between_two_looks_is_not_missing_yet() {
+    for question in [Question::Stat, Question::Open] {
+        for path in ["lib/b/file-03.txt", "lib/b/c"] {
+            let context = format!("{path} at {question:?}");
+            let shelf = BrokenShelf::scanned();
+            let disk = &shelf.disk;
+            let before = state::files(&shelf.desk.home());
+            if path.ends_with(".txt") {
+                disk.put(path, b"revised");
+            }
+            disk.set(Behaviour::FailsAt { question, of: disk.number_of(path), error: ENOENT });
+            let ran = shelf.desk.run(&["scan", "--json"]);
+            let report = ran.json()["libraries"][0].take();
+            assert_counts(&report, &[("new", 0), ("modified", 0), ("missing", 0)]);
+            // Of a directory that does not open nobody knows what is below; a file is just looked at again next time.
+            let frozen =
+                if (question, path) == (Question::Open, "lib/b/c") { json!(["b/c"]) } else { json!([]) };
+            assert_eq!(
+                (&report["frozen_dirs"], ran.code == 0),
+                (&frozen, frozen == json!([])),
+                "{context}: {report:#}"
+            );
+            let after = state::files(&shelf.desk.home());
+            let gone = after.values().filter(|(presence, _)| presence == "missing").count();
+            assert_eq!((gone, after.len()), (0, before.len()), "{context}");
+
+            // It was on its way out.
+            disk.remove(path);
+            disk.set(Behaviour::Answers);
+            let missing = if path.ends_with(".txt") { 1 } else { FILES_EACH as u64 };
+            assert_counts(&shelf.desk.scan(), &[("missing", missing), ("modified", 0)]);
+            assert_eq!(shelf.files()["unknown"], 0, "{context}");
+        }
+    }
+}
