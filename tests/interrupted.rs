@@ -6,7 +6,7 @@
 mod common;
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use common::desk::Desk;
@@ -206,6 +206,40 @@ fn two_ctrl_c_end_a_run_at_once() {
     let outcomes: String =
         desk.sql("SELECT group_concat(outcome) FROM (SELECT * FROM scans ORDER BY scan_id)");
     assert_eq!(outcomes, "abandoned,complete");
+}
+
+// L12: `script` gives it a terminal
+#[cfg(target_os = "linux")]
+#[test]
+fn a_scan_on_a_terminal_tells_its_rate_and_once_it_can_the_time_left() {
+    let desk = desk_with(3);
+    for (was_scanned, told) in [(false, "/s"), (true, "left")] {
+        if was_scanned {
+            // How long it takes is known once it was done.
+            fs::remove_dir_all(desk.library().join("zz")).unwrap();
+            desk.scan();
+        }
+        put_endless_file(&desk);
+        let typescript = desk.path("typescript");
+        let environment = desk.command::<&str>(&[]);
+        let mut terminal = Command::new("script");
+        terminal.args(["--quiet", "--flush", "--command"]);
+        terminal.arg(format!("'{}' scan", env!("CARGO_BIN_EXE_shelflist"))).arg(&typescript);
+        terminal.env_clear().envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        terminal.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null());
+        let mut running = terminal.spawn().unwrap();
+        // Its first line repeats the command.
+        let shown = || {
+            let shown = String::from_utf8_lossy(&fs::read(&typescript).unwrap_or_default()).into_owned();
+            shown.split_once('\n').map_or_else(String::new, |(_, shown)| shown.to_owned())
+        };
+        wait::until(told, || shown().contains(told));
+        assert!(shown().contains("scanning"), "{}", shown());
+        assert_eq!(shown().contains("left"), was_scanned, "{}", shown());
+        assert!(!shown().contains("0/0"), "{}", shown());
+        wait::signal(&running, Signal::TERM);
+        wait::until_ended(&mut running);
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -31,7 +31,7 @@ use rusqlite::Connection;
 use rustix::fs::{AtFlags, FileType};
 
 use crate::catalog::libraries::Library;
-use crate::catalog::{Catalog, CatalogError, RunLock, dirs, settings};
+use crate::catalog::{Catalog, CatalogError, RunLock, dirs, scans, settings};
 use crate::clock::Clock;
 use crate::content;
 use crate::model::{Problem, RelPath, setting};
@@ -189,7 +189,11 @@ pub fn run(
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let rules = rules::Rules::of_library(&settings::get(catalog.read(), &setting::SCAN_EXCLUDE)?.0)?;
     let rules = rules_above(root, &rules, &options.scope)?;
-    monitor.phase(Phase::Scan, None);
+    let total = match options.scope.is_root() {
+        true => scans::files_seen_last(catalog.read(), library.library_id)?,
+        false => None,
+    };
+    monitor.phase(Phase::Scan, total);
 
     let mut writer = record::Writer::begin(catalog, library, root, options, clock)?;
     let top = writer.scope_dir()?;
