@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         a_disk_that_is_back_at_another_place_is_found_by_its_marker,
         a_read_only_disk_is_scanned_like_any_other,
         files_deleted_on_a_mounted_disk_are_missing,
+        a_catalogue_on_a_network_disk_is_refused,
         a_first_scan_that_is_disturbed_anywhere_is_made_good_by_the_next,
         a_scan_of_changes_that_is_disturbed_anywhere_calls_nothing_missing_that_is_there,
         what_is_read_from_a_disk_mounted_over_the_library_is_not_believed,
