@@ -6,16 +6,19 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::desk::Desk;
+use common::desk::{Desk, Ran};
 use common::disk::run;
+use common::names::naughty_names;
 use common::saboteur::{Saboteur, Tick};
 use common::{engine, state, wait};
 use rstest::rstest;
@@ -329,6 +332,66 @@ fn files_that_go_between_the_listing_and_the_reading_are_nobodys_problem() {
     let present =
         state::files(&desk.home()).into_values().filter(|(presence, _)| presence == "present").count();
     assert_eq!(present, 20);
+}
+
+/// What was printed is lines of text: nothing in it that a terminal would obey, and names are whole lines of it.
+#[track_caller]
+fn assert_printable(told: &Ran) {
+    for text in [&told.stdout, &told.stderr] {
+        let obeyed = text.chars().find(|&c| c != '\n' && (c.is_control() || "\u{202e}\u{feff}".contains(c)));
+        assert_eq!(obeyed, None, "{told:?}");
+    }
+}
+
+// L5, L6, S1, E1: whatever is in a name, no answer is broken by it
+#[test]
+fn names_that_break_programs_break_no_answer() {
+    let desk = Desk::new();
+    let names = naughty_names();
+    for (at, name) in names.iter().enumerate() {
+        let dir = desk.library().join(OsStr::from_bytes(name));
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join(OsStr::from_bytes(name)), format!("the word is apple, number {at}")).unwrap();
+        make_fifo(&dir.join("fifo"));
+    }
+    desk.run(&["init", desk.library().to_str().unwrap(), "--name", "books"]).expect(0);
+    desk.add_mirror("both");
+    for args in [["scan", "--dry-run"].as_slice(), &["scan", "-v"], &["sync", "-v"]] {
+        assert_printable(&desk.run(args).expect(3));
+    }
+    assert_eq!(desk.objects().len(), 2 * names.len());
+    let paths: Vec<Vec<u8>> = names.iter().map(|name| [name.as_slice(), b"/", name].concat()).collect();
+    for args in [["status"].as_slice(), &["list"], &["find", "apple"], &["library", "list"]] {
+        assert_printable(&desk.run(args).expect(0));
+        desk.json(args);
+    }
+    let found = desk.json(&["find", "apple", "--limit", "1000"]);
+    assert_eq!(found["total"], names.len());
+    for path in &paths {
+        let place = desk.library().join(OsStr::from_bytes(path));
+        assert_printable(&desk.run(&[OsStr::new("show"), place.as_os_str()]).expect(0));
+        let shown = desk.run(&[OsStr::new("show"), place.as_os_str(), OsStr::new("--json")]).expect(0).json();
+        assert_eq!(shown["file"]["status"], "uploaded", "{place:?}");
+        // As SQL, as a pattern and as a search it is just text.
+        let name = OsStr::from_bytes(&path[path.len() / 2 + 1..]);
+        let searched = desk.run(&[OsStr::new("find"), OsStr::new("--"), name]);
+        assert!([0, 2].contains(&searched.code), "{searched:?}");
+        assert_printable(&searched);
+    }
+    for name in &names {
+        fs::remove_dir_all(desk.library().join(OsStr::from_bytes(name))).unwrap();
+    }
+    let told = desk.run(&["scan"]).expect(6);
+    assert_printable(&told);
+    let decision = desk.json(&["decisions"])["decisions"][0]["decision"].to_string();
+    for args in [["decision", "show", &decision].as_slice(), &["approve", &decision]] {
+        assert_printable(&desk.run(args).expect(0));
+    }
+    for args in [["missing"].as_slice(), &["list", "--missing"], &["orphans"]] {
+        assert_printable(&desk.run(args).expect(0));
+        desk.json(args);
+    }
+    assert_eq!(desk.json(&["missing"])["missing"].as_array().unwrap().len(), names.len());
 }
 
 const LEVELS: usize = 40;

@@ -7,6 +7,7 @@ pub(crate) mod desk;
 pub(crate) mod disk;
 pub(crate) mod engine;
 pub(crate) mod mounted;
+pub(crate) mod names;
 pub(crate) mod saboteur;
 pub(crate) mod shelf;
 pub(crate) mod state;
