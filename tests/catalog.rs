@@ -345,6 +345,63 @@ fn an_operation_is_written_once_for_its_key() {
     assert!(tx.execute(insert, params!["01HZZZZZZZZZZZZZZZZZZZZZP9", 2]).is_err());
 }
 
+// L13: a walker that meets trouble with a file before it has a number, as in a first scan
+#[test]
+fn a_problem_finds_its_file_and_its_history_tells_of_it() {
+    use shelflist::catalog::{history, problems, query};
+    use shelflist::model::{FileStatus, Problem, ProblemKind, RelPath};
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    let path = RelPath::from_bytes(b"sub/caf\xe9".to_vec());
+    let record = |catalog: &mut Catalog, message: &str, now_ms| {
+        let problem = Problem::new(path.clone(), ProblemKind::Permission, message);
+        catalog.change::<_, CatalogError>(|tx| problems::record(tx, 1, None, &problem, 1, now_ms)).unwrap();
+    };
+    record(&mut catalog, "no", 5_000);
+    // The same trouble again is no news; another is.
+    record(&mut catalog, "no", 6_000);
+    record(&mut catalog, "never", 7_000);
+    catalog.change::<_, CatalogError>(|tx| problems::resolve(tx, 1, &path)).unwrap();
+    let card = query::file_at(catalog.read(), 1, &path).unwrap().unwrap();
+    let log = history::of_file(catalog.read(), &card).unwrap();
+    let told: Vec<(i64, Option<&str>, Option<FileStatus>)> = log
+        .iter()
+        .filter(|event| event.about == history::About::Problem)
+        .map(|event| (event.at, event.cause.as_deref(), event.status()))
+        .collect();
+    assert_eq!(
+        told[..2],
+        [(5_000, Some("no"), Some(FileStatus::Error)), (7_000, Some("never"), Some(FileStatus::Error))]
+    );
+    assert_eq!((told.len(), told[2].2), (3, None), "its end");
+    assert!(told[2].0 >= 7_000);
+}
+
+// L13: what is kept about a row that is gone is not another row's
+#[test]
+fn the_log_of_a_file_that_is_gone_is_not_the_next_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    let count = |catalog: &Catalog, sql: &str| -> i64 {
+        catalog.read().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count(&catalog, "SELECT count(*) FROM events WHERE file_id = 2"), 1);
+    catalog
+        .change::<_, CatalogError>(|tx| {
+            tx.execute("DELETE FROM decision_files", [])?;
+            tx.execute("DELETE FROM files WHERE file_id = 2", [])?;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(count(&catalog, "SELECT count(*) FROM events WHERE file_id = 2"), 0);
+    assert_eq!(
+        count(&catalog, "SELECT count(*) FROM events WHERE document_id = 2"),
+        1,
+        "its document's log stays"
+    );
+}
+
 fn a_look(n: u32, content: u32) -> Look {
     Look {
         dir_id: 1,
@@ -354,6 +411,7 @@ fn a_look(n: u32, content: u32) -> Look {
         young: false,
         content_hash: Some(*blake3::hash(&content.to_le_bytes()).as_bytes()),
         link_target: None,
+        because: Vec::new(),
     }
 }
 
@@ -413,4 +471,22 @@ fn a_content_that_somebody_else_wrote_meanwhile_is_known() {
     assert_eq!(write(&mut newcomers, 2000, 2500, false), 2502, "rolled back");
     assert_eq!(write(&mut Newcomers::default(), 2000, 2600, true), 2602, "by another scan");
     assert_eq!(write(&mut newcomers, 5000, 5700, true), 2702);
+}
+
+// D6: a file that is read for the first time has not changed
+#[test]
+fn a_first_content_is_no_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    catalog
+        .change::<_, CatalogError>(|tx| {
+            let content =
+                "UPDATE files SET content_hash = zeroblob(32), updated_at = 9000 WHERE file_id = ?1";
+            tx.execute(content, [3])?;
+            assert_eq!(shelflist::catalog::scans::count_changed_since(tx, 1, 8000)?, 0);
+            tx.execute(content, [2])?;
+            assert_eq!(shelflist::catalog::scans::count_changed_since(tx, 1, 8000)?, 1);
+            Ok(())
+        })
+        .unwrap();
 }

@@ -298,7 +298,7 @@ fn a_migration_on_a_full_disk_leaves_the_old_catalogue() {
         let room = Room::with_files(Desk::home, 0, 1);
         let path = room.desk.home().join("catalog.db");
         fs::copy(&stored, &path).unwrap();
-        let before = state::of_table(&path, "files");
+        let before = state::of_table(&path, "files", &stored);
         assert!(!before.is_empty());
         // A run that was killed while it made a copy left it behind.
         fs::create_dir(room.desk.home().join("backups")).unwrap();
@@ -319,13 +319,13 @@ fn a_migration_on_a_full_disk_leaves_the_old_catalogue() {
             // As it was, or with some of its migrations, each of them whole.
             state::assert_whole(&room.desk.home());
             assert!(version(&path) < migrate::LATEST, "{free_kib} KiB");
-            assert_eq!(state::of_table(&path, "files"), before, "{free_kib} KiB");
+            assert_eq!(state::of_table(&path, "files", &stored), before, "{free_kib} KiB");
             room.desk.run(&["list"]).expect(0);
         }
         room.disk.make_room();
         state::assert_whole(&room.desk.home());
         assert_eq!(version(&path), migrate::LATEST);
-        assert_eq!(state::of_table(&path, "files"), before, "{free_kib} KiB");
+        assert_eq!(state::of_table(&path, "files", &stored), before, "{free_kib} KiB");
         let backups = backups(&room.desk);
         assert!(!backups.is_empty() && backups.iter().all(|name| name.ends_with(".db")), "{backups:?}");
     }

@@ -232,6 +232,21 @@ fn close(conn: &Connection, decision_id: i64, state: DecisionState, now_ms: i64)
     Ok(())
 }
 
+/// Open decisions that are about a file, or hold back what waits for its document.
+///
+/// # Errors
+/// SQLite's.
+pub fn holding(conn: &Connection, file_id: i64, document_id: Option<i64>) -> Result<Vec<Decision>> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM decisions WHERE state = 'open' AND decision_id IN (
+             SELECT decision_id FROM decision_files WHERE file_id = ?1 AND decision_id IN (SELECT decision_id FROM decisions WHERE state = 'open')
+             UNION SELECT held_by FROM outbox WHERE document_id = ?2 AND state = 'pending')
+         ORDER BY decision_id"
+    ))?;
+    let rows = statement.query_map(params![file_id, document_id], decision)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Some of the files a decision is about.
 ///
 /// # Errors

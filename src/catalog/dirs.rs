@@ -168,6 +168,21 @@ pub fn ids_in_subtree(conn: &Connection, library_id: i64, path: &RelPath) -> Res
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The directories that a path lies in, as far as they are known, the root first; the path itself too, if it is one.
+///
+/// # Errors
+/// SQLite's.
+pub fn lineage(conn: &Connection, library_id: i64, path: &RelPath) -> Result<Vec<KnownDir>> {
+    let mut lineage = Vec::new();
+    let mut at_path = Some(path.clone());
+    while let Some(path) = at_path {
+        lineage.extend(at(conn, library_id, &path)?);
+        at_path = path.split().map(|(dir, _)| dir);
+    }
+    lineage.reverse();
+    Ok(lineage)
+}
+
 /// Directories that cannot be listed now, with the time since when, in path order.
 ///
 /// # Errors

@@ -216,6 +216,22 @@ pub fn by_id(conn: &Connection, document_id: i64) -> Result<Document> {
         })?)
 }
 
+/// The document that one was edited apart from, and those that were edited apart from it (L15).
+///
+/// # Errors
+/// SQLite's.
+pub fn kin(conn: &Connection, document_id: i64) -> Result<(Option<i64>, Vec<i64>)> {
+    let origin = conn
+        .prepare_cached("SELECT origin_id FROM documents WHERE document_id = ?1")?
+        .query_row([document_id], |row| row.get(0))?;
+    // IS NOT NULL says nothing new to a reader, but lets SQLite use the partial index.
+    let mut statement = conn.prepare_cached(
+        "SELECT document_id FROM documents WHERE origin_id = ?1 AND origin_id IS NOT NULL ORDER BY document_id",
+    )?;
+    let rows = statement.query_map([document_id], |row| row.get(0))?;
+    Ok((origin, rows.collect::<rusqlite::Result<_>>()?))
+}
+
 pub(super) fn ulid_of(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Ulid> {
     let text = row.get_ref(at)?.as_str()?;
     Ulid::from_string(text).map_err(|error| {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params};
 use super::documents;
 use super::newcomers::Newcomer;
 use super::{Ids, Result, in_rows, outbox, word_at, word_of};
-use crate::model::{FileKind, Presence, RelPath, Stat};
+use crate::model::{FileKind, LookCause, Presence, RelPath, Stat};
 
 /// A file as the catalogue has it, as much as a scan needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,16 @@ pub struct Look {
     pub content_hash: Option<[u8; 32]>,
     /// Where a symbolic link points.
     pub link_target: Option<Vec<u8>>,
+    /// Why a known file was read; empty where it was not, or was not known.
+    pub because: Vec<LookCause>,
+}
+
+impl Look {
+    /// As the catalogue keeps it; none where nothing was read.
+    fn because(&self) -> Option<String> {
+        let words: Vec<&str> = self.because.iter().map(|cause| cause.as_str()).collect();
+        (!words.is_empty()).then(|| words.join(","))
+    }
 }
 
 /// What a look turned out to be.
@@ -150,7 +160,7 @@ pub fn record(conn: &Connection, recording: &mut Recording<'_>, look: &Look) -> 
     let recorded = classify(look);
     if look.content_hash.is_none() && look.stat.kind == FileKind::Regular {
         // What was proved before stays, and so does the old stat, so that the next scan looks again.
-        seen_again(conn, known.file_id, now_ms)?;
+        seen_again(conn, known.file_id, look, now_ms)?;
         if let (Presence::Missing, Some(document_id)) = (known.presence, known.document_id) {
             // As below: once it can be read it counts as touched only, and nobody would ask any more (L6).
             outbox::enqueue_mirror_to(conn, recording, document_id)?;
@@ -227,7 +237,8 @@ fn update(conn: &Connection, file_id: i64, look: &Look, document_id: Option<i64>
     conn.prepare_cached(
         "UPDATE files SET kind = ?2, size = ?3, mtime_ns = ?4, ctime_ns = ?5, inode = ?6, young = ?7, content_hash = ?8,
                 link_target = ?9, document_id = ?10, presence = 'present', evidence = 'seen', missing_since = NULL,
-                missing_scans = 0, seen_at = ?11, hashed_at = CASE WHEN ?8 IS NOT NULL THEN ?11 END, updated_at = ?11
+                missing_scans = 0, seen_at = ?11, updated_at = ?11, looked_because = coalesce(?12, looked_because),
+                hashed_at = CASE WHEN ?8 IS NULL THEN NULL WHEN ?12 IS NULL THEN hashed_at ELSE ?11 END
          WHERE file_id = ?1",
     )?
     .execute(params![
@@ -242,18 +253,19 @@ fn update(conn: &Connection, file_id: i64, look: &Look, document_id: Option<i64>
         look.link_target,
         document_id,
         now_ms,
+        look.because(),
     ])?;
     Ok(())
 }
 
 /// It is there, but what is in it could not be proved this time.
-fn seen_again(conn: &Connection, file_id: i64, now_ms: i64) -> Result<()> {
+fn seen_again(conn: &Connection, file_id: i64, look: &Look, now_ms: i64) -> Result<()> {
     conn.prepare_cached(
         "UPDATE files SET presence = 'present', evidence = 'seen, not read', missing_since = NULL, missing_scans = 0,
-                seen_at = ?2, updated_at = ?2
+                seen_at = ?2, updated_at = ?2, looked_because = coalesce(?3, looked_because)
          WHERE file_id = ?1",
     )?
-    .execute(params![file_id, now_ms])?;
+    .execute(params![file_id, now_ms, look.because()])?;
     Ok(())
 }
 

@@ -7,7 +7,8 @@
 use rusqlite::{Connection, Row, params};
 
 use super::files::Recording;
-use super::{Ids, Result};
+use super::{Ids, Result, word_of};
+use crate::model::OperationState;
 
 /// An operation that a worker holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,6 +241,64 @@ pub fn fix_payload(
     )?
     .execute(params![op.seq, op.token, payload_hash, bytes.cast_signed(), now_ms])?;
     Ok(())
+}
+
+/// An operation as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Idempotency key.
+    pub op_id: String,
+    /// The store's name.
+    pub store: String,
+    /// `mirror` or `delete`.
+    pub kind: String,
+    /// Where it stands.
+    pub state: OperationState,
+    /// Verdicts against it so far.
+    pub attempts: u32,
+    /// Not due before then, in milliseconds; 0 where it is due.
+    pub not_before: i64,
+    /// The last verdict's code.
+    pub error_code: Option<String>,
+    /// The last verdict.
+    pub error_text: Option<String>,
+    /// What there was to do, where it was nothing, or why it was given up.
+    pub note: Option<String>,
+    /// The decision that holds it back.
+    pub held_by: Option<i64>,
+    /// When it was put in line, in milliseconds.
+    pub created_at: i64,
+    /// When it changed last, in milliseconds.
+    pub updated_at: i64,
+}
+
+/// The operations of a document, oldest first; those that were done some days ago are forgotten.
+///
+/// # Errors
+/// SQLite's.
+pub fn of_document(conn: &Connection, document_id: i64) -> Result<Vec<Operation>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT o.op_id, c.name AS store, o.kind, o.state, o.attempts, o.not_before, o.error_code, o.error_text, o.note,
+                o.held_by, o.created_at, o.updated_at
+         FROM outbox o JOIN channels c USING (channel_id) WHERE o.document_id = ?1 ORDER BY o.seq",
+    )?;
+    let rows = statement.query_map([document_id], |row| {
+        Ok(Operation {
+            op_id: row.get("op_id")?,
+            store: row.get("store")?,
+            kind: row.get("kind")?,
+            state: word_of(row, "state")?,
+            attempts: row.get("attempts")?,
+            not_before: row.get("not_before")?,
+            error_code: row.get("error_code")?,
+            error_text: row.get("error_text")?,
+            note: row.get("note")?,
+            held_by: row.get("held_by")?,
+            created_at: row.get("created_at")?,
+            updated_at: row.get("updated_at")?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// How a leased operation ended.

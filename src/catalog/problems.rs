@@ -1,11 +1,12 @@
 //! Problems: one file's trouble, remembered until a later look finds it gone.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Result, word_of};
 use crate::model::{Problem, RelPath};
 
-/// Writes a problem down as seen by this scan.
+/// Writes a problem down as seen by this scan. Where the caller does not know the file's number (a walker met it for the
+/// first time), it is looked up: the file's history shall tell of it.
 ///
 /// # Errors
 /// SQLite's.
@@ -17,6 +18,15 @@ pub fn record(
     scan_id: i64,
     now_ms: i64,
 ) -> Result<()> {
+    let file_id = match (file_id, problem.path.split()) {
+        (None, Some((dir, name))) => conn
+            .prepare_cached(
+                "SELECT file_id FROM files JOIN dirs USING (dir_id) WHERE library_id = ?1 AND path = ?2 AND name = ?3",
+            )?
+            .query_row(params![library_id, dir.as_bytes(), name], |row| row.get(0))
+            .optional()?,
+        (file_id, _) => file_id,
+    };
     conn.prepare_cached(
         "INSERT INTO file_problems (library_id, file_id, path, kind, message, scan_id, first_seen, updated_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
@@ -66,14 +76,29 @@ pub fn of_library(conn: &Connection, library_id: i64) -> Result<Vec<Problem>> {
     let mut statement = conn.prepare_cached(
         "SELECT path, kind, message FROM file_problems WHERE library_id = ?1 ORDER BY path",
     )?;
-    let rows = statement.query_map([library_id], |row| {
-        Ok(Problem {
-            path: RelPath::from_bytes(row.get::<_, Vec<u8>>("path")?),
-            kind: word_of(row, "kind")?,
-            message: row.get("message")?,
-        })
-    })?;
+    let rows = statement.query_map([library_id], problem)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn problem(row: &Row<'_>) -> rusqlite::Result<Problem> {
+    Ok(Problem {
+        path: RelPath::from_bytes(row.get::<_, Vec<u8>>("path")?),
+        kind: word_of(row, "kind")?,
+        message: row.get("message")?,
+    })
+}
+
+/// The problem of one path, and since when, in milliseconds.
+///
+/// # Errors
+/// SQLite's.
+pub fn at(conn: &Connection, library_id: i64, path: &RelPath) -> Result<Option<(Problem, i64)>> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT path, kind, message, first_seen FROM file_problems WHERE library_id = ?1 AND path = ?2",
+        )?
+        .query_row(params![library_id, path.as_bytes()], |row| Ok((problem(row)?, row.get("first_seen")?)))
+        .optional()?)
 }
 
 /// Whether a library has any.

@@ -1,5 +1,6 @@
 //! What every command needs: catalogue, clock, output, and which libraries are meant.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,9 +8,11 @@ use super::exit::{Exit, Failure};
 use super::output::Out;
 use super::ui::Ui;
 use crate::catalog::libraries::{self, Library};
+use crate::catalog::query::{self, FileCard};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ConfigError};
+use crate::model::path::display_name;
 use crate::model::{Availability, Reason, RelPath};
 use crate::volume;
 
@@ -117,9 +120,13 @@ impl Context {
     pub(super) fn resolve(&self, catalog: &Catalog, path: &Path) -> Result<Vec<(Library, RelPath)>, Failure> {
         let mut meant = Vec::new();
         let absolute = clean(&std::path::absolute(path)?);
-        for candidate in [Some(absolute.clone()), real_parent(&absolute)].into_iter().flatten() {
-            if let Some(library) = libraries::containing(catalog.read(), &candidate)?
-                && let Some(rel) = candidate.strip_prefix(&library.root).ok().and_then(RelPath::from_relative)
+        // A disk that was away at the last look may hang now: its links are not asked for.
+        let away = self
+            .by_recorded_root(catalog, &absolute)?
+            .is_some_and(|(library, _)| !library.availability.is_readable());
+        let real = if away { None } else { real_parent(&absolute) };
+        for candidate in [Some(absolute), real].into_iter().flatten() {
+            if let Some((library, rel)) = self.by_recorded_root(catalog, &candidate)?
                 && !meant
                     .iter()
                     .any(|(known, path): &(Library, RelPath)| known.ulid == library.ulid && *path == rel)
@@ -133,6 +140,44 @@ impl Context {
             }
         }
         Ok(meant)
+    }
+
+    /// The catalogued file that somebody means by `path`. One that is known by the recorded root is found without asking
+    /// any disk, which may hang.
+    pub(super) fn file(
+        &self,
+        catalog: &Catalog,
+        path: &Path,
+    ) -> Result<Option<(Library, FileCard)>, Failure> {
+        if let Some((library, rel)) = self.by_recorded_root(catalog, &clean(&std::path::absolute(path)?))?
+            && let Some(card) = query::file_at(catalog.read(), library.library_id, &rel)?
+        {
+            return Ok(Some((library, card)));
+        }
+        for (library, rel) in self.resolve(catalog, path)? {
+            if let Some(card) = query::file_at(catalog.read(), library.library_id, &rel)? {
+                return Ok(Some((library, card)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same, where a command has nothing to say about a file that is not known.
+    pub(super) fn known_file(&self, catalog: &Catalog, path: &Path) -> Result<(Library, FileCard), Failure> {
+        self.file(catalog, path)?.ok_or_else(|| {
+            Failure::new(Exit::Failed, format!("{} is not in the catalogue", display_name(path.as_os_str().as_bytes())))
+                .hint("give a path on disk or relative to the library's root; `shelflist explain PATH` says why it is not known, `shelflist scan` catalogues new files")
+        })
+    }
+
+    fn by_recorded_root(
+        &self,
+        catalog: &Catalog,
+        absolute: &Path,
+    ) -> Result<Option<(Library, RelPath)>, Failure> {
+        let Some(library) = libraries::containing(catalog.read(), absolute)? else { return Ok(None) };
+        let rel = absolute.strip_prefix(&library.root).ok().and_then(RelPath::from_relative);
+        Ok(rel.map(|rel| (library, rel)))
     }
 
     /// How a library is now, for commands that only ask: looked at quickly, not written down.

@@ -56,7 +56,7 @@ pub(super) fn list(context: &mut Context, args: ListArgs) -> Result<Exit, Failur
     Ok(Exit::Done)
 }
 
-fn question(decision: &Decision) -> String {
+pub(super) fn question(decision: &Decision) -> String {
     let fact = |key: &str| decision.facts[key].as_u64().unwrap_or(0);
     match decision.kind {
         DecisionKind::MassMissing => {

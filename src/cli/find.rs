@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
 
 use serde_json::{Value, json};
 
@@ -8,6 +9,7 @@ use super::output::{local_time, put_path, rfc3339};
 use crate::catalog::libraries::Library;
 use crate::catalog::query::FileCard;
 use crate::catalog::{documents, enrichments, ledger, libraries, query, search, stores};
+use crate::model::path::display_name;
 use crate::model::{ObjectState, Presence};
 
 /// Search titles, authors, tags, paths and text. Works with the disk and the network away.
@@ -79,7 +81,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
                     local_time(copy.last_seen)
                 )
             } else if copy.presence == Presence::Present {
-                copy.path.under(&library.root).display().to_string()
+                display_name(copy.path.under(&library.root).as_os_str().as_bytes())
             } else {
                 format!(
                     "{}: {} ({}, last seen {})",
@@ -99,7 +101,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             }
         }
         if let Some(snippet) = &hit.snippet {
-            out.line(format!("  {}", crate::model::path::display_name(snippet.as_bytes())))?;
+            out.line(format!("  {}", display_name(snippet.as_bytes())))?;
         }
         if !hit.stores.is_empty() {
             out.line(format!("  in {}", hit.stores.join(", ")))?;

@@ -12,9 +12,13 @@
 mod completions;
 mod config;
 mod context;
+mod copies;
 mod decisions;
+mod doctor;
 mod exit;
+mod explain;
 mod find;
+mod history;
 mod init;
 mod library;
 mod list;
@@ -72,6 +76,9 @@ enum Command {
     Find(find::Args),
     List(list::Args),
     Show(show::Args),
+    Copies(copies::Args),
+    History(history::Args),
+    Explain(explain::Args),
     Missing(missing::Args),
     Library(library::Args),
     Store(store::Args),
@@ -82,6 +89,7 @@ enum Command {
     Approve(decisions::AnswerArgs),
     /// Answer a decision with no.
     Reject(decisions::AnswerArgs),
+    Doctor(doctor::Args),
     Config(config::Args),
     Schedule(schedule::Args),
     Completions(completions::Args),
@@ -130,6 +138,9 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::Find(args) => find::run(context, args),
         Command::List(args) => list::run(context, args),
         Command::Show(args) => show::run(context, args),
+        Command::Copies(args) => copies::run(context, args),
+        Command::History(args) => history::run(context, args),
+        Command::Explain(args) => explain::run(context, args),
         Command::Missing(args) => missing::run(context, args),
         Command::Library(args) => library::run(context, args),
         Command::Store(args) => store::run(context, args),
@@ -138,6 +149,7 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::Decision(args) => decisions::show(context, args),
         Command::Approve(args) => decisions::approve(context, args),
         Command::Reject(args) => decisions::reject(context, args),
+        Command::Doctor(args) => doctor::run(context, args),
         Command::Config(args) => config::run(context, args),
         Command::Schedule(args) => schedule::run(context, args),
         Command::Completions(args) => completions::run(context, args),

@@ -21,17 +21,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     let Args { path } = args;
     let catalog = context.open()?;
     let conn = catalog.read();
-    let mut found = None;
-    for (library, rel) in context.resolve(&catalog, &path)? {
-        if let Some(card) = query::file_at(conn, library.library_id, &rel)? {
-            found = Some((library, card));
-            break;
-        }
-    }
-    let Some((library, card)) = found else {
-        return Err(Failure::new(Exit::Failed, format!("{} is not in the catalogue", path.display()))
-            .hint("give a path on disk or relative to the library's root; a new file is catalogued by: shelflist scan"));
-    };
+    let (library, card) = context.known_file(&catalog, &path)?;
     let names = names(&catalog)?;
     let document = card.document_id.map(|document_id| documents::by_id(conn, document_id)).transpose()?;
     let annotations = match card.document_id {

@@ -26,6 +26,30 @@ words! {
     }
 }
 
+words! {
+    /// Why a known file was read again, although it had been read before.
+    pub enum LookCause {
+        /// Another kind of thing stands there.
+        Kind = "kind",
+        /// Another size.
+        Size = "size",
+        /// Another time of modification.
+        Mtime = "mtime",
+        /// Another time of change of the inode.
+        Ctime = "ctime",
+        /// Another inode number.
+        Inode = "inode",
+        /// Its content had never been proved.
+        Unproved = "unproved",
+        /// The same stat, but too young at the look before to prove anything.
+        Young = "young",
+        /// The same stat; somebody wanted everything read.
+        Full = "full",
+        /// A link that was back: read again rather than remembered.
+        Back = "back",
+    }
+}
+
 /// The part of a file's `stat` that tells whether its content may have changed.
 ///
 /// Times are nanoseconds since 1970-01-01 UTC and may be negative; see [`Stat::stamp`] for those that do not fit.
@@ -64,12 +88,22 @@ impl Stat {
     /// The modification time in milliseconds; `None` where it is too far away to be kept.
     #[must_use]
     pub fn mtime_ms(&self) -> Option<i64> {
-        Stat::is_known(self.mtime_ns).then(|| self.mtime_ns.div_euclid(1_000_000))
+        milliseconds(self.mtime_ns)
+    }
+
+    /// The change time of the inode, as [`Stat::mtime_ms`].
+    #[must_use]
+    pub fn ctime_ms(&self) -> Option<i64> {
+        milliseconds(self.ctime_ns)
     }
 
     fn is_known(stamp_ns: i64) -> bool {
         (i64::MIN + BEYOND_NS..=i64::MAX - BEYOND_NS).contains(&stamp_ns)
     }
+}
+
+fn milliseconds(stamp_ns: i64) -> Option<i64> {
+    Stat::is_known(stamp_ns).then(|| stamp_ns.div_euclid(1_000_000))
 }
 
 words! {

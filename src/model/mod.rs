@@ -3,6 +3,7 @@
 pub mod availability;
 pub mod document;
 pub mod file;
+pub mod name;
 pub mod operation;
 pub mod path;
 pub mod problem;
@@ -10,7 +11,7 @@ pub mod setting;
 
 pub use availability::{Availability, Reason};
 pub use document::{Annotation, Field, Source};
-pub use file::{FileKind, FileStatus, Presence, Stat};
+pub use file::{FileKind, FileStatus, LookCause, Presence, Stat};
 pub use operation::{ObjectState, OperationState, Payload};
 pub use path::RelPath;
 pub use problem::{Problem, ProblemKind};

@@ -20,7 +20,7 @@ use super::record::Record;
 use super::walk::{Place, is_the_librarys};
 use crate::catalog::files::{KnownFile, Look};
 use crate::content::{self, ContentError};
-use crate::model::{Problem, ProblemKind, RelPath, Stat};
+use crate::model::{LookCause, Problem, ProblemKind, RelPath, Stat};
 use crate::monitor::Counter;
 
 /// Longest wait for young files to come of age; where the clock is coarser the next scan reads them again.
@@ -38,6 +38,7 @@ pub(super) struct Work {
     pub(super) name: Vec<u8>,
     pub(super) stat: Stat,
     pub(super) known: Option<KnownFile>,
+    pub(super) because: Vec<LookCause>,
 }
 
 /// Reads files until there are no more, or nobody wants to know.
@@ -137,6 +138,7 @@ fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batc
         young,
         content_hash,
         link_target: None,
+        because: file.because,
     };
     // By weight: what took long to read is not kept waiting for a hundred others.
     let bytes = look.stat.size;

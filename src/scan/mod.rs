@@ -15,6 +15,7 @@
 //! killed scan takes with it.
 
 mod batches;
+mod causes;
 pub mod guard;
 mod hash;
 pub mod judge;
@@ -29,6 +30,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use crossbeam_channel::bounded;
 use rusqlite::Connection;
 use rustix::fs::{AtFlags, FileType};
+
+pub use rules::{LeftOut, RULE_FILE, RuleOrigin, left_out_by};
 
 use crate::catalog::libraries::Library;
 use crate::catalog::{Catalog, CatalogError, RunLock, dirs, scans, settings};

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use crate::model::RelPath;
+use crate::model::{RelPath, words};
 
 /// The file that holds rules for its directory and everything below.
-pub(super) const RULE_FILE: &[u8] = b".shelflistignore";
+pub const RULE_FILE: &[u8] = b".shelflistignore";
 
 /// What operating systems and programs leave on disks for themselves.
 const DEFAULTS: &[&str] = &[
@@ -93,6 +93,56 @@ impl Rules {
     }
 }
 
+words! {
+    /// Where a rule stands that needs no disk to be read.
+    pub enum RuleOrigin {
+        /// Built in.
+        Default = "default",
+        /// In the setting `scan.exclude`.
+        Setting = "setting",
+    }
+}
+
+/// Which rule leaves a path out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What the rule is about: the path itself, or a directory above it.
+    pub path: RelPath,
+    /// As it was written.
+    pub pattern: String,
+    /// Where it stands.
+    pub origin: RuleOrigin,
+}
+
+/// Which of the defaults and the lines of the setting leaves a path out, as far as that can be told without the disk: a
+/// rule file on it may say otherwise.
+///
+/// # Errors
+/// A line that is no pattern.
+pub fn left_out_by(patterns: &str, path: &RelPath, is_dir: bool) -> Result<Option<LeftOut>, ignore::Error> {
+    let mut builder = GitignoreBuilder::new("");
+    let defaults = DEFAULTS.iter().copied().map(|line| (RuleOrigin::Default, line));
+    let setting = patterns.lines().map(|line| (RuleOrigin::Setting, line));
+    for (origin, line) in defaults.chain(setting) {
+        builder.add_line(Some(origin.as_str().into()), line)?;
+    }
+    let matcher = builder.build()?;
+    // From the root down: what leaves a directory out leaves out everything in it.
+    let mut above = RelPath::root();
+    for name in path.as_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
+        above = above.join(name);
+        let above_is_dir = is_dir || above != *path;
+        if let Match::Ignore(rule) =
+            matcher.matched(Path::new(OsStr::from_bytes(above.as_bytes())), above_is_dir)
+        {
+            let of_setting = rule.from().is_some_and(|from| from == Path::new(RuleOrigin::Setting.as_str()));
+            let origin = if of_setting { RuleOrigin::Setting } else { RuleOrigin::Default };
+            return Ok(Some(LeftOut { path: above, pattern: rule.original().to_owned(), origin }));
+        }
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +162,24 @@ mod tests {
         assert!(below.exclude(&"a/other.tmp".into(), false));
         assert!(below.exclude(&"a/only-here".into(), false));
         assert!(!below.exclude(&"a/b/only-here".into(), false));
+    }
+
+    // L13
+    #[test]
+    fn the_rule_that_leaves_a_path_out_is_named() {
+        let of = |path: &str, is_dir| {
+            left_out_by("*.tmp\n/drafts/\n", &path.into(), is_dir)
+                .unwrap()
+                .map(|rule| (rule.path.display(), rule.pattern, rule.origin))
+        };
+        assert_eq!(of("a/x.tmp", false), Some(("a/x.tmp".into(), "*.tmp".into(), RuleOrigin::Setting)));
+        assert_eq!(
+            of("drafts/1/b.txt", false),
+            Some(("drafts".into(), "/drafts/".into(), RuleOrigin::Setting))
+        );
+        assert_eq!(of("@eaDir/b", false), Some(("@eaDir".into(), "@eaDir/".into(), RuleOrigin::Default)));
+        assert_eq!(of("drafts", false), None, "only as a directory");
+        assert_eq!(of("a/b.txt", false), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use rustix::fs::{AtFlags, Dir, FileType};
 
 use super::Shared;
 use super::batches::{Batches, Gone};
+use super::causes::causes;
 use super::hash::Work;
 use super::judge::{Verdict, judge};
 use super::record::Record;
@@ -405,6 +406,7 @@ fn seen(
     to_hash: &Batches<Work>,
     to_writer: &Batches<Record>,
 ) -> Result<(), Stopped> {
+    let mut because = Vec::new();
     let verdict = match &known {
         Some(known) => match judge(known, &stat, &shared.rule) {
             Verdict::Unchanged | Verdict::Back if shared.full && stat.kind == FileKind::Regular => {
@@ -416,6 +418,9 @@ fn seen(
         },
         None => Verdict::Differs,
     };
+    if let (Some(known), Verdict::Differs | Verdict::TooYoung) = (&known, verdict) {
+        because = causes(known, &stat, &shared.rule, shared.full);
+    }
     match verdict {
         Verdict::Unchanged => {
             shared.unchanged.fetch_add(1, Ordering::Relaxed);
@@ -431,6 +436,7 @@ fn seen(
                 young: false,
                 content_hash,
                 link_target: None,
+                because,
             };
             to_writer.send(Record::Look { look: Box::new(look), place: Arc::clone(dir) })?;
         }
@@ -445,6 +451,7 @@ fn seen(
                         young: false,
                         content_hash: None,
                         link_target: Some(target.into_bytes()),
+                        because,
                     };
                     to_writer.send(Record::Look { look: Box::new(look), place: Arc::clone(dir) })?;
                 }
@@ -456,7 +463,8 @@ fn seen(
         }
         Verdict::Differs | Verdict::TooYoung => {
             let bytes = stat.size;
-            let work = Work { place: Arc::clone(dir), dir: Some(Arc::clone(open_dir)), name, stat, known };
+            let work =
+                Work { place: Arc::clone(dir), dir: Some(Arc::clone(open_dir)), name, stat, known, because };
             to_hash.send_work(work, bytes)?;
         }
     }

@@ -179,6 +179,100 @@ fn the_json_of_the_other_commands_has_its_shape() {
         &desk.json(&["orphans"]),
         &["orphans[].store", "orphans[].path", "orphans[].remote_id", "orphans[].orphaned_at"],
     );
+    has(
+        &desk.json(&["copies", "b.txt"]),
+        &[
+            "path",
+            "library",
+            "document.document_id",
+            "document.content_hash",
+            "copies[].path",
+            "copies[].library",
+            "copies[].presence",
+            "copies[].available",
+            "copies[].availability.since",
+            "copies[].last_seen",
+            "copies[].hashed_at",
+            "copies[].asked_for",
+            "edited_apart_from",
+            "edited_apart",
+        ],
+    );
+    has(
+        &desk.json(&["history", "b.txt"]),
+        &[
+            "path",
+            "library",
+            "status",
+            "events[].at",
+            "events[].what",
+            "events[].before",
+            "events[].after",
+            "events[].cause",
+            "events[].store",
+            "events[].status",
+            "events[].of_file",
+            "total",
+        ],
+    );
+    has(
+        &desk.json(&["explain", "b.txt"]),
+        &[
+            "known",
+            "path",
+            "library",
+            "library_id",
+            "root",
+            "root_now.state",
+            "root_now.reason",
+            "root_now.since",
+            "last_complete_scan",
+            "status",
+            "presence.state",
+            "presence.evidence",
+            "presence.since",
+            "presence.missing_since",
+            "last_look.last_seen",
+            "last_look.size",
+            "last_look.mtime",
+            "last_look.young",
+            "last_look.read_at",
+            "last_look.read_because",
+            "said_by.at",
+            "said_by.root_then",
+            "said_by.scan.outcome",
+            "said_by.scan.started_at",
+            "frozen_dir",
+            "excluded_dir",
+            "rule",
+            "rule_files",
+            "document.document_id",
+            "copies[].path",
+            "operations[].store",
+            "operations[].state",
+            "operations[].attempts",
+            "operations[].error_text",
+            "remote_objects[].store",
+            "remote_objects[].state",
+            "decisions",
+            "problems",
+        ],
+    );
+    has(
+        &desk.json(&["explain", "none.txt"]),
+        &[
+            "known",
+            "places[].path",
+            "places[].library",
+            "places[].why",
+            "places[].directory",
+            "places[].root_now.state",
+        ],
+    );
+    has(
+        &desk.json(&["doctor", "names"]),
+        &["libraries[].library", "libraries[].library_id", "libraries[].names", "libraries[].findings"],
+    );
     has(&desk.json(&["list"]), &["files[].path", "files[].status", "total"]);
     has(&desk.json(&["missing"]), &["missing"]);
     has(&desk.json(&["decisions"]), &["decisions"]);
@@ -209,10 +303,14 @@ fn help_reads_well() {
         "find",
         "list",
         "show",
+        "copies",
+        "history",
+        "explain",
         "missing",
         "library",
         "store",
         "orphans",
+        "doctor",
         "schedule",
         "config",
         "completions",
@@ -259,6 +357,43 @@ fn a_session_reads_well() {
         (r"\(\d+\.\d s\)", "(TIME)"),
         (r" on [^ ,\n]+, ", " on DISK, "),
         (r"\d+ B  ", "SIZE  "),
+    ]}, { insta::assert_snapshot!(said) });
+}
+
+// L13, L15
+#[test]
+fn the_answers_about_a_file_read_well() {
+    let desk =
+        Desk::with_files(&[("notes/a.md", "# Shelf marks"), ("b.txt", "beta"), ("copy/b.txt", "beta")]);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.rename("notes/a.md", "notes/marks.md");
+    desk.write("b.txt", "beta, apart");
+    desk.run(&["sync"]).expect(0);
+    desk.write("what?.txt", "x");
+    desk.write("WHAT?.txt", "y");
+    desk.remove("b.txt");
+    desk.run(&["scan"]).expect(0);
+    let mut said = String::new();
+    for args in [
+        &["explain", "b.txt"][..],
+        &["explain", "drafts/none.txt"],
+        &["history", "b.txt"],
+        &["history", "notes/marks.md"],
+        &["copies", "copy/b.txt"],
+        &["doctor", "names"],
+    ] {
+        let ran = desk.run(args);
+        said.push_str(&format!("$ shelflist {}\n{}", args.join(" "), ran.stdout));
+    }
+    insta::with_settings!({ filters => vec![
+        (r"/[^ \n]*/library", "/LIBRARY"),
+        (r"\d\d\d\d-\d\d-\d\d \d\d:\d\d", "DATE"),
+        (r"[0-9A-Z]{26}", "ULID"),
+        (r"[0-9a-f]{2}/[0-9a-f]{64}", "HASH"),
+        (r"[0-9a-f]{12}…", "HASH…"),
+        // A coarse clock leaves the ctime as it was, now and then.
+        (r", its ctime differed", ""),
     ]}, { insta::assert_snapshot!(said) });
 }
 

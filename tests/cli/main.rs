@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)]
 
+mod answers;
 mod bad_input;
 mod contract;
 mod curation;

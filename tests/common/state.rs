@@ -58,10 +58,15 @@ pub(crate) fn files(home: &Path) -> BTreeMap<String, (String, String)> {
     rows.map(Result::unwrap).collect()
 }
 
-/// The rows of a table of any catalogue, in order.
-pub(crate) fn of_table(path: &Path, table: &str) -> Vec<String> {
+/// The rows of a table of any catalogue, in order, in the columns that it has in the catalogue `as_in`.
+pub(crate) fn of_table(path: &Path, table: &str, as_in: &Path) -> Vec<String> {
+    let columns = of_query(
+        &Connection::open(as_in).unwrap(),
+        &format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid"),
+    );
     let conn = Connection::open(path).unwrap();
-    let mut statement = conn.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).unwrap();
+    let mut statement =
+        conn.prepare(&format!("SELECT {} FROM {table} ORDER BY 1", columns.join(", "))).unwrap();
     let columns = statement.column_count();
     let rows = statement.query_map([], |row| {
         let cells: rusqlite::Result<Vec<rusqlite::types::Value>> =

@@ -383,3 +383,52 @@ pub(crate) fn a_file_mounted_over_a_catalogued_one_is_not_believed() {
     assert_counts(&shelf.desk.scan(), NOTHING_ELSE);
     assert_eq!(shelf.status()["problems"], 0);
 }
+
+// L13, L5: the questions about what nobody could look at, and its history
+pub(crate) fn what_could_not_be_looked_at_is_explained_and_has_its_history() {
+    let shelf = TheirShelf::with_files(FILES);
+    shelf.mode("open/a.txt", 0o000);
+    shelf.scan(3);
+    shelf.mode("closed", 0o000);
+    shelf.scan(3);
+    let ask = |command: &str, path: &str| shelf.run(&[command, path, "--json"]).expect(0).json();
+    let history = |path: &str| -> Vec<(String, Value)> {
+        let events = ask("history", path)["events"].take();
+        let told = |event: &Value| (event["what"].as_str().unwrap().to_owned(), event["after"].clone());
+        events.as_array().unwrap().iter().map(told).collect()
+    };
+
+    let below = ask("explain", "closed/deep/c.txt");
+    assert_eq!(below["presence"]["state"], "unknown");
+    assert_eq!(below["presence"]["evidence"], "permission");
+    assert_eq!(below["frozen_dir"]["path"], "closed");
+    assert!(below["frozen_dir"]["since"].is_string());
+    assert_eq!(
+        (&below["said_by"]["scan"]["outcome"], &below["said_by"]["root_then"]),
+        (&json!("partial"), &json!("available"))
+    );
+    let nobody_knows = ask("explain", "closed/never/seen.txt");
+    assert!(nobody_knows["places"][0]["why"].as_str().unwrap().contains("closed cannot be listed since"));
+
+    // Met by a first scan, before the file had a row.
+    let unread = ask("explain", "open/a.txt");
+    assert_eq!((&unread["status"], &unread["problems"][0]["kind"]), (&json!("error"), &json!("permission")));
+    assert_eq!(unread["last_look"]["read_at"], Value::Null);
+    assert_eq!(unread["last_look"]["read_because"], json!(["unproved"]), "tried again");
+    assert_eq!(history("open/a.txt")[1], ("problem".to_owned(), json!("permission")));
+
+    shelf.mode("closed", 0o755);
+    shelf.mode("open/a.txt", 0o644);
+    shelf.scan(0);
+    assert_eq!(
+        history("closed/b.txt")[1..],
+        [("presence".to_owned(), json!("unknown")), ("presence".to_owned(), json!("present"))]
+    );
+    let told = history("open/a.txt");
+    let trouble: Vec<&Value> =
+        told.iter().filter(|(what, _)| what == "problem").map(|(_, after)| after).collect();
+    assert_eq!(trouble, [&json!("permission"), &Value::Null], "its end: {told:?}");
+    let events = ask("history", "open/a.txt")["events"].take();
+    let content = events.as_array().unwrap().iter().find(|event| event["what"] == "content").unwrap();
+    assert_eq!((&content["before"], &content["status"]), (&Value::Null, &json!("pending")));
+}

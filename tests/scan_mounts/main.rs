@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         a_file_that_may_not_be_read_is_a_problem_and_is_tried_again,
         files_that_may_be_read_at_last_are_no_mass_change,
         rules_that_may_not_be_read_freeze_their_directory,
+        what_could_not_be_looked_at_is_explained_and_has_its_history,
         a_disk_mounted_over_a_catalogued_directory_hides_its_files_only,
         a_directory_of_the_same_disk_mounted_over_a_catalogued_one_hides_its_files_only,
         a_disk_mounted_inside_the_library_is_not_part_of_it,
