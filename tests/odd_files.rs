@@ -369,7 +369,11 @@ fn names_that_break_programs_break_no_answer() {
     assert_eq!(found["total"], names.len());
     for path in &paths {
         let place = desk.library().join(OsStr::from_bytes(path));
-        assert_printable(&desk.run(&[OsStr::new("show"), place.as_os_str()]).expect(0));
+        for question in ["show", "explain", "history", "copies"] {
+            let question = OsStr::new(question);
+            assert_printable(&desk.run(&[question, place.as_os_str()]).expect(0));
+            desk.run(&[question, place.as_os_str(), OsStr::new("--json")]).expect(0).json();
+        }
         let shown = desk.run(&[OsStr::new("show"), place.as_os_str(), OsStr::new("--json")]).expect(0).json();
         assert_eq!(shown["file"]["status"], "uploaded", "{place:?}");
         // As SQL, as a pattern and as a search it is just text.
@@ -378,6 +382,7 @@ fn names_that_break_programs_break_no_answer() {
         assert!([0, 2].contains(&searched.code), "{searched:?}");
         assert_printable(&searched);
     }
+    assert_printable(&desk.run(&["doctor", "names"]).expect(3));
     for name in &names {
         fs::remove_dir_all(desk.library().join(OsStr::from_bytes(name))).unwrap();
     }
