@@ -347,10 +347,12 @@ fn assert_printable(told: &Ran) {
 #[test]
 fn names_that_break_programs_break_no_answer() {
     let desk = Desk::new();
-    let names = naughty_names();
+    let mut names = naughty_names();
+    // A disk may refuse some, or take two for one.
+    names.retain(|name| fs::create_dir(desk.library().join(OsStr::from_bytes(name))).is_ok());
+    assert!(names.len() > 20, "{}", names.len());
     for (at, name) in names.iter().enumerate() {
         let dir = desk.library().join(OsStr::from_bytes(name));
-        fs::create_dir(&dir).unwrap();
         fs::write(dir.join(OsStr::from_bytes(name)), format!("the word is apple, number {at}")).unwrap();
         make_fifo(&dir.join("fifo"));
     }
