@@ -30,6 +30,7 @@ pub mod model;
 pub mod clock;
 pub mod config;
 pub mod monitor;
+mod power;
 
 pub mod catalog;
 pub mod content;

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use ulid::Ulid;
 
-use crate::catalog::libraries::{self, Library, NewLibrary};
-use crate::catalog::{Catalog, CatalogError, Ids, files, settings, stores};
+use crate::catalog::libraries::{self, Library, MarkedScan, NewLibrary};
+use crate::catalog::{Catalog, CatalogError, Ids, files, profiles, settings, stores};
 use crate::clock::Clock;
-use crate::model::{Availability, setting};
+use crate::model::{Availability, Reason, setting};
 use crate::remote::StoreUrl;
+use crate::volume::find::FoundLibrary;
 use crate::volume::identity::IdentifyError;
-use crate::volume::marker::{self, Marker, MarkerError};
-use crate::volume::{self, Expected, Identity, Probe, VerifiedRoot};
+use crate::volume::marker::{self, Marker, MarkerError, StampsSeen};
+use crate::volume::profile::{self, How, Profile};
+use crate::volume::{self, Expected, Identity, LastScan, Probe, VerifiedRoot};
 
 /// Why a library could not be made or found.
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +183,9 @@ pub fn init(
         name: name.clone(),
         generation: 1,
         created: clock.now(),
+        last_scans: Vec::new(),
     };
+    let mut stamps = None;
     match marker::read(&root)? {
         Some(found) => match known.iter().find(|library| library.ulid == found.library_id) {
             Some(library) => {
@@ -195,7 +199,7 @@ pub fn init(
             None if options.marker => marker = Marker { name: name.clone(), ..found },
             None => return Err(LibraryError::ForeignMarker { root, name: found.name, id: found.library_id }),
         },
-        None if options.marker => marker::create(&root, &marker)?,
+        None if options.marker => stamps = marker::create(&root, &marker)?,
         None => {}
     }
     let identity = serde_json::to_string(&identity).map_err(CatalogError::from)?;
@@ -209,7 +213,76 @@ pub fn init(
         availability: Availability::Available,
     };
     let library_id = catalog.change::<_, CatalogError>(|tx| libraries::insert(tx, &new, now_ms))?;
-    Ok(libraries::by_id(catalog.read(), library_id)?)
+    let library = libraries::by_id(catalog.read(), library_id)?;
+    // What goes wrong with that now is told by the first scan, which measures where this has not.
+    if let Ok(root) = volume::verify(&expected(&library)?, deadline(catalog)?) {
+        measure(catalog, &library, &root, stamps, clock)?;
+    }
+    Ok(library)
+}
+
+/// Known files that are looked at to find out what the volume has kept of their stats.
+const PROFILE_SAMPLE: u32 = 64;
+
+/// What the volume under a library is like: measured where it has not been yet or is another one now, corrected where it
+/// was mounted anew, and else as it was. Costs next to nothing then.
+///
+/// # Errors
+/// The catalogue's. A disk that does not answer meanwhile is as it was known, or assumed, to be.
+pub fn measure(
+    catalog: &mut Catalog,
+    library: &Library,
+    root: &VerifiedRoot,
+    stamps: Option<StampsSeen>,
+    clock: &dyn Clock,
+) -> Result<Profile, CatalogError> {
+    let kept = kept_profile(catalog, library, root)?;
+    let before = kept.clone().unwrap_or_else(|| Profile::assumed(&root.mount().fs_type));
+    let anew = kept.is_none() || before.is_remounted(profile::mounting(root).as_ref());
+    let untold = before.case_sensitive.value.is_none() || before.normalisation_sensitive.value.is_none();
+    let known = match anew {
+        true => files::sample(catalog.read(), library.library_id, PROFILE_SAMPLE)?,
+        false => Vec::new(),
+    };
+    let after = match profile::look(root, known, anew && untold, stamps) {
+        Ok(seen) => before.clone().learn(&seen),
+        Err(error) => {
+            tracing::info!(library = library.name, %error, "the volume is not measured");
+            return Ok(before);
+        }
+    };
+    if kept.as_ref() != Some(&after) {
+        keep_profile(catalog, library, root, &after, clock)?;
+    }
+    Ok(after)
+}
+
+/// What is kept of the very volume that carries a library now.
+fn kept_profile(
+    catalog: &Catalog,
+    library: &Library,
+    root: &VerifiedRoot,
+) -> Result<Option<Profile>, CatalogError> {
+    let kept = profiles::get(catalog.read(), library.library_id)?;
+    // One that another version wrote in other words is as good as none: it is measured again.
+    Ok(kept
+        .filter(|kept| kept.volume == profile::volume_key(root))
+        .and_then(|kept| serde_json::from_str(&kept.profile).ok()))
+}
+
+fn keep_profile(
+    catalog: &mut Catalog,
+    library: &Library,
+    root: &VerifiedRoot,
+    profile: &Profile,
+    clock: &dyn Clock,
+) -> Result<(), CatalogError> {
+    let (volume, text, now_ms) = (profile::volume_key(root), serde_json::to_string(profile)?, clock.now_ms());
+    match catalog.change(|tx| profiles::put(tx, library.library_id, &volume, &text, now_ms)) {
+        // Measured again next time.
+        Err(error) if error.is_for_want_of_writing() => Ok(()),
+        kept => kept,
+    }
 }
 
 fn canonical(root: &Path) -> Result<PathBuf, LibraryError> {
@@ -297,6 +370,7 @@ pub fn expected(library: &Library) -> Result<Expected, CatalogError> {
         identity,
         last_seen_ms: library.last_seen,
         marker_generation: library.marker_generation,
+        last_scan: library.marked.map(|marked| LastScan { catalog: marked.catalog, scan: marked.scan }),
     })
 }
 
@@ -394,6 +468,10 @@ const SAMPLE: u32 = 64;
 /// library itself that lost its marker. The word alone is not enough: the marker is the library's, or nine of ten of a
 /// sample of its files are there with the size they had.
 ///
+/// From then on its marker is told from the one it was copied from, by its generation. Where another catalogue has
+/// raised that already, this one takes it over: each raising it in its turn would never come to an end. A disk that cannot
+/// be written is taken as it is.
+///
 /// # Errors
 /// See [`LibraryError`]; nothing is changed then.
 pub fn adopt(
@@ -412,11 +490,13 @@ pub fn adopt(
     }
     let deadline = deadline(catalog)?;
     let identity = volume::identify(&root, None, deadline)?;
+    let mut marked = None;
+    let mut generation = library.marker_generation;
     match marker::read(&root)? {
         Some(found) if found.library_id != library.ulid => {
             return Err(LibraryError::ForeignMarker { root, name: found.name, id: found.library_id });
         }
-        Some(_) => {}
+        Some(found) => generation = found.generation,
         None => {
             let sample = files::sample(catalog.read(), library.library_id, SAMPLE)?;
             let there = sample.iter().filter(|(path, stat)| is_there(&path.under(&root), stat.size)).count();
@@ -429,21 +509,140 @@ pub fn adopt(
                 });
             }
             if library.has_marker {
+                // It says from the first that it is not the marker that was lost.
+                let entry = next_entry(library, None, clock.now_ms());
                 let marker = Marker {
                     library_id: library.ulid,
                     name: library.name.clone(),
-                    generation: library.marker_generation,
+                    generation,
                     created: clock.now(),
+                    last_scans: vec![entry],
                 };
                 marker::create(&root, &marker)?;
+                marked = Some(entry);
             }
         }
     }
-    let expected = Expected { root: root.clone(), identity: identity.clone(), ..expected(library)? };
-    if let Err(probe) = volume::verify(&expected, deadline) {
-        return Err(LibraryError::NotTheLibrary { root, name: library.name.clone(), probe: Box::new(probe) });
+    let expected = Expected {
+        root: root.clone(),
+        // A copy beside it is no hindrance: which of the two is meant is being said just now.
+        identity: Identity { separate_mount: false, ..identity.clone() },
+        marker_generation: generation,
+        last_scan: None,
+        ..expected(library)?
+    };
+    let verified = match volume::verify(&expected, deadline) {
+        Ok(verified) => verified,
+        Err(probe) => {
+            return Err(LibraryError::NotTheLibrary {
+                root,
+                name: library.name.clone(),
+                probe: Box::new(probe),
+            });
+        }
+    };
+    if library.has_marker && marked.is_none() {
+        (generation, marked) = tell_from_the_original(library, &verified, clock);
     }
+    catalog.change::<_, CatalogError>(|tx| {
+        libraries::set_marker_generation(tx, library.library_id, generation, clock.now_ms())?;
+        profiles::forget(tx, library.library_id)?;
+        libraries::forget_marked(tx, library.library_id)?;
+        match marked {
+            Some(LastScan { catalog, scan }) => {
+                let marked = MarkedScan { catalog, scan };
+                libraries::set_marked(tx, library.library_id, marked, clock.now_ms())
+            }
+            None => Ok(()),
+        }
+    })?;
     settle(catalog, library, &root, &identity, clock)
+}
+
+/// Raises the generation in the marker of what takes a disk's place. What the marker holds then: its generation, and this
+/// catalogue's entry, where it could be written.
+fn tell_from_the_original(
+    library: &Library,
+    root: &VerifiedRoot,
+    clock: &dyn Clock,
+) -> (u64, Option<LastScan>) {
+    let (found, known) = (root.expected().marker_generation, library.marker_generation);
+    let generation = if found > known { found } else { known + 1 };
+    let (of_library, now_ms) = (library.clone(), clock.now_ms());
+    let written = root.rewrite_marker(move |marker| {
+        marker.generation = generation;
+        let entry = next_entry(&of_library, Some(marker), now_ms);
+        marker.put_last_scan(entry);
+    });
+    match written {
+        Ok((marker, _)) => (generation, marker.last_scans.first().copied()),
+        Err(error) => {
+            tracing::info!(library = library.name, %error, "the marker stays as it is");
+            (found, None)
+        }
+    }
+}
+
+/// This catalogue's next entry in a library's marker: greater than what it knows and what stands there, also when the clock
+/// was set back or the catalogue comes out of a backup.
+fn next_entry(library: &Library, marker: Option<&Marker>, now_ms: i64) -> LastScan {
+    let mut ids = Ids::default();
+    let catalog = library.marked.map_or_else(|| ids.next(now_ms), |marked| marked.catalog);
+    let there = marker.and_then(|marker| marker.last_scan_of(catalog));
+    let before = library.marked.map(|marked| marked.scan).max(there);
+    let scan = before.map_or(ids, Ids::after).next(now_ms);
+    LastScan { catalog, scan }
+}
+
+/// Leaves in the marker that a scan has come to its conclusions, so that an older copy of the disk is told from it (L9). A
+/// scan of a part counts, and one that could not list everything: the catalogue knows more than a copy made before.
+///
+/// Only on disks of their own: what lies on the system disk is not copied apart from this catalogue, and what is reached
+/// over a network is not copied bit by bit. A marker that cannot be written (a read-only disk, a full one) is no trouble of
+/// the scan: nothing is expected of it then that is not in it.
+///
+/// # Errors
+/// The catalogue's.
+pub fn mark_scan(
+    catalog: &mut Catalog,
+    library: &Library,
+    root: &VerifiedRoot,
+    clock: &dyn Clock,
+) -> Result<(), CatalogError> {
+    let read_only = root.availability() == Availability::Degraded(Reason::ReadOnly);
+    if !library.has_marker
+        || read_only
+        || root.mount().is_network()
+        || !root.expected().identity.separate_mount
+    {
+        return Ok(());
+    }
+    let (of_library, now_ms) = (library.clone(), clock.now_ms());
+    let written = root.rewrite_marker(move |marker| {
+        let entry = next_entry(&of_library, Some(marker), now_ms);
+        marker.put_last_scan(entry);
+    });
+    match written {
+        Ok((marker, stamps)) => {
+            if stamps.is_some()
+                && kept_profile(catalog, library, root)?
+                    .is_some_and(|kept| kept.granularity_ns.how == How::Assumed)
+            {
+                measure(catalog, library, root, stamps, clock)?;
+            }
+            let LastScan { catalog: key, scan } = *marker.last_scans.first().expect("it was put in front");
+            let marked = MarkedScan { catalog: key, scan };
+            match catalog.change(|tx| libraries::set_marked(tx, library.library_id, marked, now_ms)) {
+                // A marker that knows more than the catalogue is no copy's.
+                Err(error) if error.is_for_want_of_writing() => Ok(()),
+                kept => kept,
+            }
+        }
+        Err(error) => {
+            tracing::info!(library = library.name, %error, "the scan is not left in the marker");
+            Ok(())
+        }
+    }
 }
 
 fn is_there(path: &Path, size: u64) -> bool {
@@ -456,6 +655,13 @@ fn search(catalog: &Catalog, expected: &Expected) -> Result<PathBuf, LibraryErro
         .map_err(|source| LibraryError::Unreadable { path: "/proc/self/mountinfo".into(), source })?;
     let rel_root = expected.rel_root().ok_or_else(nowhere)?;
     let found = volume::find_library(expected.library_id, &table, rel_root, deadline(catalog)?).found;
+    // Beside the library itself a copy that lags behind is none of its places.
+    let up_to_date = |found: &FoundLibrary| {
+        found.marker.generation == expected.marker_generation
+            && !expected.last_scan.is_some_and(|known| found.marker.lags_behind(known))
+    };
+    let (library, copies): (Vec<_>, Vec<_>) = found.into_iter().partition(up_to_date);
+    let found = if library.is_empty() { copies } else { library };
     let mut places: Vec<PathBuf> = found.into_iter().map(|found| found.root).collect();
     match places.len() {
         0 => Err(nowhere()),

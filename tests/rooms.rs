@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// A room, and the rooms it may know. `model` and the leaves `clock`, `monitor` and `config` come on top of each.
+/// A room, and the rooms it may know. `model` and the leaves `clock`, `monitor`, `power` and `config` come on top of each.
 const TABLE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &[]),
     ("monitor", &[]),
     ("config", &[]),
+    ("power", &[]),
     ("catalog", &[]),
     ("volume", &[]),
     ("content", &[]),
@@ -24,7 +25,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
 ];
 
-const EVERYBODYS: &[&str] = &["model", "clock", "monitor"];
+const EVERYBODYS: &[&str] = &["model", "clock", "monitor", "power"];
 
 fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {

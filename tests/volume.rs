@@ -101,6 +101,7 @@ fn marker_of(library_id: Ulid) -> Marker {
         name: "Lectures".into(),
         generation: 1,
         created: "2026-11-20T10:00:00Z".parse().unwrap(),
+        last_scans: Vec::new(),
     }
 }
 
@@ -120,6 +121,7 @@ fn expect(root: &Path, library_id: Ulid) -> Expected {
         identity: identify(root, None, LONG).unwrap(),
         last_seen_ms: None,
         marker_generation: 1,
+        last_scan: None,
     }
 }
 
@@ -381,6 +383,7 @@ fn probe_for_test() -> Option<ExitCode> {
         identity,
         last_seen_ms: None,
         marker_generation: 1,
+        last_scan: None,
     };
     std::io::stdout().write_all(probe(&expected, LONG).availability.to_string().as_bytes()).unwrap();
     Some(ExitCode::SUCCESS)

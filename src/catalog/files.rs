@@ -269,6 +269,43 @@ fn seen_again(conn: &Connection, file_id: i64, look: &Look, now_ms: i64) -> Resu
     Ok(())
 }
 
+/// A file's times have moved with those of all files of its disk. That it holds what it held was proved on a sample, not on
+/// this file: when it was read last stays as it was.
+///
+/// # Errors
+/// SQLite's.
+pub fn shift(
+    conn: &Connection,
+    file_id: i64,
+    (mtime_ns, ctime_ns, inode): (i64, i64, u64),
+    evidence: &str,
+    now_ms: i64,
+) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE files SET mtime_ns = ?2, ctime_ns = ?3, inode = ?4, presence = 'present', evidence = ?5, missing_since = NULL,
+                missing_scans = 0, seen_at = ?6, updated_at = ?6
+         WHERE file_id = ?1",
+    )?
+    .execute(params![file_id, mtime_ns, ctime_ns, inode.cast_signed(), evidence, now_ms])?;
+    Ok(())
+}
+
+/// A file by its number: its directory, that one's path, and what a scan needs to know of it.
+///
+/// # Errors
+/// SQLite's; a number that is no file's is one.
+pub fn known_by_id(conn: &Connection, file_id: i64) -> Result<(i64, RelPath, KnownFile)> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT file_id, name, kind, size, mtime_ns, ctime_ns, inode, young, presence, content_hash, document_id,
+                    dir_id, path
+             FROM files JOIN dirs USING (dir_id) WHERE file_id = ?1",
+        )?
+        .query_row([file_id], |row| {
+            Ok((row.get(11)?, RelPath::from_bytes(row.get::<_, Vec<u8>>(12)?), known_file(row)?))
+        })?)
+}
+
 /// A rule leaves out a file that was listed, or that nobody has looked for since it was there. One that was missing and is
 /// listed again is not missing, whatever the rules say (D5).
 ///

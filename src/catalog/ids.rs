@@ -7,6 +7,12 @@ use ulid::Ulid;
 pub struct Ids(Ulid);
 
 impl Ids {
+    /// Gives only ULIDs that are greater than one that was given out before.
+    #[must_use]
+    pub fn after(last: Ulid) -> Self {
+        Ids(last)
+    }
+
     /// The next one, at `now_ms` milliseconds since 1970.
     pub fn next(&mut self, now_ms: i64) -> Ulid {
         let fresh = Ulid::from_parts(u64::try_from(now_ms).unwrap_or(0), Ulid::generate().random());
@@ -25,5 +31,6 @@ mod tests {
         let mut ids = Ids::default();
         let (a, b, c) = (ids.next(1_000), ids.next(1_000), ids.next(500));
         assert!(a < b && b < c);
+        assert!(Ids::after(c).next(1) > c);
     }
 }

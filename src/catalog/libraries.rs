@@ -36,11 +36,24 @@ pub struct Library {
     pub last_seen: Option<i64>,
     /// When its last complete scan ended, in milliseconds.
     pub last_complete_scan: Option<i64>,
+    /// What this catalogue is known to have left in the marker.
+    pub marked: Option<MarkedScan>,
+}
+
+/// One catalogue's entry in a library's marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MarkedScan {
+    /// The catalogue's key there.
+    pub catalog: Ulid,
+    /// Its last scan.
+    pub scan: Ulid,
 }
 
 const COLUMNS: &str =
     "library_id, ulid, name, root, has_marker, marker_generation, identity, availability, reason,
-     availability_since, last_seen, last_complete_scan";
+     availability_since, last_seen, last_complete_scan,
+     (SELECT catalog FROM marked_scans m WHERE m.library_id = libraries.library_id) AS marked_catalog,
+     (SELECT scan FROM marked_scans m WHERE m.library_id = libraries.library_id) AS marked_scan";
 
 fn library(row: &Row<'_>) -> rusqlite::Result<Library> {
     let state: String = row.get("availability")?;
@@ -60,7 +73,49 @@ fn library(row: &Row<'_>) -> rusqlite::Result<Library> {
         availability_since: row.get("availability_since")?,
         last_seen: row.get("last_seen")?,
         last_complete_scan: row.get("last_complete_scan")?,
+        marked: match row.get::<_, Option<String>>("marked_scan")? {
+            None => None,
+            Some(_) => Some(MarkedScan {
+                catalog: ulid_of(row, row.as_ref().column_index("marked_catalog")?)?,
+                scan: ulid_of(row, row.as_ref().column_index("marked_scan")?)?,
+            }),
+        },
     })
+}
+
+/// The marker is known to hold this from now on.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_marked(conn: &Connection, library_id: i64, marked: MarkedScan, now_ms: i64) -> Result<()> {
+    conn.execute(
+        "INSERT INTO marked_scans (library_id, catalog, scan, marked_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (library_id) DO UPDATE SET catalog = excluded.catalog, scan = excluded.scan,
+                                                marked_at = excluded.marked_at",
+        params![library_id, marked.catalog.to_string(), marked.scan.to_string(), now_ms],
+    )?;
+    Ok(())
+}
+
+/// Nothing is expected of the marker any more: it is another one, or it could not be written.
+///
+/// # Errors
+/// SQLite's.
+pub fn forget_marked(conn: &Connection, library_id: i64) -> Result<()> {
+    conn.execute("DELETE FROM marked_scans WHERE library_id = ?1", [library_id])?;
+    Ok(())
+}
+
+/// The generation that the marker has from now on.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_marker_generation(conn: &Connection, library_id: i64, generation: u64, now_ms: i64) -> Result<()> {
+    conn.execute(
+        "UPDATE libraries SET marker_generation = ?2, updated_at = ?3 WHERE library_id = ?1",
+        params![library_id, generation.cast_signed(), now_ms],
+    )?;
+    Ok(())
 }
 
 /// All libraries, by name.

@@ -23,6 +23,7 @@ pub mod names;
 pub mod newcomers;
 pub mod outbox;
 pub mod problems;
+pub mod profiles;
 pub mod query;
 pub mod scans;
 pub mod search;

@@ -1,3 +1,5 @@
+mod show;
+
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -22,6 +24,11 @@ pub(super) struct Args {
 enum Command {
     /// List the libraries.
     List,
+    /// Show what is known of a library and of the volume that carries it.
+    Show {
+        /// Name, id or root of the library; without it the one of the current directory, else all.
+        library: Option<String>,
+    },
     /// A library is at another place now: find it by its marker among the mounted disks, or take the place given.
     Relocate {
         /// Name, id or root of the library.
@@ -47,6 +54,7 @@ enum Command {
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     match args.command {
         Command::List => list(context),
+        Command::Show { library } => show::run(context, library.as_deref()),
         Command::Relocate { library, root } => place(context, &library, |catalog, library, clock| {
             library::relocate(catalog, library, root.as_deref(), clock)
         }),

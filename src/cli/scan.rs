@@ -11,7 +11,7 @@ use crate::catalog::{Catalog, RunLock};
 use crate::clock::Clock;
 use crate::content;
 use crate::library;
-use crate::model::{Availability, RelPath};
+use crate::model::{Availability, Reason, RelPath};
 use crate::scan::{self, Ending, Options, Report};
 use crate::volume::{self, Probe, VerifiedRoot};
 
@@ -122,19 +122,26 @@ pub(super) fn scan_all(
         let turn = match library::look(catalog, &library, &context.clock)? {
             Err(probe) => away(context, library, &probe)?,
             Ok(root) => {
+                library::measure(catalog, &library, &root, None, &context.clock)?;
                 let report = scan::run(catalog, lock, &library, &root, options, &context.clock, ui)?;
                 match report.ending.clone() {
                     Ending::RootLost(probe) => {
                         library::note(catalog, &library, probe.availability, &context.clock)?;
                         Turn { report: Some(report), ..away(context, library, &probe)? }
                     }
-                    _ => Turn {
-                        library,
-                        availability: root.availability(),
-                        report: Some(report),
-                        advice: None,
-                        root: Some(root),
-                    },
+                    _ => {
+                        let concluded = matches!(report.ending, Ending::Complete | Ending::Partial);
+                        if concluded && !options.dry_run {
+                            library::mark_scan(catalog, &library, &root, &context.clock)?;
+                        }
+                        Turn {
+                            library,
+                            availability: root.availability(),
+                            report: Some(report),
+                            advice: None,
+                            root: Some(root),
+                        }
+                    }
                 }
             }
         };
@@ -148,7 +155,15 @@ pub(super) fn scan_all(
 }
 
 fn away(context: &Context, library: Library, probe: &Probe) -> Result<Turn, Failure> {
-    let advice = volume::advice(&library::expected(&library)?, probe, context.clock.now());
+    let mut advice = volume::advice(&library::expected(&library)?, probe, context.clock.now());
+    if probe.availability.reason() == Some(Reason::Cloned) {
+        // What to do depends on which of the copies it is, and on where the others are.
+        let mut found = probe.detail.clone();
+        if let Some(first) = found.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        advice = format!("{found}. {advice}");
+    }
     Ok(Turn { library, availability: probe.availability, report: None, advice: Some(advice), root: None })
 }
 
@@ -192,6 +207,7 @@ pub(super) fn turn_json(turn: &Turn) -> Value {
         "problems": report.map_or(&[][..], |report| &report.problems),
         "frozen_dirs": frozen,
         "decision": report.and_then(|report| report.decision),
+        "time_shift_min": report.and_then(|report| report.time_shift_min),
         "complete": report.is_some_and(Report::is_complete),
         "elapsed_ms": report.map_or(0, |report| report.elapsed_ms),
     })
@@ -223,6 +239,11 @@ pub(super) fn print_turn(out: &mut Out, turn: &Turn, dry_run: bool) -> std::io::
             parts.join(", "),
             report.elapsed_ms as f64 / 1000.0
         ))?;
+        if let Some(minutes) = report.time_shift_min {
+            out.line(format!(
+                "  all times on the disk moved by {minutes:+} minutes; a sample of the files was read and is unchanged"
+            ))?;
+        }
         for dir in &report.frozen_dirs {
             out.line(format!("  could not look into {dir}: nothing is concluded about its files"))?;
         }

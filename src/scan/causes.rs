@@ -6,15 +6,17 @@
 use super::judge::StatRule;
 use crate::catalog::files::KnownFile;
 use crate::model::{FileKind, LookCause, Stat};
+use crate::volume::profile::is_same_stamp;
 
 /// Every reason there is, in order of weight; never empty for a file that is to be read.
 pub(super) fn causes(known: &KnownFile, seen: &Stat, rule: &StatRule, full: bool) -> Vec<LookCause> {
     let before = &known.stat;
+    let same = |a, b| is_same_stamp(a, b, rule.granularity_ns);
     let differs = [
         (LookCause::Kind, before.kind != seen.kind),
         (LookCause::Size, before.size != seen.size),
-        (LookCause::Mtime, before.mtime_ns != seen.mtime_ns),
-        (LookCause::Ctime, rule.ctime && before.ctime_ns != seen.ctime_ns),
+        (LookCause::Mtime, !same(before.mtime_ns, seen.mtime_ns)),
+        (LookCause::Ctime, rule.ctime && !same(before.ctime_ns, seen.ctime_ns)),
         (LookCause::Inode, rule.inode && before.inode != seen.inode),
         (LookCause::Unproved, known.content_hash.is_none() && seen.kind == FileKind::Regular),
     ];
@@ -57,7 +59,7 @@ mod tests {
         #[case] full: bool,
         #[case] expected: &[LookCause],
     ) {
-        let rule = StatRule { inode: false, ctime: true, doubt_ns: 1_000 };
+        let rule = StatRule { inode: false, ctime: true, doubt_ns: 1_000, granularity_ns: 1 };
         let known = KnownFile {
             file_id: 1,
             name: b"a".to_vec(),

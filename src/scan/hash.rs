@@ -102,10 +102,12 @@ fn next(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &Batches<Rec
     }
 }
 
-/// Reads one file. Returns false where the writer is gone.
-fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batches<Record>) -> bool {
-    // Before the read: a change during it shows in the second stat, one after it must find an older stamp.
-    let look_ns = shared.look_ns();
+/// Proves one file's content.
+pub(super) fn prove_one(
+    shared: &Shared<'_>,
+    file: &Work,
+    buffer: &mut [u8],
+) -> Result<content::Proved, ContentError> {
     let open = || {
         let dir = match &file.dir {
             Some(dir) => Arc::clone(dir),
@@ -113,17 +115,22 @@ fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batc
         };
         shared.root.open_in(dir.as_ref(), Path::new(OsStr::from_bytes(&file.name)), content::READ)
     };
-    let result = content::prove(&open, buffer, &|bytes| {
+    let proved = content::prove(&open, buffer, &|bytes| {
         shared.hashed_bytes.fetch_add(bytes, Ordering::Relaxed);
         shared.monitor.count(Counter::BytesHashed, bytes);
         !shared.stopped()
-    });
-    let (stat, young, content_hash, problem) = match result {
-        Ok(proved) => {
-            shared.hashed_files.fetch_add(1, Ordering::Relaxed);
-            shared.monitor.count(Counter::FilesHashed, 1);
-            (proved.stat, shared.rule.is_young(&proved.stat, look_ns), Some(proved.hash), None)
-        }
+    })?;
+    shared.hashed_files.fetch_add(1, Ordering::Relaxed);
+    shared.monitor.count(Counter::FilesHashed, 1);
+    Ok(proved)
+}
+
+/// Reads one file. Returns false where the writer is gone.
+fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batches<Record>) -> bool {
+    // Before the read: a change during it shows in the second stat, one after it must find an older stamp.
+    let look_ns = shared.look_ns();
+    let (stat, young, content_hash, problem) = match prove_one(shared, &file, buffer) {
+        Ok(proved) => (proved.stat, shared.rule.is_young(&proved.stat, look_ns), Some(proved.hash), None),
         Err(ContentError::Cancelled) => return true,
         // Listed a moment ago and gone now: nothing is concluded, the next listing tells.
         Err(ContentError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return true,

@@ -2,6 +2,11 @@
 
 use crate::catalog::files::KnownFile;
 use crate::model::{Presence, Stat};
+use crate::volume::Profile;
+use crate::volume::profile::is_same_stamp;
+
+/// How far in the future a stamp may be to be one of a clock that was set back, or of another time zone's: three days.
+const SOON_NS: i64 = 3 * 86_400 * 1_000_000_000;
 
 /// What of a stat means something on this volume, and how coarse its clock is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,24 +18,26 @@ pub struct StatRule {
     /// How far the file system's stamps may lag behind the clock, in nanoseconds: two changes within that time can leave
     /// the same stamp.
     pub doubt_ns: i64,
+    /// The step in which stamps are stored, in nanoseconds: memory may keep finer ones until the volume was away.
+    pub granularity_ns: i64,
 }
 
 impl StatRule {
-    /// By the kind of file system, until a volume's profile is measured.
-    ///
-    /// Linux stamps files with the time of the last timer tick, at most 10 ms old; FAT stores two seconds, in local time,
-    /// and has neither inodes nor ctime; what is behind a network or FUSE may be stamped by another clock.
+    /// By the volume's profile.
+    #[must_use]
+    pub fn of_profile(profile: &Profile) -> Self {
+        StatRule {
+            inode: profile.stable_inodes.value,
+            ctime: profile.ctime.value,
+            doubt_ns: profile.doubt_ns(),
+            granularity_ns: profile.granularity_ns.value,
+        }
+    }
+
+    /// By the kind of file system, where a volume's profile was not measured.
     #[must_use]
     pub fn of_file_system(fs_type: &str) -> Self {
-        match fs_type {
-            "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "f2fs" | "zfs" | "tmpfs" | "overlay"
-            | "bcachefs" | "apfs" => StatRule { inode: true, ctime: true, doubt_ns: 20_000_000 },
-            "hfs" => StatRule { inode: true, ctime: true, doubt_ns: 1_000_000_000 },
-            "vfat" | "msdos" | "exfat" | "fuseblk" | "ntfs" | "ntfs3" => {
-                StatRule { inode: false, ctime: false, doubt_ns: 2_000_000_000 }
-            }
-            _ => StatRule { inode: false, ctime: true, doubt_ns: 2_000_000_000 },
-        }
+        Self::of_profile(&Profile::assumed(fs_type))
     }
 
     /// Whether the stamp is so close to the time of the look that a later change could leave the same one.
@@ -43,8 +50,12 @@ impl StatRule {
             let age = i128::from(look_ns) - i128::from(stamp_ns);
             age.abs() <= i128::from(self.doubt_ns)
         };
-        // A ctime after the look: the clock was set back, and may pass that moment again.
-        let from_the_future = self.ctime && stat.ctime_ns > look_ns;
+        // A ctime after the look: the clock was set back, and may pass that moment again. Where there is none to speak of, an
+        // mtime that the clock passes within days must do; what is farther off was stamped by somebody.
+        let from_the_future = match self.ctime {
+            true => stat.ctime_ns > look_ns,
+            false => (look_ns..=look_ns.saturating_add(SOON_NS)).contains(&stat.mtime_ns),
+        };
         close(stat.mtime_ns) || (self.ctime && close(stat.ctime_ns)) || from_the_future
     }
 }
@@ -68,8 +79,8 @@ pub fn judge(known: &KnownFile, seen: &Stat, rule: &StatRule) -> Verdict {
     let before = &known.stat;
     let same = before.kind == seen.kind
         && before.size == seen.size
-        && before.mtime_ns == seen.mtime_ns
-        && (!rule.ctime || before.ctime_ns == seen.ctime_ns)
+        && is_same_stamp(before.mtime_ns, seen.mtime_ns, rule.granularity_ns)
+        && (!rule.ctime || is_same_stamp(before.ctime_ns, seen.ctime_ns, rule.granularity_ns))
         && (!rule.inode || before.inode == seen.inode);
     let proved = known.content_hash.is_some() || seen.kind == crate::model::FileKind::Symlink;
     match (same && proved, known.young, known.presence) {
@@ -86,7 +97,7 @@ mod tests {
     use crate::model::FileKind;
     use rstest::rstest;
 
-    const RULE: StatRule = StatRule { inode: true, ctime: true, doubt_ns: 1_000 };
+    const RULE: StatRule = StatRule { inode: true, ctime: true, doubt_ns: 1_000, granularity_ns: 1 };
     const STAT: Stat =
         Stat { kind: FileKind::Regular, size: 5, mtime_ns: 100_000, ctime_ns: 100_000, inode: 7 };
 
@@ -117,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_means_nothing_on_the_volume_is_not_compared() {
-        let fat = StatRule { inode: false, ctime: false, doubt_ns: 1_000 };
+        let fat = StatRule { inode: false, ctime: false, ..RULE };
         let seen = Stat { inode: 8, ctime_ns: 5, ..STAT };
         assert_eq!(judge(&known(), &seen, &fat), Verdict::Unchanged);
     }
@@ -134,6 +145,47 @@ mod tests {
             !RULE.is_young(&Stat { mtime_ns: 900_000_000, ctime_ns: 1, ..STAT }, 500_000),
             "stamped from elsewhere"
         );
+    }
+
+    // D9: what is written while the clock passes a moment for the second time may leave the stamp of the first.
+    #[test]
+    fn a_stamp_of_before_the_clock_was_set_back_proves_nothing() {
+        let rule = StatRule { ctime: false, ..RULE };
+        let stamped = |mtime_ns| Stat { mtime_ns, ctime_ns: mtime_ns, ..STAT };
+        assert!(
+            rule.is_young(&stamped(3_600_000_000_000), 500_000),
+            "an hour ahead, and no ctime to tell why"
+        );
+        assert!(
+            !rule.is_young(&stamped(i64::MAX), 500_000),
+            "stamped from elsewhere, and not read at every scan"
+        );
+        assert!(!rule.is_young(&stamped(1), 500_000));
+    }
+
+    // L10: in memory to the nanosecond, on the disk to two seconds.
+    #[rstest]
+    #[case::as_it_was(5_300_000_000, Verdict::Unchanged)]
+    #[case::what_the_disk_kept_of_it(4_000_000_000, Verdict::Unchanged)]
+    #[case::the_next_step(6_000_000_000, Verdict::Differs)]
+    #[case::the_step_before(2_000_000_000, Verdict::Differs)]
+    #[case::a_finer_stamp_is_a_new_one(4_000_000_001, Verdict::Differs)]
+    fn a_stamp_that_was_cut_off_while_the_disk_was_away_is_the_same(
+        #[case] mtime_ns: i64,
+        #[case] verdict: Verdict,
+    ) {
+        let fat = StatRule { inode: false, ctime: false, granularity_ns: 2_000_000_000, ..RULE };
+        let known = KnownFile { stat: Stat { mtime_ns: 5_300_000_000, ..STAT }, ..known() };
+        assert_eq!(judge(&known, &Stat { mtime_ns, ..STAT }, &fat), verdict);
+    }
+
+    // L10
+    #[rstest]
+    #[case::ext4("ext4", StatRule { inode: true, ctime: true, doubt_ns: 20_000_000, granularity_ns: 1 })]
+    #[case::fat("vfat", StatRule { inode: false, ctime: false, doubt_ns: 2_020_000_000, granularity_ns: 2_000_000_000 })]
+    #[case::fuse("fuse.x", StatRule { inode: false, ctime: true, doubt_ns: 2_000_000_000, granularity_ns: 1 })]
+    fn until_it_is_measured_a_volume_is_judged_by_its_kind(#[case] fs_type: &str, #[case] rule: StatRule) {
+        assert_eq!(StatRule::of_file_system(fs_type), rule);
     }
 
     #[test]

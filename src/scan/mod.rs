@@ -22,6 +22,7 @@ pub mod judge;
 pub mod moves;
 mod record;
 mod rules;
+mod shift;
 mod walk;
 
 use std::sync::Mutex;
@@ -34,12 +35,12 @@ use rustix::fs::{AtFlags, FileType};
 pub use rules::{LeftOut, RULE_FILE, RuleOrigin, left_out_by};
 
 use crate::catalog::libraries::Library;
-use crate::catalog::{Catalog, CatalogError, RunLock, dirs, scans, settings};
+use crate::catalog::{Catalog, CatalogError, RunLock, dirs, profiles, scans, settings};
 use crate::clock::Clock;
 use crate::content;
 use crate::model::{Problem, RelPath, setting};
 use crate::monitor::{Monitor, Phase};
-use crate::volume::{Probe, VerifiedRoot};
+use crate::volume::{Probe, Profile, VerifiedRoot};
 
 /// Batches that wait for a hasher, and for the writer: enough to keep everybody busy, few enough that memory does not grow
 /// with the library.
@@ -129,6 +130,8 @@ pub struct Report {
     pub frozen_dirs: Vec<RelPath>,
     /// The decision that waits.
     pub decision: Option<i64>,
+    /// By how many minutes all times of the disk have moved, where a sample proved that this is all that changed.
+    pub time_shift_min: Option<i32>,
     /// How it ended.
     pub ending: Ending,
     /// How long it took.
@@ -162,6 +165,10 @@ struct Shared<'a> {
     hashed_bytes: AtomicU64,
     /// The first trouble with the catalogue that a walker met.
     catalog_error: Mutex<Option<CatalogError>>,
+    /// Files that differ in nothing but their times, until the walk is over.
+    waiting: Mutex<Vec<shift::Shifted>>,
+    /// By how many minutes they were proved to have moved.
+    time_shift_min: Mutex<Option<i32>>,
 }
 
 impl Shared<'_> {
@@ -190,6 +197,7 @@ pub fn run(
 ) -> Result<Report, ScanError> {
     let started_ms = clock.now_ms();
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let profile = profile(catalog, library, root)?;
     let rules = rules::Rules::of_library(&settings::get(catalog.read(), &setting::SCAN_EXCLUDE)?.0)?;
     let rules = rules_above(root, &rules, &options.scope)?;
     let total = match options.scope.is_root() {
@@ -202,7 +210,7 @@ pub fn run(
     let top = writer.scope_dir()?;
     let shared = Shared {
         root,
-        rule: judge::StatRule::of_file_system(&root.mount().fs_type),
+        rule: judge::StatRule::of_profile(&profile),
         full: options.full,
         clock,
         monitor,
@@ -217,6 +225,8 @@ pub fn run(
         hashed_files: AtomicU64::new(0),
         hashed_bytes: AtomicU64::new(0),
         catalog_error: Mutex::new(None),
+        waiting: Mutex::new(Vec::new()),
+        time_shift_min: Mutex::new(None),
     };
     let pool =
         rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("walk-{n}")).build()?;
@@ -224,7 +234,7 @@ pub fn run(
     std::thread::scope(|scope| -> Result<(), ScanError> {
         let (to_hash, work) = bounded::<Vec<hash::Work>>(QUEUE);
         let (to_writer, records) = bounded::<Vec<record::Record>>(QUEUE);
-        for _ in 0..threads {
+        for _ in 0..profile.readers(threads) {
             let (work, to_writer, shared) = (work.clone(), to_writer.clone(), &shared);
             scope.spawn(move || hash::hash_all(shared, &work, &to_writer));
         }
@@ -234,6 +244,7 @@ pub fn run(
             pool.scope(|tasks| {
                 walk::walk(tasks, shared_ref, &walk::Task { dir: top, rules }, &to_hash, &to_writer);
             });
+            shift::settle(shared_ref, &to_hash, &to_writer);
         });
         // The writer is this thread: it owns the catalogue. When it returns, `records` is dropped, and whoever still
         // sends learns from the error that the run is over.
@@ -255,9 +266,37 @@ pub fn run(
     report.excluded += shared.excluded.into_inner();
     report.hashed_files = shared.hashed_files.into_inner();
     report.hashed_bytes = shared.hashed_bytes.into_inner();
+    report.time_shift_min = shared.time_shift_min.into_inner().expect("no holder panics");
     report.elapsed_ms = clock.now_ms() - started_ms;
     writer.end(&report)?;
+    drop(writer);
+    if report.time_shift_min.is_some() && !options.dry_run {
+        keep_local_time(catalog, library, profile, clock)?;
+    }
     Ok(report)
+}
+
+/// All times of the volume have moved together: it stores local time.
+fn keep_local_time(
+    catalog: &mut Catalog,
+    library: &Library,
+    profile: Profile,
+    clock: &dyn Clock,
+) -> Result<(), CatalogError> {
+    // Where nothing is kept of the volume, there is nothing to add to.
+    let Some(kept) = profiles::get(catalog.read(), library.library_id)? else { return Ok(()) };
+    let text = serde_json::to_string(&profile.with_local_time())?;
+    let now_ms = clock.now_ms();
+    catalog.change(|tx| profiles::put(tx, library.library_id, &kept.volume, &text, now_ms))
+}
+
+/// What is known of the volume; where it was never measured, what is assumed of its kind.
+fn profile(catalog: &Catalog, library: &Library, root: &VerifiedRoot) -> Result<Profile, CatalogError> {
+    let kept = profiles::get(catalog.read(), library.library_id)?;
+    Ok(kept
+        .and_then(|kept| serde_json::from_str::<Profile>(&kept.profile).ok())
+        .filter(|profile| profile.fs_type == root.mount().fs_type)
+        .unwrap_or_else(|| Profile::assumed(&root.mount().fs_type)))
 }
 
 /// The rules that directories above the scope add: the walk begins below them. What a whole scan would not enter is no

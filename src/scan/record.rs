@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::guard::{Findings, Limits, guard};
 use super::moves::pair_moves;
+use super::shift::{self, Shifted};
 use super::walk::{KnownOrNew, Place};
 use super::{Ending, Options, Report, ScanError};
 use crate::catalog::decisions::{self, DecisionKind};
@@ -52,6 +53,8 @@ pub(super) enum Record {
     ExcludeDir { dir: KnownDir },
     /// A file was looked at.
     Look { look: Box<Look>, place: Arc<Place> },
+    /// Of a file that was not read only the times are others, as they are of all files of the disk.
+    Shifted { file: Shifted },
     /// A rule leaves a known file out.
     Exclude { file_id: i64 },
     /// A known file is not in a complete listing.
@@ -109,6 +112,7 @@ impl<'a> Writer<'a> {
             problems: Vec::new(),
             frozen_dirs: Vec::new(),
             decision: None,
+            time_shift_min: None,
             ending: Ending::Complete,
             elapsed_ms: 0,
             whole: options.scope.is_root(),
@@ -345,6 +349,7 @@ impl<'a> Writer<'a> {
             "modified": report.modified, "touched": report.touched, "moved": report.moved, "missing": report.missing,
             "restored": report.restored, "hashed_files": report.hashed_files, "hashed_bytes": report.hashed_bytes,
             "problems": report.problems.len(), "dry_run": self.options.dry_run,
+            "time_shift_min": report.time_shift_min,
         });
         let (now_ms, scan_id) = (self.clock.now_ms(), self.scan_id);
         self.catalog.change(|tx| scans::end(tx, scan_id, outcome, &summary.to_string(), now_ms))
@@ -415,6 +420,7 @@ fn foresee_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Re
                 context.appeared.push(Side { file_id: 0, content_hash, path });
             }
         }
+        Record::Shifted { .. } => context.count(Recorded::Touched),
         Record::Candidate { file_id } => scans::add_candidate(tx, file_id)?,
         Record::Problem { problem, .. } => context.report.problems.push(problem),
         Record::NewDir { .. }
@@ -485,6 +491,11 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
             }
             let recorded = context.newcomers.record(tx, &mut context.recording, *look)?;
             context.count(recorded);
+        }
+        Record::Shifted { file } => {
+            let stamps = (file.mtime_ns, file.ctime_ns, file.inode);
+            files::shift(tx, file.file_id, stamps, &shift::evidence(file.quarters), now_ms)?;
+            context.count(Recorded::Touched);
         }
         Record::Exclude { file_id } => {
             files::exclude(tx, file_id, now_ms)?;

@@ -22,6 +22,7 @@ use super::hash::Work;
 use super::judge::{Verdict, judge};
 use super::record::Record;
 use super::rules::{RULE_FILE, Rules};
+use super::shift;
 use crate::catalog::dirs::{self, DirState, KnownDir};
 use crate::catalog::files::{self, KnownFile, Look};
 use crate::content;
@@ -460,6 +461,8 @@ fn seen(
                     send_problem(shared, to_writer, problem, known.map(|known| known.file_id))?;
                 }
             }
+        }
+        Verdict::Differs if known.as_ref().is_some_and(|known| shift::keep_waiting(shared, known, &stat)) => {
         }
         Verdict::Differs | Verdict::TooYoung => {
             let bytes = stat.size;

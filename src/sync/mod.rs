@@ -9,7 +9,6 @@ pub mod backoff;
 mod making;
 pub mod orphans;
 pub mod plan;
-mod power;
 pub mod push;
 mod transfer;
 

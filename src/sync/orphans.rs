@@ -2,7 +2,6 @@
 //!
 //! Names that say their content can be shared: an orphan whose bytes another document needs loses its row, not the bytes.
 
-use super::power::point;
 use super::push::{PushReport, Run, open_known};
 use super::{Away, Offline, SyncError};
 use crate::catalog::ledger::{self, RemoteObject};
@@ -11,6 +10,7 @@ use crate::catalog::{Catalog, CatalogError, Ids, RunLock, settings, stores};
 use crate::clock::Clock;
 use crate::model::{ObjectState, setting};
 use crate::monitor::Monitor;
+use crate::power::point;
 use crate::remote::{ErrorClass, ObjectKey, StoreError};
 
 /// A clean-up of up to this many orphans is never braked: it would stop every small library.

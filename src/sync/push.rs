@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use super::backoff::backoff;
 use super::making::{Making, fingerprint, make};
 use super::plan::{Step, Wanted, plan};
-use super::power::point;
 use super::transfer::{Bytes, Transfer, prove, send, side_by_side};
 use super::{Away, Here, Offline, SyncError, code};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
@@ -18,6 +17,7 @@ use crate::catalog::{Catalog, CatalogError, Ids, RunLock, ledger, settings};
 use crate::clock::Clock;
 use crate::model::{ObjectState, Problem, ProblemKind, setting};
 use crate::monitor::{Counter, Monitor, Phase};
+use crate::power::point;
 use crate::remote::{self, ErrorClass, Expect, Put, Store, StoreError, StoreUrl};
 
 /// Operations leased at once.

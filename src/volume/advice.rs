@@ -56,8 +56,8 @@ fn advice_for(platform: Platform, expected: &Expected, probe: &Probe, now: Times
             )
         }
         Reason::Cloned => format!(
-            "Connect the original, {disk}{seen}, at {point} and run {again} again; or, if this copy has taken its place, \
-             say so with `shelflist library adopt {name} {root}`."
+            "Connect the original alone, {disk}{seen}, at {point} and run {again} again; or, if this one has taken its \
+             place, say so with `shelflist library adopt {name} {root}`."
         ),
         Reason::Permission if platform == Platform::MacOs => format!(
             "Open System Settings > Privacy & Security > Files and Folders, allow the program that runs shelflist \

@@ -1,6 +1,8 @@
 //! Looks for a library on the mounts there are, by its marker: a disk that was mounted under another name is found
 //! without anybody typing a path.
 //!
+//! The same way `doubles` finds a copy of the disk that is mounted beside it.
+//!
 //! Looked at is one place a mount, where the library was on its own. Network mounts, kernel tables and mounts that
 //! others cover are left alone; a link on somebody's disk is not followed; each look has its own deadline.
 
@@ -13,8 +15,11 @@ use rustix::fs::{Mode, OFlags};
 use ulid::Ulid;
 
 use super::deadline::within;
+use super::identity::{fs_id_text, uuid_of};
 use super::marker::{self, Marker};
 use super::mounts::{self, Mount, mount_of};
+use super::platform;
+use super::probe::Expected;
 
 /// A place that has the library's marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +75,66 @@ fn candidates<'table>(table: &'table [Mount], rel_root: &Path) -> Vec<(PathBuf, 
         // Not what is covered there by another mount, wholly or at that place.
         .filter(|(root, mount)| mount_of(table, root) == Some(*mount))
         .collect()
+}
+
+/// Where another disk is mounted that cannot be told from the one that carries the library: the same kind, the same ids,
+/// the same directory on it, with a marker that knows as much (L9). A backup on another disk is none, and may stay mounted
+/// beside the original: its ids are its own.
+///
+/// Disks are only touched where the mount table and `/dev` do not tell them apart already.
+pub(super) fn doubles(expected: &Expected, carrier: Option<&Mount>, deadline: Duration) -> Vec<PathBuf> {
+    let (Some(carrier), Some(rel_root)) = (carrier, expected.rel_root()) else { return Vec::new() };
+    let can_be_copied = expected.marker && expected.identity.separate_mount && is_on_a_device(carrier);
+    if !can_be_copied || !platform::LISTING_TOUCHES_NOTHING {
+        return Vec::new();
+    }
+    let Ok(table) = platform::mount_table() else { return Vec::new() };
+    let mut doubles = Vec::new();
+    for (root, mount) in candidates(&table, rel_root) {
+        if mount.device == carrier.device || !may_be_a_copy(expected, carrier, mount) {
+            continue;
+        }
+        let (looked_at, mount_point, expected) = (root.clone(), mount.mount_point.clone(), expected.clone());
+        if let Ok(true) = within(&root, deadline, move || is_a_double(&looked_at, &mount_point, &expected)) {
+            doubles.push(root);
+        }
+    }
+    doubles
+}
+
+fn is_on_a_device(mount: &Mount) -> bool {
+    Path::new(&mount.source).starts_with("/dev")
+}
+
+/// As far as that can be told without touching it. Of two disks with one UUID udev links to one only, so that the other
+/// has none to compare.
+fn may_be_a_copy(expected: &Expected, carrier: &Mount, mount: &Mount) -> bool {
+    // A snapshot that a backup program reads, beside a disk that is written: it has no life of its own.
+    let is_snapshot = mount.read_only && !carrier.read_only;
+    is_on_a_device(mount)
+        && !is_snapshot
+        && mounts::is_same_kind(&carrier.fs_type, &mount.fs_type)
+        && match (&expected.identity.uuid, uuid_of(mount)) {
+            (Some(ours), Some(theirs)) => *ours == theirs,
+            _ => true,
+        }
+}
+
+/// May hang, so it is only called under a deadline.
+fn is_a_double(root: &Path, mount_point: &Path, expected: &Expected) -> bool {
+    let identity = &expected.identity;
+    let other_volume = || {
+        let theirs = rustix::fs::statvfs(mount_point).ok().and_then(|statvfs| fs_id_text(statvfs.f_fsid));
+        mounts::fs_id_names_the_volume(&identity.fs_type) && theirs != identity.fs_id
+    };
+    if other_volume() {
+        return false;
+    }
+    let Some((marker, (_, inode))) = look(root, expected.library_id) else { return false };
+    let other_directory = inode != identity.root_inode && !mounts::makes_up_inodes(&identity.fs_type);
+    !other_directory
+        && marker.generation == expected.marker_generation
+        && !expected.last_scan.is_some_and(|known| marker.lags_behind(known))
 }
 
 /// The library's marker, and numbers that tell the directory from others.

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Dir, Mode, OFlags, StatVfsMountFlags};
@@ -36,6 +36,8 @@ pub struct Findings {
     pub uuid: Option<String>,
     /// That volume is mounted read-only.
     pub read_only: bool,
+    /// Where else a disk is mounted that cannot be told from the library's.
+    pub doubles: Vec<PathBuf>,
 }
 
 /// How a look went.
@@ -124,6 +126,7 @@ impl Findings {
             fs_id: None,
             uuid: None,
             read_only: false,
+            doubles: Vec::new(),
         }
     }
 }

@@ -6,8 +6,10 @@
 //! So a right marker counts only on the expected kind of mount (D2): the volume mounted where it was, or one that is
 //! proved to be the same. A right marker anywhere else is a copy, and a person says whether it has taken over.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use ulid::Ulid;
 
 use crate::model::path::display_name;
 use crate::model::{Availability, Reason};
@@ -49,6 +51,10 @@ pub enum Verdict {
     CopyInPlace,
     /// The right marker, but of another generation than the catalogue knows.
     OtherGeneration(u64),
+    /// The right marker, but it does not know the last scan that was written into it; which it knows instead.
+    OlderCopy(Option<Ulid>),
+    /// The library, and somewhere else another that is just like it.
+    SeveralAlike(Vec<PathBuf>),
     /// The operating system does not let us look at something.
     Denied(&'static str),
     /// Looking at something failed; what the operating system says.
@@ -77,9 +83,11 @@ impl Verdict {
             | Verdict::NoMarker
             | Verdict::MarkerNotUnderstood(_)
             | Verdict::NotRecognised => Degraded(Reason::WrongDisk),
-            Verdict::CopyElsewhere | Verdict::CopyInPlace | Verdict::OtherGeneration(_) => {
-                Degraded(Reason::Cloned)
-            }
+            Verdict::CopyElsewhere
+            | Verdict::CopyInPlace
+            | Verdict::OtherGeneration(_)
+            | Verdict::OlderCopy(_)
+            | Verdict::SeveralAlike(_) => Degraded(Reason::Cloned),
             Verdict::Denied(_) => Degraded(Reason::Permission),
             Verdict::Failed(..) | Verdict::NoLook(_) => Degraded(Reason::ReadError),
             Verdict::Empty => Degraded(Reason::Empty),
@@ -128,6 +136,24 @@ impl Verdict {
                 "the marker in {root} is of generation {generation}, the catalogue knows generation {}",
                 expected.marker_generation
             ),
+            Verdict::OlderCopy(found) => {
+                let written = expected.last_scan.map_or_else(String::new, |known| time_of(known.scan));
+                let knows = match found {
+                    Some(scan) => format!("knows the scan of {}, not that of {written}", time_of(*scan)),
+                    None => format!("does not know the scan of {written}"),
+                };
+                format!(
+                    "the marker in {root} {knows} that the catalogue wrote into it; this is a copy of the disk that lags \
+                     behind, or the disk was put back to an earlier state"
+                )
+            }
+            Verdict::SeveralAlike(places) => {
+                let places: Vec<String> = places.iter().map(|place| shown(place)).collect();
+                format!(
+                    "{root} and {} carry the same library, and nothing tells which of the disks is the copy",
+                    places.join(" and ")
+                )
+            }
             Verdict::Denied(what) => format!("the operating system does not allow to {what} {root}"),
             Verdict::Failed(what, why) => format!("trying to {what} {root} failed: {why}"),
             Verdict::Empty => format!("{root} on {on} is empty"),
@@ -135,6 +161,12 @@ impl Verdict {
             Verdict::NoLook(why) => why.clone(),
         }
     }
+}
+
+/// When an id was given out, for people.
+fn time_of(id: Ulid) -> String {
+    let at = i64::try_from(id.timestamp_ms()).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(|| id.to_string(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 fn shown(path: &Path) -> String {
@@ -288,7 +320,12 @@ fn judge_marker(expected: &Expected, findings: &Findings, kinship: Kinship) -> O
             Some(Verdict::OtherGeneration(marker.generation))
         }
         MarkerSeen::Found(_) if kinship == Kinship::Different => Some(Verdict::CopyInPlace),
-        MarkerSeen::Found(_) => unlisted,
+        MarkerSeen::Found(marker) => match expected.last_scan {
+            Some(known) if marker.lags_behind(known) => {
+                Some(Verdict::OlderCopy(marker.last_scan_of(known.catalog)))
+            }
+            _ => unlisted,
+        },
     }
 }
 
@@ -324,6 +361,7 @@ fn judge_contents(findings: &Findings) -> Option<Verdict> {
 
 fn verified(findings: &Findings) -> Verdict {
     match findings.answer {
+        _ if !findings.doubles.is_empty() => Verdict::SeveralAlike(findings.doubles.clone()),
         _ if findings.read_only => Verdict::VerifiedReadOnly,
         Answer::Slowly(after) => Verdict::VerifiedSlowly(after),
         _ => Verdict::Verified,

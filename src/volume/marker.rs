@@ -1,7 +1,14 @@
 //! The marker, `.shelflist/library.json` under a library's root: which library this is, wherever it is mounted.
 //!
-//! [`create`] is the only thing in the whole program that writes under a root (D8). It never makes the root, never
-//! replaces a marker that is there, and leaves nothing behind when it fails.
+//! [`create`] and [`VerifiedRoot::rewrite_marker`](super::VerifiedRoot::rewrite_marker) are the only things in the whole
+//! program that write under a root (D8). The first never makes the root and never replaces a marker that is there; the
+//! second replaces the marker of the library that was verified, by itself with another generation or other last scans.
+//! Both leave nothing behind when they fail.
+//!
+//! A marker names the last scan of each catalogue that uses the disk ([`Marker::last_scans`]), under a key that only that
+//! catalogue knows. That is what tells a disk from an older copy of it, bit by bit the same: the copy does not know the
+//! scans that came after it was made. A catalogue asks for its own entry only, so that a disk that goes from desk to desk,
+//! each with a catalogue of its own, is nobody's copy.
 //!
 //! Reading follows no symbolic link below the root, opens nothing but a regular file and reads at most 64 KiB: what
 //! lies there is whatever somebody else's disk holds. It keeps three cases apart that must never be taken for each
@@ -12,10 +19,12 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
+
+use crate::power::point;
 
 /// The directory under the root that holds the marker.
 pub const MARKER_DIR: &str = ".shelflist";
@@ -24,7 +33,11 @@ pub const MARKER_FILE: &str = "library.json";
 /// The longest marker that is read, in bytes.
 pub const MAX_BYTES: u64 = 64 * 1024;
 
-/// What a marker says. Fields that a later version adds are ignored on reading.
+/// Entries of [`Marker::last_scans`] that are kept: the newest. A disk that more catalogues than this use is rare, and
+/// where the list is full a missing entry proves nothing.
+pub const MAX_LAST_SCANS: usize = 16;
+
+/// What a marker says. Fields that a later version adds are ignored on reading, and kept on rewriting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
     /// Which library this is: its only identity.
@@ -35,7 +48,59 @@ pub struct Marker {
     pub generation: u64,
     /// When the marker was made.
     pub created: Timestamp,
+    /// The last complete scan of each catalogue, the newest first. Markers of the first version have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_scans: Vec<LastScan>,
 }
+
+/// The last complete scan of one catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastScan {
+    /// A key that the catalogue made up for this library.
+    pub catalog: Ulid,
+    /// The scan. Later scans of one catalogue have greater ids, also when its clock was set back.
+    pub scan: Ulid,
+}
+
+impl Marker {
+    /// The scan that stands under a catalogue's key.
+    #[must_use]
+    pub fn last_scan_of(&self, catalog: Ulid) -> Option<Ulid> {
+        self.last_scans.iter().find(|entry| entry.catalog == catalog).map(|entry| entry.scan)
+    }
+
+    /// Puts a catalogue's entry in front; beyond [`MAX_LAST_SCANS`] the oldest is forgotten.
+    pub fn put_last_scan(&mut self, entry: LastScan) {
+        self.last_scans.retain(|other| other.catalog != entry.catalog);
+        self.last_scans.insert(0, entry);
+        self.last_scans.truncate(MAX_LAST_SCANS);
+    }
+
+    /// Whether the marker does not know a scan that was certainly written into it: it is an older copy's.
+    ///
+    /// A later entry than the known one is none: the catalogue was restored from a backup, or the program was killed
+    /// before it had noted what it had written.
+    #[must_use]
+    pub fn lags_behind(&self, known: LastScan) -> bool {
+        match self.last_scan_of(known.catalog) {
+            Some(scan) => scan < known.scan,
+            None => self.last_scans.len() < MAX_LAST_SCANS,
+        }
+    }
+}
+
+/// What the file system made of a time that was set on the marker while it was being written: the only way to measure its
+/// clock without writing anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StampsSeen {
+    /// The modification time that came back for [`PROBE_STAMP_NS`], in nanoseconds.
+    pub mtime_ns: i64,
+    /// Whether the change time took no part in that, and stayed with the clock: then it means something.
+    pub ctime_apart: bool,
+}
+
+/// An odd second with nine different digits, so that whatever is cut off of it shows.
+pub const PROBE_STAMP_NS: i64 = 1_000_000_001_123_456_789;
 
 /// Why a marker could not be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +169,10 @@ fn open_root(root: &Path) -> Result<File, MarkerError> {
 
 /// As [`read`], in a root that is already open, so that all that is said of it is said of the same directory.
 pub(super) fn read_in(dir: &File, root: &Path) -> Result<Option<Marker>, MarkerError> {
+    Ok(read_text_in(dir, root)?.map(|(_, marker)| marker))
+}
+
+fn read_text_in(dir: &File, root: &Path) -> Result<Option<(Vec<u8>, Marker)>, MarkerError> {
     let path = marker_path(root);
     let not_understood = |why: &str| MarkerError::NotUnderstood { path: path.clone(), why: why.to_owned() };
     let unreadable = |source: io::Error| MarkerError::Unreadable { path: path.clone(), source };
@@ -133,7 +202,10 @@ pub(super) fn read_in(dir: &File, root: &Path) -> Result<Option<Marker>, MarkerE
     if text.len() as u64 > MAX_BYTES {
         return Err(not_understood("it is longer than 64 KiB"));
     }
-    serde_json::from_slice(&text).map(Some).map_err(|error| not_understood(&error.to_string()))
+    match serde_json::from_slice(&text) {
+        Ok(marker) => Ok(Some((text, marker))),
+        Err(error) => Err(not_understood(&error.to_string())),
+    }
 }
 
 /// Makes the marker under `root`, durably, unless one is there.
@@ -142,20 +214,22 @@ pub(super) fn read_in(dir: &File, root: &Path) -> Result<Option<Marker>, MarkerE
 /// whole or not at all. On failure nothing is left behind; a process that is killed in the middle may leave a
 /// `.new` file in [`MARKER_DIR`], which nothing ever reads.
 ///
+/// Returns what the file system made of the time that was tried on it, where it could be tried.
+///
 /// # Errors
 /// [`MarkerError::NoRoot`], [`MarkerError::AlreadyThere`] and [`MarkerError::NotWritten`].
-pub fn create(root: &Path, marker: &Marker) -> Result<(), MarkerError> {
+pub fn create(root: &Path, marker: &Marker) -> Result<Option<StampsSeen>, MarkerError> {
     let dir = open_root(root)?;
     let path = marker_path(root);
     let outcome = match make_marker_dir(&dir) {
         Ok((marker_dir, made_it)) => {
-            let outcome = write_in(&marker_dir, marker).and_then(|()| {
+            let outcome = write_in(&marker_dir, marker).and_then(|stamps| {
                 let synced = sync_directory(&marker_dir).and_then(|()| sync_directory(&dir));
                 if synced.is_err() {
                     // Ours, and not durable: as if it had never been.
                     remove(&marker_dir, MARKER_FILE);
                 }
-                synced
+                synced.map(|()| stamps)
             });
             if outcome.is_err() && made_it {
                 // Fails, rightly, when somebody else's marker has come into it meanwhile.
@@ -190,7 +264,7 @@ fn make_marker_dir(dir: &File) -> io::Result<(File, bool)> {
     }
 }
 
-fn write_in(marker_dir: &File, marker: &Marker) -> io::Result<()> {
+fn write_in(marker_dir: &File, marker: &Marker) -> io::Result<Option<StampsSeen>> {
     // Only to spare the work and the message about a full disk: the rename below is what decides.
     match rustix::fs::statat(marker_dir, MARKER_FILE, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -200,18 +274,89 @@ fn write_in(marker_dir: &File, marker: &Marker) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(marker)?;
     text.push(b'\n');
     let (temporary, file) = open_temporary(marker_dir, marker)?;
-    let outcome = write_durably(file, &text).and_then(|()| publish(marker_dir, &temporary));
+    let outcome =
+        write_durably(file, &text).and_then(|stamps| publish(marker_dir, &temporary).map(|()| stamps));
     if outcome.is_err() {
         remove(marker_dir, &temporary);
     }
     outcome
 }
 
+/// Replaces the marker in an open root by itself, changed. Durable and whole or not at all; where it fails, the old marker
+/// stands. Only that of the expected library is replaced.
+///
+/// Of two catalogues that do this at once, the second is told `WouldBlock` and leaves it: an entry that another one's
+/// rewriting put back would make this disk look like an older copy of itself.
+///
+/// # Errors
+/// As for reading and creating.
+pub(super) fn rewrite_in(
+    dir: &File,
+    root: &Path,
+    library_id: Ulid,
+    change: impl FnOnce(&mut Marker),
+) -> Result<(Marker, Option<StampsSeen>), MarkerError> {
+    let path = marker_path(root);
+    let not_written = |source: io::Error| MarkerError::NotWritten { path: path.clone(), source };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let marker_dir = rustix::fs::openat(dir, MARKER_DIR, flags, Mode::empty())
+        .map(File::from)
+        .map_err(|error| not_written(error.into()))?;
+    // Any other error: a file system without locks, where one has to do without.
+    if let Err(Errno::WOULDBLOCK) = rustix::fs::flock(&marker_dir, FlockOperation::NonBlockingLockExclusive) {
+        return Err(not_written(io::ErrorKind::WouldBlock.into()));
+    }
+    let Some((text, mut marker)) = read_text_in(dir, root)? else {
+        return Err(not_written(io::ErrorKind::NotFound.into()));
+    };
+    if marker.library_id != library_id {
+        let why = format!("it is that of the library {}", marker.library_id);
+        return Err(MarkerError::NotUnderstood { path, why });
+    }
+    change(&mut marker);
+    // With the lock in hand, these are of runs that were killed: a scan an hour must not leave one an hour.
+    for attempt in 0..1000 {
+        let name = temporary_name(library_id, attempt);
+        if rustix::fs::unlinkat(&marker_dir, &name, AtFlags::empty()).is_err() {
+            break;
+        }
+    }
+    let text = merged(&text, &marker).map_err(|error| not_written(error.into()))?;
+    let (temporary, file) = open_temporary(&marker_dir, &marker).map_err(&not_written)?;
+    let outcome = write_durably(file, &text).and_then(|stamps| {
+        point("marker-written");
+        rustix::fs::renameat(&marker_dir, &temporary, &marker_dir, MARKER_FILE)?;
+        point("marker-replaced");
+        Ok(stamps)
+    });
+    let stamps = outcome.map_err(|error| {
+        remove(&marker_dir, &temporary);
+        not_written(error)
+    })?;
+    sync_directory(&marker_dir).map_err(not_written)?;
+    Ok((marker, stamps))
+}
+
+/// The marker's text with what `marker` says, and whatever else stood there.
+fn merged(text: &[u8], marker: &Marker) -> serde_json::Result<Vec<u8>> {
+    let mut there: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text)?;
+    if let serde_json::Value::Object(fields) = serde_json::to_value(marker)? {
+        there.extend(fields);
+    }
+    let mut text = serde_json::to_vec_pretty(&there)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn temporary_name(library_id: Ulid, attempt: u32) -> String {
+    format!("{MARKER_FILE}.{library_id}.{attempt}.new")
+}
+
 /// A new file beside the marker. A name that a killed process left behind is passed over.
 fn open_temporary(marker_dir: &File, marker: &Marker) -> io::Result<(String, File)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     for attempt in 0..1000 {
-        let name = format!("{MARKER_FILE}.{}.{attempt}.new", marker.library_id);
+        let name = temporary_name(marker.library_id, attempt);
         match rustix::fs::openat(marker_dir, &name, flags, Mode::from_raw_mode(0o666)) {
             Ok(file) => return Ok((name, File::from(file))),
             Err(Errno::EXIST) => {}
@@ -222,9 +367,29 @@ fn open_temporary(marker_dir: &File, marker: &Marker) -> io::Result<(String, Fil
 }
 
 /// `sync_all` and not `fsync`: on macOS only the former reaches the disk.
-fn write_durably(mut file: File, text: &[u8]) -> io::Result<()> {
+fn write_durably(mut file: File, text: &[u8]) -> io::Result<Option<StampsSeen>> {
     file.write_all(text)?;
-    file.sync_all()
+    let stamps = try_a_stamp(&file);
+    file.sync_all()?;
+    Ok(stamps)
+}
+
+/// Sets a time on a file of ours, looks what became of it, and lets it have the clock's again.
+fn try_a_stamp(file: &File) -> Option<StampsSeen> {
+    // Both times: old FUSE libraries set either both or none.
+    let set = |time: Timespec| {
+        rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time })
+    };
+    let tried = Timespec { tv_sec: PROBE_STAMP_NS / 1_000_000_000, tv_nsec: PROBE_STAMP_NS % 1_000_000_000 };
+    let seen = set(tried).ok().and_then(|()| file.metadata().ok());
+    let back = set(Timespec { tv_sec: 0, tv_nsec: UTIME_NOW });
+    let metadata = seen.filter(|_| back.is_ok())?;
+    use std::os::unix::fs::MetadataExt;
+    Some(StampsSeen {
+        mtime_ns: metadata.mtime().checked_mul(1_000_000_000)?.checked_add(metadata.mtime_nsec())?,
+        // A day is more than any file system rounds, and the clock is decades later.
+        ctime_apart: metadata.ctime().abs_diff(metadata.mtime()) > 86_400,
+    })
 }
 
 /// Gives the temporary the marker's name, unless it is taken.
@@ -295,6 +460,7 @@ mod tests {
             name: "Lectures".into(),
             generation: 1,
             created: "2026-11-20T10:00:00Z".parse().unwrap(),
+            last_scans: Vec::new(),
         }
     }
 
@@ -320,6 +486,115 @@ mod tests {
         assert_eq!(read(root.path()).unwrap(), Some(marker(1)));
         assert_eq!(names(root.path()), [MARKER_DIR]);
         assert_eq!(names(&root.path().join(MARKER_DIR)), [MARKER_FILE]);
+    }
+
+    fn scan(catalog: u64, scan: u64) -> LastScan {
+        LastScan { catalog: Ulid::from_parts(1, catalog.into()), scan: Ulid::from_parts(scan, 0) }
+    }
+
+    fn with(entries: &[LastScan]) -> Marker {
+        Marker { last_scans: entries.to_vec(), ..marker(1) }
+    }
+
+    // L9, D2
+    #[rstest::rstest]
+    #[case::the_same(&[scan(1, 5)], false)]
+    #[case::older(&[scan(1, 4)], true)]
+    #[case::newer_than_a_restored_catalogue(&[scan(1, 6)], false)]
+    #[case::none_at_all(&[], true)]
+    #[case::only_anothers(&[scan(2, 9)], true)]
+    #[case::among_others(&[scan(2, 9), scan(1, 5), scan(3, 1)], false)]
+    fn a_copy_does_not_know_the_scans_that_came_after_it(#[case] entries: &[LastScan], #[case] lags: bool) {
+        assert_eq!(with(entries).lags_behind(scan(1, 5)), lags);
+    }
+
+    // L9
+    #[test]
+    fn a_disk_that_many_catalogues_use_forgets_the_oldest_and_is_no_copy_for_it() {
+        let mut marker = with(&[]);
+        for catalog in 0..100 {
+            marker.put_last_scan(scan(catalog, 7));
+        }
+        assert_eq!(marker.last_scans.len(), MAX_LAST_SCANS);
+        assert_eq!(marker.last_scan_of(scan(99, 7).catalog), Some(scan(99, 7).scan));
+        assert_eq!(marker.last_scan_of(scan(0, 7).catalog), None);
+        assert!(!marker.lags_behind(scan(0, 7)), "it may have been forgotten");
+        marker.put_last_scan(scan(90, 8));
+        assert_eq!(marker.last_scans.len(), MAX_LAST_SCANS);
+        assert_eq!(marker.last_scans[0], scan(90, 8));
+    }
+
+    fn rewrite(root: &Path, change: impl FnOnce(&mut Marker)) -> Result<Marker, MarkerError> {
+        rewrite_in(&open_root(root).unwrap(), root, marker(1).library_id, change).map(|(marker, _)| marker)
+    }
+
+    // L9, D8
+    #[test]
+    fn a_marker_is_rewritten_whole_and_keeps_what_it_does_not_know() {
+        let root = root();
+        create(root.path(), &marker(1)).unwrap();
+        let text = std::fs::read_to_string(marker_path(root.path())).unwrap();
+        put(root.path(), text.replace('{', "{ \"of_a_later_version\": [1, 2],").as_bytes());
+        let written = rewrite(root.path(), |marker| marker.put_last_scan(scan(1, 5))).unwrap();
+        assert_eq!(written, with(&[scan(1, 5)]));
+        assert_eq!(read(root.path()).unwrap(), Some(written));
+        let text = std::fs::read_to_string(marker_path(root.path())).unwrap();
+        assert!(text.contains("of_a_later_version"), "{text}");
+        assert_eq!(names(&root.path().join(MARKER_DIR)), [MARKER_FILE]);
+    }
+
+    // D8
+    #[test]
+    fn what_killed_rewritings_left_behind_is_cleared() {
+        let root = root();
+        create(root.path(), &marker(1)).unwrap();
+        for attempt in 0..3 {
+            let left = temporary_name(marker(1).library_id, attempt);
+            std::fs::write(root.path().join(MARKER_DIR).join(left), "{").unwrap();
+        }
+        rewrite(root.path(), |marker| marker.generation = 9).unwrap();
+        assert_eq!(names(&root.path().join(MARKER_DIR)), [MARKER_FILE]);
+    }
+
+    // D8
+    #[test]
+    fn only_the_marker_of_that_library_is_rewritten_and_none_is_made() {
+        let root = root();
+        assert!(matches!(rewrite(root.path(), |_| ()), Err(MarkerError::NotWritten { .. })));
+        assert!(names(root.path()).is_empty());
+        create(root.path(), &marker(2)).unwrap();
+        let before = std::fs::read(marker_path(root.path())).unwrap();
+        let refused = rewrite(root.path(), |marker| marker.generation = 9);
+        assert!(matches!(refused, Err(MarkerError::NotUnderstood { .. })), "{refused:?}");
+        assert_eq!(std::fs::read(marker_path(root.path())).unwrap(), before);
+    }
+
+    // L9: each would put back the entry that the other has just replaced.
+    #[test]
+    fn of_two_that_rewrite_a_marker_at_once_one_leaves_it() {
+        let root = root();
+        create(root.path(), &marker(1)).unwrap();
+        let held = File::open(root.path().join(MARKER_DIR)).unwrap();
+        rustix::fs::flock(&held, FlockOperation::LockExclusive).unwrap();
+        let refused = rewrite(root.path(), |marker| marker.generation = 9);
+        assert!(matches!(refused, Err(MarkerError::NotWritten { .. })), "{refused:?}");
+        drop(held);
+        assert_eq!(rewrite(root.path(), |marker| marker.generation = 9).unwrap().generation, 9);
+    }
+
+    // L10
+    #[test]
+    fn the_time_that_is_tried_on_a_marker_does_not_stay_on_it() {
+        use std::os::unix::fs::MetadataExt;
+        let root = root();
+        let stamps = create(root.path(), &marker(1)).unwrap().unwrap();
+        assert_eq!(
+            stamps,
+            StampsSeen { mtime_ns: PROBE_STAMP_NS, ctime_apart: true },
+            "as ext4 and tmpfs do"
+        );
+        let metadata = std::fs::metadata(marker_path(root.path())).unwrap();
+        assert!(metadata.mtime().abs_diff(metadata.ctime()) < 60);
     }
 
     #[test]

@@ -9,10 +9,11 @@
 //! - other mounts are not touched: the mount table is read from the operating system, never by a `stat` of what it
 //!   lists, and network mounts that are not the library's own are never entered;
 //! - no look can hang the caller: each happens in a thread with a deadline, one at a time for a root;
-//! - the marker is the only thing ever written under a root ([`marker::create`], D8), and the root itself is never made.
+//! - the marker is the only thing ever written under a root ([`marker`], D8), and the root itself is never made.
 //!
 //! Reading order: [`mounts`], [`marker`], [`identity`], [`findings`] (what a look saw), [`judge`] (what that means,
-//! pure), [`probe`](mod@probe) (both, with a deadline), [`verified`], [`find`], [`advice`](mod@advice).
+//! pure), [`probe`](mod@probe) (both, with a deadline), [`verified`], [`find`], [`profile`] (what the volume is like),
+//! [`advice`](mod@advice).
 
 mod deadline;
 mod platform;
@@ -29,13 +30,15 @@ pub mod verified;
 
 pub mod advice;
 pub mod find;
+pub mod profile;
 
 pub use advice::advice;
 pub use find::find_library;
 pub use identity::{Identity, identify};
 pub use judge::judge_availability;
-pub use marker::Marker;
+pub use marker::{LastScan, Marker};
 pub use mounts::{Mount, mount_of};
 pub use platform::mount_table;
 pub use probe::{Expected, Probe, probe};
+pub use profile::Profile;
 pub use verified::{VerifiedRoot, verify};

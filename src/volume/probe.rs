@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use ulid::Ulid;
 
 use super::deadline::{NoAnswer, within};
+use super::find::doubles;
 use super::findings::{self, Answer, Findings};
 use super::identity::Identity;
 use super::judge::judge;
+use super::marker::LastScan;
 use super::mounts::Mount;
 use crate::model::Availability;
 
@@ -29,6 +31,8 @@ pub struct Expected {
     pub last_seen_ms: Option<i64>,
     /// The generation its marker should have.
     pub marker_generation: u64,
+    /// What the catalogue is known to have left in the marker.
+    pub last_scan: Option<LastScan>,
 }
 
 impl Expected {
@@ -53,7 +57,8 @@ pub struct Probe {
 /// Looks whether the library is there. Comes back within `deadline`, and a little for starting a thread, whatever the
 /// disk does. A library that never answers is `unavailable(hung)`.
 ///
-/// Touches nothing but the mount table, the root and its marker, and the library's own mount point.
+/// Touches nothing but the mount table, the root and its marker, the library's own mount point, and disks that may be
+/// copies of the library's, bit by bit.
 #[must_use]
 pub fn probe(expected: &Expected, deadline: Duration) -> Probe {
     conclude(expected, &look(expected, deadline))
@@ -67,6 +72,9 @@ pub(super) fn look(expected: &Expected, deadline: Duration) -> Findings {
         Ok(mut findings) => {
             if findings.answer == Answer::InTime {
                 findings.answer = in_time_or_slowly(begun.elapsed(), deadline);
+            }
+            if judge(expected, &findings).availability().is_readable() {
+                findings.doubles = doubles(expected, findings.carrier.as_ref(), deadline);
             }
             findings
         }

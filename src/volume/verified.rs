@@ -11,12 +11,27 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::deadline::within;
+use super::deadline::{NoAnswer, within};
 use super::findings::{self, Answer, Findings, MarkerSeen, Place, RootSeen};
+use super::marker::{self, Marker, MarkerError, StampsSeen};
 use super::mounts::{self, Mount};
 use super::platform;
 use super::probe::{Expected, Probe, conclude, look};
 use crate::model::{Availability, Reason};
+
+/// Why the marker of a verified root could not be rewritten. The old one stands.
+#[derive(Debug, thiserror::Error)]
+pub enum RewriteError {
+    /// The marker.
+    #[error(transparent)]
+    Marker(#[from] MarkerError),
+    /// The path does not lead to the root that was verified any more.
+    #[error("{} is not what it was when it was looked at", .0.display())]
+    Gone(std::path::PathBuf),
+    /// The disk does not answer.
+    #[error("the marker could not be written in time")]
+    NoAnswer(#[from] NoAnswer),
+}
 
 /// A library's root that was verified to be the library.
 #[derive(Debug, Clone)]
@@ -82,6 +97,22 @@ impl VerifiedRoot {
         self.availability
     }
 
+    /// Number of the mounting; 0 where the operating system has none.
+    pub(super) fn mount_ticket(&self) -> u64 {
+        self.place.mount_ticket
+    }
+
+    /// How long a look at it may take.
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Whether its volume was mounted read-only when it was verified.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.availability == Availability::Degraded(Reason::ReadOnly)
+    }
+
     /// Whether an open file or directory is on the very mounting that was verified: not on a disk, or a directory of the
     /// same disk, that is mounted inside the library, nor on one that was mounted over it since. A path alone cannot say;
     /// a disk that covered the library for a moment has the same names, and is gone again at the next recheck.
@@ -140,13 +171,41 @@ impl VerifiedRoot {
 
     /// May hang, so it is only called under a deadline.
     fn is_unchanged(&self) -> bool {
-        let Ok(dir) = findings::open_directory(self.path()) else { return false };
-        let Ok(place) = findings::place(&dir) else { return false };
+        self.open_again().is_some_and(|dir| !self.expected.marker || self.has_its_marker(&dir))
+    }
+
+    /// The root, if the path still leads to the same directory of the same mounting. May hang.
+    fn open_again(&self) -> Option<std::fs::File> {
+        let dir = findings::open_directory(self.path()).ok()?;
+        let place = findings::place(&dir).ok()?;
         // Some file systems make up an inode number whenever they meet the directory again.
         let same_inode = place.inode == self.place.inode
             || (self.expected.marker && mounts::makes_up_inodes(&self.mount.fs_type));
         let same_place = same_inode && Place { inode: self.place.inode, ..place } == self.place;
-        same_place && (!self.expected.marker || self.has_its_marker(&dir))
+        same_place.then_some(dir)
+    }
+
+    /// What was expected of it, and found.
+    #[must_use]
+    pub fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
+    /// Rewrites the library's marker, on the very mounting that was verified. Comes back within the deadline.
+    ///
+    /// # Errors
+    /// See [`RewriteError`]; the old marker stands.
+    pub fn rewrite_marker(
+        &self,
+        change: impl FnOnce(&mut Marker) + Send + 'static,
+    ) -> Result<(Marker, Option<StampsSeen>), RewriteError> {
+        let root = self.clone();
+        // Not under the root's own name: where others write much, making this durable takes long, and looking does not.
+        let stuck_on = marker::marker_path(self.path());
+        within(&stuck_on, self.deadline, move || {
+            let dir = root.open_again().ok_or_else(|| RewriteError::Gone(root.path().to_owned()))?;
+            Ok(marker::rewrite_in(&dir, root.path(), root.expected.library_id, change)?)
+        })?
     }
 
     fn has_its_marker(&self, dir: &std::fs::File) -> bool {

@@ -10,4 +10,5 @@ mod desk;
 mod power;
 mod review;
 mod scan;
+mod shift;
 mod sync;

@@ -102,6 +102,13 @@ impl LoopDisk {
         LoopDisk { kind, image, mounted_at: Vec::new(), server: None, _drawer: drawer }
     }
 
+    /// An ext4 disk with inodes too small for more than whole seconds, as disks of long ago have them.
+    pub(crate) fn of_whole_seconds() -> Self {
+        let disk = LoopDisk::of(Kind::Ext4, "OLD");
+        run(Command::new("mkfs.ext4").args(["-q", "-F", "-I", "128"]).arg(&disk.image));
+        disk
+    }
+
     /// A new disk, as small as may be.
     pub(crate) fn of(kind: Kind, label: &str) -> Self {
         LoopDisk::create(kind.size_mib(), kind, label)

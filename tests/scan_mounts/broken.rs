@@ -38,6 +38,7 @@ impl BrokenShelf {
             name: "books".into(),
             generation: 1,
             created: "2026-11-20T10:00:00Z".parse().unwrap(),
+            last_scans: Vec::new(),
         };
         let mut files =
             vec![("lib/.shelflist/library.json".to_owned(), serde_json::to_vec(&marker).unwrap())];

@@ -6,15 +6,18 @@ mod common;
 
 mod away;
 mod broken;
+mod clones;
 mod frozen;
 mod kinds;
 mod middle;
+mod profile;
 mod trouble;
 
 use std::process::ExitCode;
 
 use away::*;
 use broken::*;
+use clones::*;
 use common::mounted::mounted_tests;
 use frozen::*;
 use middle::*;
@@ -56,6 +59,17 @@ fn main() -> ExitCode {
         trouble_with_one_file_is_a_problem_of_that_file,
         a_directory_that_turns_into_trouble_during_the_scan_is_frozen,
         what_vanishes_between_two_looks_is_not_missing_yet,
+        a_copy_that_lags_behind_is_not_the_library,
+        two_disks_that_are_alike_wait_for_a_person,
+        a_disk_that_moved_is_found_beside_a_copy_that_lags_behind,
+        a_scan_that_is_killed_while_it_rewrites_the_marker_harms_nothing,
+        an_adopted_copy_is_told_from_the_original,
+        a_backup_on_another_disk_may_stay_mounted,
+        a_disk_that_two_catalogues_use_is_nobodys_copy,
+        a_copy_that_a_second_catalogue_adopts_keeps_its_generation,
+        a_catalogue_out_of_a_backup_knows_its_disk,
+        a_read_only_disk_keeps_its_marker_and_is_no_copy_later,
     ];
-    common::mounted::run_with_cases(tests, kinds::cases())
+    let cases = kinds::cases().into_iter().chain(profile::cases()).collect();
+    common::mounted::run_with_cases(tests, cases)
 }

@@ -21,6 +21,7 @@ fn expected() -> Expected {
         },
         last_seen_ms: Some(at("2026-11-17T09:00:00Z").as_millisecond()),
         marker_generation: 1,
+        last_scan: None,
     }
 }
 
@@ -51,7 +52,7 @@ fn every_reason_has_its_advice() {
 unavailable(not-mounted): Connect the disk "SHELF" (last seen 3 days ago, on 2026-11-17) so that it is mounted at /media/disk, then run `shelflist scan Lectures` again. If it is mounted elsewhere now, run `shelflist library relocate Lectures`: it is found by its marker.
 unavailable(root-missing): If the directory was moved or renamed on the disk "SHELF" (last seen 3 days ago, on 2026-11-17), run `shelflist library relocate Lectures NEW_ROOT`; else put it back at /media/disk/lib and run `shelflist scan Lectures` again. No file counts as missing meanwhile.
 degraded(wrong-disk): Connect the disk "SHELF" (last seen 3 days ago, on 2026-11-17) in place of what is at /media/disk now, then run `shelflist scan Lectures` again. If this is the library all the same and only its marker was lost, run `shelflist library adopt Lectures /media/disk/lib`.
-degraded(cloned): Connect the original, the disk "SHELF" (last seen 3 days ago, on 2026-11-17), at /media/disk and run `shelflist scan Lectures` again; or, if this copy has taken its place, say so with `shelflist library adopt Lectures /media/disk/lib`.
+degraded(cloned): Connect the original alone, the disk "SHELF" (last seen 3 days ago, on 2026-11-17), at /media/disk and run `shelflist scan Lectures` again; or, if this one has taken its place, say so with `shelflist library adopt Lectures /media/disk/lib`.
 degraded(permission): Give the user who runs shelflist the right to list and read /media/disk/lib and the directories above it (`ls -ld /media/disk/lib` shows who may), then run `shelflist scan Lectures` again.
 degraded(read-error): Check the disk "SHELF" (last seen 3 days ago, on 2026-11-17): its cable, the system's log, its health. Then mount it anew at /media/disk and run `shelflist scan Lectures` again; no file counts as missing meanwhile.
 degraded(read-only): Nothing needs to be done: a library that cannot be written is scanned and read like any other.

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 use ulid::Ulid;
 
+use super::super::marker::LastScan;
 use super::*;
 
 const OURS: Ulid = Ulid::from_parts(1, 1);
@@ -26,6 +27,7 @@ fn expected() -> Expected {
         },
         last_seen_ms: None,
         marker_generation: 1,
+        last_scan: None,
     }
 }
 
@@ -60,7 +62,23 @@ fn marker_of(library_id: Ulid, generation: u64) -> MarkerSeen {
         name: "N".into(),
         generation,
         created: "2026-01-01T00:00:00Z".parse().unwrap(),
+        last_scans: Vec::new(),
     })
+}
+
+/// This catalogue's last scan was the fifth.
+const LAST_SCAN: LastScan = LastScan { catalog: Ulid::from_parts(1, 7), scan: scan_id(5) };
+
+/// One a day.
+const fn scan_id(scan: u64) -> Ulid {
+    Ulid::from_parts(1_700_000_000_000 + scan * 86_400_000, 0)
+}
+
+/// The marker after a scan of this catalogue.
+fn scanned(scan: u64) -> MarkerSeen {
+    let MarkerSeen::Found(mut marker) = marker_of(OURS, 1) else { unreachable!() };
+    marker.last_scans = vec![LastScan { scan: scan_id(scan), ..LAST_SCAN }];
+    MarkerSeen::Found(marker)
 }
 
 /// All as it should be.
@@ -74,6 +92,7 @@ fn right() -> Findings {
         fs_id: Some("a".into()),
         uuid: Some("A-A".into()),
         read_only: false,
+        doubles: Vec::new(),
     }
 }
 
@@ -109,6 +128,7 @@ const EIO: &str = "Input/output error (os error 5)";
 #[case::read_only(but(|f| f.read_only = true), "degraded(read-only)")]
 #[case::slow(but(|f| f.answer = Answer::Slowly(MS)), "degraded(slow)")]
 #[case::slow_and_read_only(but(|f| { f.answer = Answer::Slowly(MS); f.read_only = true }), "degraded(read-only)")]
+#[case::another_disk_just_like_it(but(|f| f.doubles = vec!["/media/disk-2/lib".into()]), "degraded(cloned)")]
 #[case::an_empty_library_with_its_marker_is_there(but(|f| f.contents = ContentsSeen::Something), "available")]
 // Hung, and no look at all.
 #[case::hung(Findings::none(Answer::Hung(MS)), "unavailable(hung)")]
@@ -229,6 +249,39 @@ fn a_marked_library_is_what_was_found(#[case] findings: Findings, #[case] availa
     assert_eq!(judge_availability(&expected(), &findings).to_string(), availability);
 }
 
+// L9, D2
+#[rstest]
+#[case::its_last_scan_is_known(but(|f| f.marker = scanned(5)), "available")]
+#[case::a_catalogue_that_was_restored(but(|f| f.marker = scanned(6)), "available")]
+#[case::a_copy_that_lags_behind(but(|f| f.marker = scanned(4)), "degraded(cloned)")]
+#[case::a_copy_of_before_the_first_scan(right(), "degraded(cloned)")]
+#[case::a_copy_that_lags_behind_and_cannot_be_listed(
+    but(|f| { f.marker = scanned(4); f.contents = ContentsSeen::Failed(EIO.into()) }),
+    "degraded(cloned)"
+)]
+#[case::it_cannot_be_listed(
+    but(|f| { f.marker = scanned(5); f.contents = ContentsSeen::Failed(EIO.into()) }),
+    "degraded(read-error)"
+)]
+fn a_copy_is_told_by_the_scans_it_does_not_know(#[case] findings: Findings, #[case] availability: &str) {
+    let expected = Expected { last_scan: Some(LAST_SCAN), ..expected() };
+    assert_eq!(judge_availability(&expected, &findings).to_string(), availability);
+}
+
+// L9, L3
+#[test]
+fn what_is_said_of_copies_names_times_and_places() {
+    let expected = Expected { last_scan: Some(LAST_SCAN), ..expected() };
+    let said = |findings: &Findings| judge(&expected, findings).detail(&expected, findings.carrier.as_ref());
+    insta::assert_snapshot!(said(&but(|f| f.marker = scanned(4))), @"the marker in /media/disk/lib knows the scan of 2023-11-18 22:13:20 UTC, not that of 2023-11-19 22:13:20 UTC that the catalogue wrote into it; this is a copy of the disk that lags behind, or the disk was put back to an earlier state");
+    insta::assert_snapshot!(said(&right()), @"the marker in /media/disk/lib does not know the scan of 2023-11-19 22:13:20 UTC that the catalogue wrote into it; this is a copy of the disk that lags behind, or the disk was put back to an earlier state");
+    let double = but(|f| {
+        f.marker = scanned(5);
+        f.doubles = vec!["/media/disk-2/lib".into()];
+    });
+    insta::assert_snapshot!(said(&double), @"/media/disk/lib and /media/disk-2/lib carry the same library, and nothing tells which of the disks is the copy");
+}
+
 // D2: file system ids that change from mount to mount never speak against a right marker.
 #[rstest]
 fn a_changed_file_system_id_alone_is_no_reason_to_doubt(
@@ -336,8 +389,9 @@ fn any_findings() -> impl Strategy<Value = Findings> {
     let ids = || {
         prop::sample::select(vec![None, Some("a".to_owned()), Some("A-A".to_owned()), Some("b".to_owned())])
     };
-    (answers, carriers, roots, contents, markers, ids(), ids(), any::<bool>()).prop_map(
-        |(answer, carrier, root, contents, marker, fs_id, uuid, read_only)| Findings {
+    let doubles = prop::collection::vec(Just("/media/disk-2/lib".into()), 0..2);
+    (answers, carriers, roots, contents, markers, ids(), ids(), any::<bool>(), doubles).prop_map(
+        |(answer, carrier, root, contents, marker, fs_id, uuid, read_only, doubles)| Findings {
             answer,
             carrier,
             root,
@@ -346,6 +400,7 @@ fn any_findings() -> impl Strategy<Value = Findings> {
             fs_id,
             uuid,
             read_only,
+            doubles,
         },
     )
 }
@@ -359,6 +414,7 @@ proptest! {
         let expected = Expected { marker: marked, ..if separate { expected() } else { on_system_disk() } };
         if judge_availability(&expected, &findings).is_readable() {
             prop_assert!(matches!(findings.answer, Answer::InTime | Answer::Slowly(_)));
+            prop_assert!(findings.doubles.is_empty());
             let RootSeen::Directory(place) = findings.root else { return Err(TestCaseError::fail("no directory")) };
             prop_assert!(matches!(findings.contents, ContentsSeen::Something | ContentsSeen::Empty));
             let carrier = findings.carrier.expect("no mount carries it");
