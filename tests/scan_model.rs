@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use shelflist::catalog::{Catalog, RunLock, libraries};
@@ -164,8 +165,16 @@ impl World {
         let library = libraries::all(self.catalog.read()).unwrap().remove(0);
         let root = library::look(&mut self.catalog, &library, &SystemClock).unwrap().unwrap();
         let options = Options { full, dry_run: false, scope: RelPath::from(scope) };
-        let report =
-            scan::run(&mut self.catalog, &lock, &library, &root, &options, &SystemClock, &Unwatched).unwrap();
+        let report = scan::run(
+            &mut self.catalog,
+            &lock,
+            &library,
+            &root,
+            &options,
+            Arc::new(SystemClock),
+            Arc::new(Unwatched),
+        )
+        .unwrap();
         assert_eq!(report.ending, Ending::Complete);
         assert_eq!(report.decision, None);
         let inside = |path: &str| scope.is_empty() || path.starts_with(&format!("{scope}/"));

@@ -2,6 +2,9 @@
 
 #![allow(missing_docs)]
 
+#[path = "common/lent.rs"]
+mod lent;
+
 use std::path::{Path, PathBuf};
 
 use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, stores};
@@ -10,7 +13,7 @@ use shelflist::enrich;
 use shelflist::library::{self, InitOptions};
 use shelflist::monitor::{Counter, TestMonitor};
 use shelflist::remote::{self, StoreUrl};
-use shelflist::scan::{self, Ending, Options, Report};
+use shelflist::scan::{Ending, Options, Report};
 use shelflist::sync::{self, Here, PushReport};
 
 struct Desk {
@@ -70,7 +73,7 @@ impl Desk {
         let lock = RunLock::take(catalog.path()).unwrap();
         let library = libraries::all(catalog.read()).unwrap().remove(0);
         let root = library::look(&mut catalog, &library, &SystemClock).unwrap().unwrap();
-        scan::run(&mut catalog, &lock, &library, &root, options, &SystemClock, monitor).unwrap()
+        lent::scan(&mut catalog, &lock, &library, &root, options, &SystemClock, monitor).unwrap()
     }
 
     fn sync(&self, monitor: &TestMonitor) -> PushReport {
@@ -78,7 +81,7 @@ impl Desk {
         let lock = RunLock::take(catalog.path()).unwrap();
         let library = libraries::all(catalog.read()).unwrap().remove(0);
         let root = library::look(&mut catalog, &library, &SystemClock).unwrap().unwrap();
-        scan::run(&mut catalog, &lock, &library, &root, &Options::default(), &SystemClock, monitor).unwrap();
+        lent::scan(&mut catalog, &lock, &library, &root, &Options::default(), &SystemClock, monitor).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_shelflist"));
         let roots = [(library.library_id, &root)];
         enrich::run::run(&mut catalog, &lock, &roots, program, &SystemClock, monitor).unwrap();

@@ -12,7 +12,7 @@ use super::guard::{Findings, Limits, guard};
 use super::moves::pair_moves;
 use super::shift::{self, Shifted};
 use super::walk::{KnownOrNew, Place};
-use super::{Ending, Options, Report, ScanError};
+use super::{Ending, Options, Report, ScanError, Vigil};
 use crate::catalog::decisions::{self, DecisionKind};
 use crate::catalog::dirs::{self, DirState, KnownDir};
 use crate::catalog::files::{self, Look, Recorded, Recording};
@@ -63,6 +63,17 @@ pub(super) enum Record {
     Unclear { file_id: i64, why: ProblemKind },
     /// One file's trouble.
     Problem { problem: Problem, file_id: Option<i64> },
+}
+
+/// How far the writer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// All there was to write.
+    All,
+    /// The root went away: the batch at hand was discarded (D3).
+    RootLost,
+    /// Somebody is stuck at the disk, and nobody waits for what he would have said.
+    Stuck,
 }
 
 /// Writes what a scan finds.
@@ -154,14 +165,20 @@ impl<'a> Writer<'a> {
         self.catalog.reader()
     }
 
-    /// Takes records until there are no more. Returns false where the root went away: the batch at hand is discarded (D3).
-    pub(super) fn write_all(&mut self, records: &Receiver<Vec<Record>>) -> Result<bool, ScanError> {
+    /// Takes records until there are no more, or it is of no use to go on.
+    pub(super) fn write_all(
+        &mut self,
+        records: &Receiver<Vec<Record>>,
+        vigil: &mut Vigil<'_>,
+    ) -> Result<Written, ScanError> {
         let mut first = Vec::with_capacity(WORTH_IT);
         loop {
             // Waits without a transaction: others may write meanwhile.
-            match records.recv() {
+            match records.recv_timeout(vigil.tick()) {
                 Ok(some) => first.extend(some),
-                Err(_) => return Ok(true),
+                Err(RecvTimeoutError::Disconnected) => return Ok(Written::All),
+                Err(RecvTimeoutError::Timeout) if vigil.sees_stuck() => return Ok(Written::Stuck),
+                Err(RecvTimeoutError::Timeout) => continue,
             }
             let deadline = Instant::now() + BATCH_TIME;
             while first.len() < WORTH_IT {
@@ -171,7 +188,10 @@ impl<'a> Writer<'a> {
                 }
             }
             if !self.commit(&mut first, records)? {
-                return Ok(false);
+                return Ok(Written::RootLost);
+            }
+            if vigil.sees_stuck() {
+                return Ok(Written::Stuck);
             }
         }
     }
@@ -221,6 +241,12 @@ impl<'a> Writer<'a> {
         self.frozen.append(&mut frozen);
         self.gone.append(&mut gone);
         Ok(true)
+    }
+
+    /// The root does not answer any more: what is not committed by now is discarded.
+    pub(super) fn lose_root(&mut self) {
+        let root = self.root;
+        self.root_lost.get_or_insert_with(|| root.hung());
     }
 
     /// Pairs moves, asks the guard, verifies the root once more and concludes.

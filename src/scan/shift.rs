@@ -73,7 +73,7 @@ pub(super) fn evidence(quarters: i8) -> String {
 }
 
 /// Puts a file aside until the walk is over, if its times may have moved with all others.
-pub(super) fn keep_waiting(shared: &Shared<'_>, known: &KnownFile, seen: &Stat) -> bool {
+pub(super) fn keep_waiting(shared: &Shared, known: &KnownFile, seen: &Stat) -> bool {
     let moved = quarters(known, seen, &shared.rule).filter(|_| !shared.full);
     let Some(quarters) = moved.filter(|_| !shared.rule.is_young(seen, shared.look_ns())) else {
         return false;
@@ -93,7 +93,7 @@ pub(super) fn keep_waiting(shared: &Shared<'_>, known: &KnownFile, seen: &Stat) 
 }
 
 /// The walk is over: what waited is believed, or read like any other.
-pub(super) fn settle(shared: &Shared<'_>, to_hash: &Sender<Vec<Work>>, to_writer: &Sender<Vec<Record>>) {
+pub(super) fn settle(shared: &Shared, to_hash: &Sender<Vec<Work>>, to_writer: &Sender<Vec<Record>>) {
     let waiting = std::mem::take(&mut *shared.waiting.lock().expect("no holder panics"));
     // Of what waited in a run that was stopped nothing is said: the next scan finds it as this one did.
     if waiting.is_empty() || shared.stopped() {
@@ -129,7 +129,7 @@ impl From<CatalogError> for Trouble {
 }
 
 fn settle_all(
-    shared: &Shared<'_>,
+    shared: &Shared,
     waiting: &[Shifted],
     work: &Batches<Work>,
     records: &Batches<Record>,
@@ -164,7 +164,7 @@ fn settle_all(
 /// Reads the sample up to the first file that is not as it was, and gives those that are. Here, one after the other: they
 /// are few, and the answer is waited for.
 fn read_sample(
-    shared: &Shared<'_>,
+    shared: &Shared,
     waiting: &[Shifted],
     sample: &[usize],
     records: &Batches<Record>,
@@ -197,9 +197,11 @@ fn read_sample(
 }
 
 /// A file that waited, as hashers want it.
-fn work_of(shared: &Shared<'_>, file: &Shifted) -> Result<Work, CatalogError> {
-    let conn = shared.readers[0].lock().expect("no holder panics");
-    let (dir_id, path, known) = files::known_by_id(&conn, file.file_id)?;
+fn work_of(shared: &Shared, file: &Shifted) -> Result<Work, Trouble> {
+    let reader = shared.readers[0].lock().expect("no holder panics");
+    // Without one the run is over, and nobody takes any more.
+    let conn = reader.as_ref().ok_or(Gone)?;
+    let (dir_id, path, known) = files::known_by_id(conn, file.file_id)?;
     let stat = Stat { mtime_ns: file.mtime_ns, ctime_ns: file.ctime_ns, inode: file.inode, ..known.stat };
     let place = Arc::new(Place { dir_id, path });
     let because = causes(&known, &stat, &shared.rule, shared.full);

@@ -23,6 +23,7 @@ use super::judge::{Verdict, judge};
 use super::record::Record;
 use super::rules::{RULE_FILE, Rules};
 use super::shift;
+use super::watch;
 use crate::catalog::dirs::{self, DirState, KnownDir};
 use crate::catalog::files::{self, KnownFile, Look};
 use crate::content;
@@ -71,7 +72,7 @@ struct Listed {
 /// Walks one directory and, as tasks of the same pool, all below it.
 pub(super) fn walk<'scope>(
     tasks: &rayon::Scope<'scope>,
-    shared: &'scope Shared<'scope>,
+    shared: &Arc<Shared>,
     task: &Task,
     to_hash: &Sender<Vec<Work>>,
     to_writer: &Sender<Vec<Record>>,
@@ -94,9 +95,9 @@ pub(super) fn walk<'scope>(
         }
     };
     for (dir, rules) in children.into_iter().rev() {
-        let (to_hash, to_writer) = (to_hash.clone(), to_writer.clone());
+        let (shared, to_hash, to_writer) = (Arc::clone(shared), to_hash.clone(), to_writer.clone());
         let task = Task { dir, rules };
-        tasks.spawn(move |tasks| walk(tasks, shared, &task, &to_hash, &to_writer));
+        tasks.spawn(move |tasks| walk(tasks, &shared, &task, &to_hash, &to_writer));
     }
 }
 
@@ -110,7 +111,7 @@ impl From<Gone> for Stopped {
 }
 
 fn walk_one(
-    shared: &Shared<'_>,
+    shared: &Shared,
     task: &Task,
     to_hash: &Batches<Work>,
     to_writer: &Batches<Record>,
@@ -171,21 +172,25 @@ fn walk_one(
 }
 
 fn known_in(
-    shared: &Shared<'_>,
+    shared: &Shared,
     dir_id: i64,
 ) -> Result<(Vec<KnownFile>, Vec<KnownDir>), crate::catalog::CatalogError> {
     let at = rayon::current_thread_index().unwrap_or(0) % shared.readers.len();
-    let conn = shared.readers[at].lock().expect("no holder panics");
-    Ok((files::known_in(&conn, dir_id)?, dirs::children(&conn, dir_id)?))
+    let reader = shared.readers[at].lock().expect("no holder panics");
+    // Without one the run is over, and nobody wants to know.
+    let Some(conn) = &*reader else { return Ok(Default::default()) };
+    Ok((files::known_in(conn, dir_id)?, dirs::children(conn, dir_id)?))
 }
 
 /// Lists a directory and stats what is in it. An error freezes the directory.
-fn list(shared: &Shared<'_>, path: &RelPath, abs: &Path) -> Result<Listed, Problem> {
+fn list(shared: &Shared, path: &RelPath, abs: &Path) -> Result<Listed, Problem> {
     let io = |error: rustix::io::Errno| Problem::from_io(path.clone(), &error.into());
+    let _at_disk = watch::at_disk();
     let fd = match content::open(abs, content::LIST) {
         Ok(fd) => fd,
         Err(error) => return Err(Problem::from_io(path.clone(), &error)),
     };
+    watch::answered();
     match is_the_librarys(shared, &fd) {
         // What another mount carries is another disk's, or, after an unmount, the empty mount point's.
         Ok(false) => {
@@ -195,6 +200,7 @@ fn list(shared: &Shared<'_>, path: &RelPath, abs: &Path) -> Result<Listed, Probl
         Ok(true) => {}
         Err(error) => return Err(Problem::from_io(path.clone(), &error)),
     }
+    watch::answered();
     let mut entries = match Dir::read_from(&fd) {
         Ok(entries) => entries,
         Err(error) => return Err(io(error)),
@@ -208,6 +214,7 @@ fn list(shared: &Shared<'_>, path: &RelPath, abs: &Path) -> Result<Listed, Probl
         has_rules: false,
     };
     while let Some(entry) = entries.read() {
+        watch::answered();
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
@@ -253,7 +260,7 @@ fn list(shared: &Shared<'_>, path: &RelPath, abs: &Path) -> Result<Listed, Probl
 }
 
 /// Not a mount inside the library, whatever it shows, nor a volume inside a volume (btrfs), which has a device of its own.
-pub(super) fn is_the_librarys(shared: &Shared<'_>, dir: &OwnedFd) -> std::io::Result<bool> {
+pub(super) fn is_the_librarys(shared: &Shared, dir: &OwnedFd) -> std::io::Result<bool> {
     Ok(device(&rustix::fs::fstat(dir)?) == shared.root.device() && shared.root.carries(dir)?)
 }
 
@@ -272,7 +279,7 @@ fn special_name(kind: FileType) -> &'static str {
 }
 
 fn send_problem(
-    shared: &Shared<'_>,
+    shared: &Shared,
     to_writer: &Batches<Record>,
     problem: Problem,
     file_id: Option<i64>,
@@ -293,7 +300,10 @@ fn rules_of(
         let message = format!("its rule file could not be read, so nothing in it was looked at: {why}");
         Problem::new(path.clone(), ProblemKind::BadRule, message)
     };
-    match read_rule_file(dir) {
+    let at_disk = watch::at_disk();
+    let read = read_rule_file(dir);
+    drop(at_disk);
+    match read {
         Ok(Some(text)) => {
             let (rules, trouble) = above.with_file(path, &text);
             if let Some(error) = trouble {
@@ -331,7 +341,7 @@ pub(super) fn read_rule_file(dir: impl AsFd) -> std::io::Result<Option<String>> 
 /// Says of what could not be looked at why not. What was known at such a place is neither present, for nobody saw it, nor
 /// missing; a directory takes all that is below it along (D4). Only what the rules leave out is nobody's trouble.
 fn tell_unclear(
-    shared: &Shared<'_>,
+    shared: &Shared,
     rules: &Rules,
     listed: &Listed,
     known_files: &[KnownFile],
@@ -365,7 +375,7 @@ fn tell_unclear(
 }
 
 fn merge_files(
-    shared: &Shared<'_>,
+    shared: &Shared,
     dir: &Arc<Place>,
     rules: &Rules,
     listed: &mut Listed,
@@ -398,7 +408,7 @@ fn merge_files(
 
 #[expect(clippy::too_many_arguments, reason = "one file's look, and where to tell it")]
 fn seen(
-    shared: &Shared<'_>,
+    shared: &Shared,
     dir: &Arc<Place>,
     open_dir: &Arc<OwnedFd>,
     name: Vec<u8>,
@@ -501,7 +511,7 @@ fn not_listed(
 }
 
 fn merge_dirs(
-    shared: &Shared<'_>,
+    shared: &Shared,
     dir: &KnownOrNew,
     rules: &Arc<Rules>,
     listed: &Listed,

@@ -3,9 +3,10 @@
 use shelflist::catalog::{Catalog, RunLock, libraries};
 use shelflist::clock::{Clock, SystemClock};
 use shelflist::library;
-use shelflist::scan::{self, Options, Report, ScanError};
+use shelflist::scan::{Options, Report, ScanError};
 
 use super::desk::Desk;
+use super::lent;
 use super::saboteur::Saboteur;
 
 /// Scans the desk's one library, with somebody who acts in between.
@@ -14,5 +15,5 @@ pub(crate) fn scan(desk: &Desk, saboteur: &Saboteur<'_>) -> Result<Report, ScanE
     let lock = RunLock::take(catalog.path())?;
     let library = libraries::all(catalog.read())?.remove(0);
     let root = library::look(&mut catalog, &library, &SystemClock)?.expect("its disk is there");
-    scan::run(&mut catalog, &lock, &library, &root, &Options::default(), saboteur, saboteur)
+    lent::scan(&mut catalog, &lock, &library, &root, &Options::default(), saboteur, saboteur)
 }

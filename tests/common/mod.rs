@@ -6,6 +6,7 @@ pub(crate) mod broken_disk;
 pub(crate) mod desk;
 pub(crate) mod disk;
 pub(crate) mod engine;
+pub(crate) mod lent;
 pub(crate) mod mounted;
 pub(crate) mod names;
 pub(crate) mod saboteur;

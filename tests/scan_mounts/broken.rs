@@ -1,20 +1,18 @@
 //! A disk that fails: input/output errors in listings and files, at once or in the middle, and a disk that stops answering.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use shelflist::catalog::{Catalog, RunLock, libraries};
 use shelflist::clock::{Clock, SystemClock};
 use shelflist::library;
-use shelflist::scan::{self, Ending, Options, Report};
+use shelflist::scan::{Ending, Options, Report};
 use shelflist::volume::Marker;
 
 use crate::common::broken_disk::{Behaviour, BrokenDisk, EIO};
 use crate::common::desk::Desk;
 use crate::common::saboteur::{Saboteur, Tick};
-use crate::common::{state, wait};
+use crate::common::{lent, state};
 
 pub(crate) const FILES_EACH: usize = 20;
 const DIRS: [&str; 5] = ["a", "b", "b/c", "d", "d/e"];
@@ -28,7 +26,7 @@ pub(crate) struct BrokenShelf {
 
 impl BrokenShelf {
     /// Not scanned yet.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let desk = Desk::new();
         let point = desk.path("disk");
         std::fs::create_dir(&point).unwrap();
@@ -63,7 +61,7 @@ impl BrokenShelf {
         shelf
     }
 
-    fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.desk.path("disk/lib")
     }
 
@@ -73,7 +71,7 @@ impl BrokenShelf {
 
     /// It works again: everything is as before, and nothing is read to know that.
     #[track_caller]
-    fn expect_as(&self, before: &[String], restored: u64) {
+    pub(crate) fn expect_as(&self, before: &[String], restored: u64) {
         self.disk.set(Behaviour::Answers);
         let report = self.desk.scan();
         assert_eq!(
@@ -84,7 +82,7 @@ impl BrokenShelf {
     }
 }
 
-fn counts(present: u64, unknown: u64) -> Value {
+pub(crate) fn counts(present: u64, unknown: u64) -> Value {
     json!({ "present": present, "missing": 0, "unknown": unknown, "excluded": 0 })
 }
 
@@ -137,7 +135,7 @@ fn scan_with(shelf: &BrokenShelf, saboteur: &Saboteur<'_>) -> Report {
     let lock = RunLock::take(catalog.path()).unwrap();
     let library = libraries::all(catalog.read()).unwrap().remove(0);
     let root = library::look(&mut catalog, &library, &SystemClock).unwrap().unwrap();
-    scan::run(&mut catalog, &lock, &library, &root, &Options::default(), saboteur, saboteur).unwrap()
+    lent::scan(&mut catalog, &lock, &library, &root, &Options::default(), saboteur, saboteur).unwrap()
 }
 
 // D1, D3, D4: the cable is loose
@@ -167,33 +165,4 @@ pub(crate) fn a_disk_that_fails_in_the_middle_makes_nothing_missing() {
         assert_eq!(shelf.desk.scan()["complete"], true, "{context}");
         state::assert_same(&state::of_catalogue(&shelf.desk.home()), &expected, &context);
     }
-}
-
-// L2, D1: and the person in front of it gets out
-pub(crate) fn a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_twice() {
-    let shelf = BrokenShelf::new();
-    shelf.desk.run(&["config", "set", "probe.deadline_ms", "300"]).expect(0);
-    // The look at the root takes three; then the walk has begun.
-    shelf.disk.set_after(40, Behaviour::Hangs);
-    let mut scan = shelf
-        .desk
-        .command(&["scan"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait::until("the disk to hang", || shelf.disk.behaviour() == Behaviour::Hangs);
-    wait::signal(&scan, Signal::INT);
-    // The first asks it to stop, which it cannot.
-    wait::until_said(&mut scan, "press Ctrl-C again");
-    wait::signal(&scan, Signal::INT);
-    assert_eq!(wait::until_ended(&mut scan).code(), Some(130));
-    // Asked while it hangs, everything else says so and goes on.
-    let told = shelf.desk.run(&["scan", "books"]).expect(7);
-    assert!(told.stdout.contains("unavailable(hung)"), "{told:?}");
-    assert_eq!(shelf.files(), counts(0, 0));
-    shelf.disk.set(Behaviour::Answers);
-    let report = shelf.desk.scan();
-    assert_eq!((&report["complete"], &report["new"]), (&json!(true), &json!(ALL)));
 }
