@@ -165,7 +165,13 @@ fn an_interrupted_scan_keeps_its_work() {
 fn a_move_that_is_half_seen_by_an_interrupted_scan_is_made_good_by_the_next() {
     let desk = Desk::new(2000);
     desk.scan(&Options::default(), &TestMonitor::default());
-    std::fs::rename(desk.root().join("shelf-3"), desk.root().join("a-new-shelf")).unwrap();
+    // One by one: a directory that is renamed as a whole is known by its number, and nothing in it is read.
+    let (from, to) = (desk.root().join("shelf-3"), desk.root().join("a-new-shelf"));
+    std::fs::create_dir(&to).unwrap();
+    for entry in std::fs::read_dir(&from).unwrap() {
+        let name = entry.unwrap().file_name();
+        std::fs::rename(from.join(&name), to.join(&name)).unwrap();
+    }
     let stopped = TestMonitor::default();
     stopped.cancel_after(Counter::FilesHashed, 50);
     let report = desk.scan(&Options::default(), &stopped);

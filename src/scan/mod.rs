@@ -157,6 +157,7 @@ impl Report {
 /// What walkers and hashers share. They own it together: one that is stuck in the kernel outlives the run.
 struct Shared {
     root: VerifiedRoot,
+    library_id: i64,
     rule: judge::StatRule,
     full: bool,
     clock: Arc<dyn Clock>,
@@ -311,13 +312,14 @@ pub fn run(
     let mut writer = record::Writer::begin(catalog, library, root, options, &*clock)?;
     let Some(rules) = rules else {
         writer.lose_root();
-        let report = writer.finish(false)?;
+        let report = writer.finish(false, false)?;
         writer.end(&report)?;
         return Ok(report);
     };
     let dir = writer.scope_dir()?;
     let shared = Arc::new(Shared {
         root: root.clone(),
+        library_id: library.library_id,
         rule: judge::StatRule::of_profile(&profile),
         full: options.full,
         clock: Arc::clone(&clock),
@@ -364,7 +366,7 @@ pub fn run(
         *shared.hung.lock().expect("no holder panics") = Some(Hung::at(root.path(), root.deadline()));
         writer.lose_root();
     }
-    let mut report = writer.finish(interrupted)?;
+    let mut report = writer.finish(interrupted, shared.rule.inode)?;
     report.files_seen = shared.files_seen.load(Ordering::Relaxed);
     report.unchanged = shared.unchanged.load(Ordering::Relaxed);
     report.excluded += shared.excluded.load(Ordering::Relaxed);

@@ -27,6 +27,11 @@ pub(crate) struct BrokenShelf {
 impl BrokenShelf {
     /// Not scanned yet.
     pub(crate) fn new() -> Self {
+        BrokenShelf::with(&[])
+    }
+
+    /// Not scanned yet, with more files.
+    fn with(more: &[(&str, &str)]) -> Self {
         let desk = Desk::new();
         let point = desk.path("disk");
         std::fs::create_dir(&point).unwrap();
@@ -46,6 +51,7 @@ impl BrokenShelf {
                 files.push((path.clone(), path.into_bytes()));
             }
         }
+        files.extend(more.iter().map(|(path, content)| ((*path).to_owned(), (*content).into())));
         let files: Vec<(&str, &[u8])> =
             files.iter().map(|(path, content)| (path.as_str(), content.as_slice())).collect();
         let disk = BrokenDisk::mount_at(&point, &files);
@@ -86,32 +92,44 @@ pub(crate) fn counts(present: u64, unknown: u64) -> Value {
     json!({ "present": present, "missing": 0, "unknown": unknown, "excluded": 0 })
 }
 
-// D4
-pub(crate) fn a_listing_that_breaks_off_freezes_its_directory_and_what_is_below() {
+// D1, D4: what it did not get to is unknown; what was seen before it broke off is there
+pub(crate) fn a_listing_that_breaks_off_freezes_what_it_did_not_get_to() {
     let shelf = BrokenShelf::scanned();
     let before = state::of_catalogue(&shelf.desk.home());
-    for after in [0, 1, 7, FILES_EACH] {
+    // The directory `b/c` comes first, then the files.
+    let each = FILES_EACH as u64;
+    for (after, frozen) in [(0, 2 * each), (1, each), (7, each - 6), (FILES_EACH, 1)] {
         shelf.disk.set(Behaviour::BreaksOffListing { dir: shelf.disk.number_of("lib/b"), after });
         let report = shelf.desk.run(&["scan", "--json"]).expect(3).json()["libraries"][0].take();
         assert_eq!((&report["frozen_dirs"], &report["missing"]), (&json!(["b"]), &json!(0)), "after {after}");
         let problem = &report["problems"][0];
         assert_eq!((&problem["path"], &problem["kind"]), (&json!("b"), &json!("read-error")));
-        let frozen = 2 * FILES_EACH as u64;
         assert_eq!(shelf.files(), counts(ALL - frozen, frozen), "after {after}");
         shelf.expect_as(&before, frozen);
     }
 }
 
+// D5: a rule leaves a file out whether or not the listing got to the rule
+pub(crate) fn rules_hold_in_a_listing_that_breaks_off_before_them() {
+    let shelf = BrokenShelf::with(&[("lib/b/!draft.tmp", "a draft"), ("lib/b/.shelflistignore", "*.tmp\n")]);
+    // The draft comes first, then the rules.
+    shelf.disk.set(Behaviour::BreaksOffListing { dir: shelf.disk.number_of("lib/b"), after: 1 });
+    let report = shelf.desk.run(&["scan", "--json"]).expect(3).json()["libraries"][0].take();
+    let elsewhere = 3 * FILES_EACH;
+    assert_eq!((&report["new"], &report["excluded"]), (&json!(elsewhere), &json!(1)));
+}
+
 // D4: the root itself
-pub(crate) fn a_listing_of_the_root_that_breaks_off_freezes_everything() {
+pub(crate) fn a_listing_of_the_root_that_breaks_off_freezes_the_rest() {
     let shelf = BrokenShelf::scanned();
     let before = state::of_catalogue(&shelf.desk.home());
-    for after in [1, 2] {
+    // After the marker's directory, and after `a`.
+    for (after, frozen) in [(1, ALL), (2, ALL - FILES_EACH as u64)] {
         shelf.disk.set(Behaviour::BreaksOffListing { dir: shelf.disk.number_of("lib"), after });
         let report = shelf.desk.run(&["scan", "--json"]).expect(3).json()["libraries"][0].take();
         assert_eq!((&report["frozen_dirs"], &report["missing"]), (&json!([""]), &json!(0)));
-        assert_eq!(shelf.files(), counts(0, ALL));
-        shelf.expect_as(&before, ALL);
+        assert_eq!(shelf.files(), counts(ALL - frozen, frozen));
+        shelf.expect_as(&before, frozen);
     }
 }
 
