@@ -48,9 +48,12 @@ use crate::monitor::{Monitor, Phase};
 use crate::volume::hung::Hung;
 use crate::volume::{Probe, Profile, VerifiedRoot};
 
-/// Batches that wait for a hasher, and for the writer: enough to keep everybody busy, few enough that memory does not grow
-/// with the library.
+/// Batches of files that wait for a hasher: enough to keep everybody busy, few enough that few directories are held open
+/// and memory does not grow with the library.
 const QUEUE: usize = 32;
+
+/// Batches that wait for the writer: as many as come in while it takes the catalogue's log into its file.
+const RECORDS: usize = 256;
 
 /// What a scan is asked for.
 #[derive(Debug, Clone, Default)]
@@ -341,7 +344,7 @@ pub fn run(
         time_shift_min: Mutex::new(None),
     });
     let mut vigil = Vigil::over(&shared);
-    let (to_writer, records) = bounded::<Vec<record::Record>>(QUEUE);
+    let (to_writer, records) = bounded::<Vec<record::Record>>(RECORDS);
     let sizes = (threads, profile.readers(threads));
     let crew = Crew::set_to_work(&shared, sizes, walk::Task { dir, rules }, to_writer)?;
     // The writer is this thread: it owns the catalogue. When it returns, `records` is dropped, and whoever still sends
