@@ -306,6 +306,16 @@ pub fn known_by_id(conn: &Connection, file_id: i64) -> Result<(i64, RelPath, Kno
         })?)
 }
 
+/// When a file was read last, in milliseconds.
+///
+/// # Errors
+/// SQLite's; a number that is no file's is one.
+pub fn read_at(conn: &Connection, file_id: i64) -> Result<Option<i64>> {
+    Ok(conn
+        .prepare_cached("SELECT hashed_at FROM files WHERE file_id = ?1")?
+        .query_row([file_id], |row| row.get(0))?)
+}
+
 /// A rule leaves out a file that was listed, or that nobody has looked for since it was there. One that was missing and is
 /// listed again is not missing, whatever the rules say (D5).
 ///

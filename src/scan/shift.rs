@@ -5,6 +5,10 @@
 //! refreshed. Otherwise they are read like any other (L10, D6).
 //!
 //! Where ctime means something a real touch shows in it, and no file is kept waiting.
+//!
+//! What is written at the same time of every day, as an export to a stick is, leaves stamps that are as far apart as those
+//! of two time zones, and of such files most may be as they were and some not. So a stamp that is not from before the file
+//! was read last proves that nothing: that file may have been written since, and is read (D9).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,13 +98,14 @@ pub(super) fn keep_waiting(shared: &Shared<'_>, known: &KnownFile, seen: &Stat) 
 
 /// The walk is over: what waited is believed, or read like any other.
 pub(super) fn settle(shared: &Shared<'_>, to_hash: &Sender<Vec<Work>>, to_writer: &Sender<Vec<Record>>) {
-    let waiting = std::mem::take(&mut *shared.waiting.lock().expect("no holder panics"));
+    let mut waiting = std::mem::take(&mut *shared.waiting.lock().expect("no holder panics"));
     // Of what waited in a run that was stopped nothing is said: the next scan finds it as this one did.
     if waiting.is_empty() || shared.stopped() {
         return;
     }
     let (work, records) = (Batches::new(to_hash), Batches::new(to_writer));
-    let settled = settle_all(shared, &waiting, &work, &records);
+    let settled = read_what_may_be_new(shared, &mut waiting, &work)
+        .and_then(|()| settle_all(shared, &waiting, &work, &records));
     let flushed = work.flush().and_then(|()| records.flush());
     if let Err(Trouble::Catalog(error)) = settled {
         shared.catalog_error.lock().expect("no holder panics").get_or_insert(error);
@@ -126,6 +131,40 @@ impl From<CatalogError> for Trouble {
     fn from(error: CatalogError) -> Self {
         Trouble::Catalog(error)
     }
+}
+
+/// Of what waits, sends on to be read whatever may have been written since it was read last; the others go on waiting.
+fn read_what_may_be_new(
+    shared: &Shared<'_>,
+    waiting: &mut Vec<Shifted>,
+    work: &Batches<Work>,
+) -> Result<(), Trouble> {
+    let mut old = 0;
+    for at in 0..waiting.len() {
+        if shared.stopped() {
+            break;
+        }
+        let file = waiting[at];
+        let read_ms = files::read_at(&shared.readers[0].lock().expect("no holder panics"), file.file_id)?;
+        if is_older_than_its_reading(file.mtime_ns, read_ms) {
+            waiting[old] = file;
+            old += 1;
+        } else {
+            let file = work_of(shared, &file)?;
+            let bytes = file.stat.size;
+            work.send_work(file, bytes)?;
+        }
+    }
+    waiting.truncate(old);
+    Ok(())
+}
+
+/// Whether a file with this stamp cannot have been written since it was read at `read_ms`. That is when the reading was
+/// written down, which may be minutes after it.
+fn is_older_than_its_reading(mtime_ns: i64, read_ms: Option<i64>) -> bool {
+    read_ms.is_some_and(|read_ms| {
+        i128::from(mtime_ns) + i128::from(QUARTER_NS) < i128::from(read_ms) * 1_000_000
+    })
 }
 
 fn settle_all(
