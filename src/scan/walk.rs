@@ -147,6 +147,9 @@ fn walk_one(
 
     listed.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     listed.subdirs.sort_unstable();
+    // A damaged directory lists a name twice, and so does one in which somebody renames meanwhile. It leads to one thing.
+    listed.files.dedup_by(|a, b| a.0 == b.0);
+    listed.subdirs.dedup();
     listed.unclear.sort_unstable();
     shared.files_seen.fetch_add(listed.files.len() as u64, Ordering::Relaxed);
     shared.monitor.count(Counter::FilesSeen, listed.files.len() as u64);

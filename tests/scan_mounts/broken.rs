@@ -169,6 +169,19 @@ pub(crate) fn a_disk_that_fails_in_the_middle_makes_nothing_missing() {
     }
 }
 
+// D1: directories of damaged disks do that, and disks behind a program while somebody renames in them.
+pub(crate) fn a_disk_that_lists_its_names_twice_is_scanned_all_the_same() {
+    let shelf = BrokenShelf::new();
+    shelf.disk.set(Behaviour::ListsTwice);
+    let report = shelf.desk.scan();
+    assert_eq!(
+        (&report["files_seen"], &report["new"], &report["complete"]),
+        (&json!(ALL), &json!(ALL), &json!(true))
+    );
+    assert_eq!(shelf.desk.scan()["files_seen"], ALL);
+    assert_eq!(shelf.files()["present"], ALL);
+}
+
 // L2, D1: and the person in front of it gets out
 pub(crate) fn a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_twice() {
     let shelf = BrokenShelf::new();

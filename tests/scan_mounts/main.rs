@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         a_listing_of_the_root_that_breaks_off_freezes_everything,
         a_file_that_fails_to_be_read_keeps_what_was_proved,
         a_disk_that_fails_in_the_middle_makes_nothing_missing,
+        a_disk_that_lists_its_names_twice_is_scanned_all_the_same,
         a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_twice,
         a_copy_that_lags_behind_is_not_the_library,
         two_disks_that_are_alike_wait_for_a_person,
