@@ -638,3 +638,18 @@ fn what_can_be_sent_is_sent_where_no_file_can_be_read_for_its_text() {
     assert!(ran.stderr.contains("read for their text"), "{ran:?}");
     assert_eq!(desk.objects().len(), 3);
 }
+
+// L13: where somebody stands in his library, a path on the disk and one relative to the root are the same.
+#[test]
+fn what_a_path_means_is_told_once() {
+    let desk = Desk::new();
+    desk.write("shelf/a.txt", "text");
+    desk.run(&["init", desk.library().to_str().unwrap(), "--name", "books"]).expect(0);
+    desk.scan();
+    for path in ["shelf", "shelf/nothing"] {
+        let mut command = desk.command(&["explain", "--json", path]);
+        let ran = Ran::from(command.current_dir(desk.library()).output().unwrap());
+        let places = ran.expect(0).json()["places"].take();
+        assert_eq!(places.as_array().map(Vec::len), Some(1), "{places}");
+    }
+}
