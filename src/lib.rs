@@ -20,6 +20,7 @@
 //! What is absent, on purpose:
 //! - Nothing here writes under a library's root, the marker apart ([`volume::marker`]).
 //! - No look that failed, timed out or was skipped ever marks a file missing.
+//! - No process that anybody waits for touches a disk: the worker does, and may stay with it ([`cli`]).
 //! - Nothing is sent before the lease of its operation is committed, and nothing old is retired before the
 //!   replacement was verified.
 //! - The catalogue never touches the network or a library's disk; the stores never see the catalogue's SQL.

@@ -157,7 +157,7 @@ pub fn init(
     options: &InitOptions<'_>,
     clock: &dyn Clock,
 ) -> Result<Library, LibraryError> {
-    let root = canonical(options.root)?;
+    let root = canonical(options.root, deadline(catalog)?)?;
     let name = match options.name {
         Some(name) => name.to_owned(),
         None => {
@@ -285,22 +285,24 @@ fn keep_profile(
     }
 }
 
-fn canonical(root: &Path) -> Result<PathBuf, LibraryError> {
-    let unreadable = |source| LibraryError::Unreadable { path: root.to_owned(), source };
-    let canonical = match root.canonicalize() {
-        Ok(canonical) => canonical,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(LibraryError::NoRoot(root.to_owned()));
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-            return Err(LibraryError::NotADirectory(root.to_owned()));
-        }
-        Err(error) => return Err(unreadable(error)),
-    };
-    if !canonical.metadata().map_err(unreadable)?.is_dir() {
-        return Err(LibraryError::NotADirectory(root.to_owned()));
-    }
-    Ok(canonical)
+fn canonical(root: &Path, deadline: Duration) -> Result<PathBuf, LibraryError> {
+    // With the dot it has to be a directory, and only one question is put to a disk that may not answer.
+    volume::real_path(&root.join("."), deadline).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => LibraryError::NoRoot(root.to_owned()),
+        std::io::ErrorKind::NotADirectory => LibraryError::NotADirectory(root.to_owned()),
+        _ => LibraryError::Unreadable { path: root.to_owned(), source: error },
+    })
+}
+
+/// Whether a path in a library leads to a directory. A disk that does not answer is no "no": looking at the library tells.
+///
+/// # Errors
+/// The catalogue's.
+pub fn may_be_directory(catalog: &Catalog, path: &Path) -> Result<bool, CatalogError> {
+    Ok(match volume::real_path(&path.join("."), deadline(catalog)?) {
+        Ok(_) => true,
+        Err(error) => error.kind() == std::io::ErrorKind::TimedOut,
+    })
 }
 
 fn refuse_overlap(catalog: &Catalog, root: &Path) -> Result<(), LibraryError> {
@@ -418,7 +420,7 @@ pub fn relocate(
 ) -> Result<Library, LibraryError> {
     let before = expected(library)?;
     let root = match to {
-        Some(to) => canonical(to)?,
+        Some(to) => canonical(to, deadline(catalog)?)?,
         None => search(catalog, &before)?,
     };
     for other in
@@ -480,7 +482,7 @@ pub fn adopt(
     root: &Path,
     clock: &dyn Clock,
 ) -> Result<Library, LibraryError> {
-    let root = canonical(root)?;
+    let root = canonical(root, deadline(catalog)?)?;
     for other in
         libraries::all(catalog.read())?.into_iter().filter(|other| other.library_id != library.library_id)
     {

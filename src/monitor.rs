@@ -36,7 +36,7 @@ pub enum Counter {
 }
 
 /// Watches a run. Called from many threads.
-pub trait Monitor: Sync {
+pub trait Monitor: Send + Sync {
     /// A phase begins, of so much work where that is known.
     fn phase(&self, _phase: Phase, _total: Option<u64>) {}
 

@@ -430,7 +430,8 @@ fn many_new_files_at_once_are_copies_where_their_content_is_the_same() {
         catalog
             .change::<_, CatalogError>(|tx| {
                 newcomers.begin(tx)?;
-                let mut recording = Recording { ids: &mut ids, stores: &[1], scan_id: 1, now_ms: 9 };
+                let mut recording =
+                    Recording { ids: &mut ids, stores: &[1], replaced: &mut false, scan_id: 1, now_ms: 9 };
                 for n in 0..2000 {
                     let content = [n / 2, n % 1000, n][batch as usize];
                     newcomers.record(tx, &mut recording, a_look(batch * 2000 + n, content))?;
@@ -456,7 +457,8 @@ fn a_content_that_somebody_else_wrote_meanwhile_is_known() {
     let mut write = |newcomers: &mut Newcomers, from: u32, until: u32, keep: bool| {
         let tx = catalog.write().unwrap();
         newcomers.begin(&tx).unwrap();
-        let mut recording = Recording { ids: &mut ids, stores: &[], scan_id: 1, now_ms: 9 };
+        let mut recording =
+            Recording { ids: &mut ids, stores: &[], replaced: &mut false, scan_id: 1, now_ms: 9 };
         for n in from..until {
             newcomers.record(&tx, &mut recording, a_look(n, n % 3000)).unwrap();
         }

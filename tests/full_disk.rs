@@ -231,9 +231,9 @@ fn a_migration_on_a_full_disk_leaves_the_old_catalogue() {
                 "{free_kib} KiB: {:?}",
                 backups(&room.desk)
             );
-            // As it was, or with some of its migrations, each of them whole.
+            // As it was, or with some of its migrations, each of them whole; after the last one there may still be no room
+            // for the index that several processes share.
             state::assert_whole(&room.desk.home());
-            assert!(version(&path) < migrate::LATEST, "{free_kib} KiB");
             assert_eq!(state::of_table(&path, "files", &stored), before, "{free_kib} KiB");
             room.desk.run(&["list"]).expect(0);
         }

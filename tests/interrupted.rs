@@ -180,6 +180,60 @@ fn stop_a_sync_twice() -> bool {
     sent < FILES
 }
 
+/// A run in a process group of its own, in the middle of a file that takes minutes to read.
+fn start_group(desk: &Desk) -> Child {
+    use std::os::unix::process::CommandExt;
+    let mut command = desk.command(&["scan", "--json"]);
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let scan = command.spawn().unwrap();
+    wait::until("the scan to begin", || count(desk, RUNNING) == 1);
+    scan
+}
+
+fn signal_group(child: &Child, signal: Signal) {
+    rustix::process::kill_process_group(rustix::process::Pid::from_child(child), signal).unwrap();
+}
+
+// R1, T3: a terminal and systemd tell supervisor and worker; each of them tells the worker once
+#[test]
+fn a_signal_to_the_whole_group_is_one_word() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let desk = desk_with(20);
+        put_endless_file(&desk);
+        let scan = start_group(&desk);
+        signal_group(&scan, signal);
+        let (code, report) = end(scan);
+        assert_eq!((code, &report["libraries"][0]["complete"]), (Some(130), &json!(false)), "{signal:?}");
+        let outcome: String = desk.sql("SELECT outcome FROM scans ORDER BY scan_id DESC LIMIT 1");
+        assert_eq!(outcome, "interrupted", "{signal:?}: not stopped at once");
+    }
+}
+
+// T3: what the shell, launchd or systemd knows of is killed; what it has started goes with it
+#[test]
+fn a_run_is_over_when_the_process_that_is_known_is_killed() {
+    let desk = desk_with(20);
+    put_endless_file(&desk);
+    let mut scan = start(&desk, &["scan"]);
+    wait::until("the scan to begin", || count(&desk, RUNNING) == 1);
+    wait::signal(&scan, Signal::KILL);
+    // Not waited for before the next run begins.
+    fs::remove_dir_all(desk.library().join("zz")).unwrap();
+    desk.run(&["scan"]).expect(0);
+    assert!(wait::until_ended(&mut scan).code().is_none());
+    let outcomes: String =
+        desk.sql("SELECT group_concat(outcome) FROM (SELECT * FROM scans ORDER BY scan_id)");
+    assert_eq!(outcomes, "abandoned,complete");
+}
+
+// R6: all that was printed has arrived when the process that is known ends
+#[test]
+fn long_answers_come_through_a_pipe_whole() {
+    let desk = desk_with(3000);
+    desk.run(&["scan"]).expect(0);
+    assert_eq!(desk.json(&["list", "--limit", "5000"])["files"].as_array().unwrap().len(), 3000);
+}
+
 /// The catalogue is in another's hands, so the run cannot end by itself: only a second Ctrl-C ends it.
 #[test]
 fn two_ctrl_c_end_a_run_at_once() {

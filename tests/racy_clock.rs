@@ -4,6 +4,7 @@
 
 use std::fs::{File, FileTimes};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
@@ -64,8 +65,8 @@ impl Desk {
         let lock = RunLock::take(catalog.path()).unwrap();
         let library: Library = libraries::all(catalog.read()).unwrap().remove(0);
         let root = library::look(&mut catalog, &library, &SystemClock).unwrap().unwrap();
-        let clock = FixedClock::at(now);
-        scan::run(&mut catalog, &lock, &library, &root, &Options::default(), &clock, &Unwatched).unwrap()
+        let (clock, monitor) = (Arc::new(FixedClock::at(now)), Arc::new(Unwatched));
+        scan::run(&mut catalog, &lock, &library, &root, &Options::default(), clock, monitor).unwrap()
     }
 }
 

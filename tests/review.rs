@@ -2,8 +2,12 @@
 
 #![allow(missing_docs)]
 
+#[path = "common/lent.rs"]
+mod lent;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
@@ -87,7 +91,7 @@ impl Desk {
         let mut catalog = self.catalog();
         let lock = RunLock::take(catalog.path()).unwrap();
         let (library, root) = self.looked(&mut catalog);
-        scan::run(&mut catalog, &lock, &library, &root, options, clock, monitor).unwrap()
+        lent::scan(&mut catalog, &lock, &library, &root, options, clock, monitor).unwrap()
     }
 
     fn scan(&self) -> Report {
@@ -663,4 +667,34 @@ fn large_files_are_written_down_while_others_are_read() {
     let keeper = Keeper { desk: &desk, read: AtomicI64::new(0), kept: AtomicI64::new(0) };
     desk.scan_with(&Options::default(), &SystemClock, &keeper);
     assert!(keeper.kept.load(Ordering::Relaxed) > 0);
+}
+
+/// Panics when a directory was listed.
+struct PanicsAtOnce;
+
+impl Monitor for PanicsAtOnce {
+    fn count(&self, counter: Counter, _n: u64) {
+        assert_ne!(counter, Counter::FilesSeen, "on purpose");
+    }
+}
+
+// D4: what a thread that broke down had not looked at does not pass for looked at
+#[test]
+fn a_walker_that_panics_ends_the_scan_without_conclusions() {
+    let desk = Desk::new();
+    desk.write("kept/a", "one");
+    desk.write("gone/b", "two");
+    desk.scan();
+    std::fs::remove_file(desk.root().join("gone/b")).unwrap();
+    let mut catalog = desk.catalog();
+    let lock = RunLock::take(catalog.path()).unwrap();
+    let (library, root) = desk.looked(&mut catalog);
+    let scan = std::panic::AssertUnwindSafe(|| {
+        let (clock, monitor) = (Arc::new(SystemClock), Arc::new(PanicsAtOnce));
+        scan::run(&mut catalog, &lock, &library, &root, &Options::default(), clock, monitor)
+    });
+    assert!(std::panic::catch_unwind(scan).is_err());
+    assert_eq!(desk.catalogued("missing"), BTreeMap::new());
+    drop(lock);
+    assert_eq!(desk.scan().missing, 1);
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use shelflist::catalog::{Catalog, RunLock, libraries};
@@ -24,6 +25,11 @@ enum Step {
     Rename(usize, String),
     Copy(usize, String),
     RenameDir(&'static str, &'static str),
+    /// Over another file, whose content is lost.
+    Over(usize, usize),
+    Swap(usize, usize),
+    /// To another name, with a new file in its place.
+    Aside(usize, String, &'static str),
     Scan,
     FullScan,
     ScanOf(&'static str),
@@ -41,6 +47,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (any::<usize>(), path()).prop_map(|(which, to)| Step::Copy(which, to)),
         1 => (prop::sample::select(vec!["a", "b", "a/c"]), prop::sample::select(vec!["b", "d", "a/e"]))
             .prop_map(|(from, to)| Step::RenameDir(from, to)),
+        1 => (any::<usize>(), any::<usize>()).prop_map(|(which, over)| Step::Over(which, over)),
+        1 => (any::<usize>(), any::<usize>()).prop_map(|(one, other)| Step::Swap(one, other)),
+        1 => (any::<usize>(), path(), prop::sample::select(&CONTENTS[..])).prop_map(|(which, to, content)| Step::Aside(which, to, content)),
         3 => Just(Step::Scan),
         1 => Just(Step::FullScan),
         1 => prop::sample::select(vec!["a", "b", "d"]).prop_map(Step::ScanOf),
@@ -101,6 +110,16 @@ impl World {
         }
     }
 
+    fn rename(&mut self, from: &str, to: &str) {
+        if to.starts_with(&format!("{from}/")) {
+            return;
+        }
+        std::fs::create_dir_all(self.at(to).parent().unwrap()).unwrap();
+        std::fs::rename(self.at(from), self.at(to)).unwrap();
+        let content = self.files.remove(from).expect("it is there");
+        self.files.insert(to.to_owned(), content);
+    }
+
     fn pick(&self, which: usize) -> Option<(String, &'static str)> {
         let nth = which % self.files.len().max(1);
         self.files.iter().nth(nth).map(|(path, content)| (path.clone(), *content))
@@ -116,14 +135,35 @@ impl World {
                 }
             }
             Step::Rename(which, to) => {
-                if let Some((path, content)) = self.pick(*which)
+                if let Some((path, _)) = self.pick(*which)
                     && self.is_free(to)
-                    && !to.starts_with(&format!("{path}/"))
                 {
-                    std::fs::create_dir_all(self.at(to).parent().unwrap()).unwrap();
-                    std::fs::rename(self.at(&path), self.at(to)).unwrap();
-                    self.files.remove(&path);
-                    self.files.insert(to.clone(), content);
+                    self.rename(&path, to);
+                }
+            }
+            Step::Over(which, over) => {
+                if let (Some((path, _)), Some((over, _))) = (self.pick(*which), self.pick(*over)) {
+                    self.rename(&path, &over);
+                }
+            }
+            Step::Swap(one, other) => {
+                if let (Some((one, a)), Some((other, b))) = (self.pick(*one), self.pick(*other)) {
+                    let aside = self.dir.path().join("aside");
+                    std::fs::rename(self.at(&one), &aside).unwrap();
+                    if one != other {
+                        std::fs::rename(self.at(&other), self.at(&one)).unwrap();
+                    }
+                    std::fs::rename(&aside, self.at(&other)).unwrap();
+                    self.files.insert(one, b);
+                    self.files.insert(other, a);
+                }
+            }
+            Step::Aside(which, to, content) => {
+                if let Some((path, _)) = self.pick(*which)
+                    && self.is_free(to)
+                {
+                    self.rename(&path, to);
+                    self.put(&path, content);
                 }
             }
             Step::Copy(which, to) => {
@@ -163,9 +203,25 @@ impl World {
         let lock = RunLock::take(self.catalog.path()).unwrap();
         let library = libraries::all(self.catalog.read()).unwrap().remove(0);
         let root = library::look(&mut self.catalog, &library, &SystemClock).unwrap().unwrap();
-        let options = Options { full, dry_run: false, scope: RelPath::from(scope) };
-        let report =
-            scan::run(&mut self.catalog, &lock, &library, &root, &options, &SystemClock, &Unwatched).unwrap();
+        let mut run = |dry_run| {
+            let options = Options { full, dry_run, scope: RelPath::from(scope) };
+            scan::run(
+                &mut self.catalog,
+                &lock,
+                &library,
+                &root,
+                &options,
+                Arc::new(SystemClock),
+                Arc::new(Unwatched),
+            )
+            .unwrap()
+        };
+        let (foreseen, report) = (run(true), run(false));
+        // L12: a dry run says what a scan would do.
+        let counts = |report: &scan::Report| {
+            [report.new, report.modified, report.moved, report.missing, report.restored]
+        };
+        assert_eq!(counts(&foreseen), counts(&report), "new, modified, moved, missing, restored");
         assert_eq!(report.ending, Ending::Complete);
         assert_eq!(report.decision, None);
         let inside = |path: &str| scope.is_empty() || path.starts_with(&format!("{scope}/"));

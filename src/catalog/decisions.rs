@@ -119,7 +119,8 @@ pub fn ask(
         conn.execute("DELETE FROM decision_files WHERE decision_id = ?1", [decision_id])?;
         conn.execute(
             "INSERT INTO decision_files (decision_id, file_id)
-             SELECT ?1, c.file_id FROM temp.scan_candidates c JOIN files f USING (file_id) WHERE f.presence <> 'missing'",
+             SELECT ?1, c.file_id FROM temp.scan_candidates c CROSS JOIN files f USING (file_id)
+             WHERE f.presence <> 'missing' AND c.elsewhere IS NULL",
             [decision_id],
         )?;
     }

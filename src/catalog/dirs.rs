@@ -28,6 +28,8 @@ pub struct KnownDir {
     pub path: RelPath,
     /// How its last look ended.
     pub state: DirState,
+    /// Its inode number when it was listed last; none where that means nothing.
+    pub inode: Option<u64>,
 }
 
 fn known_dir(row: &Row<'_>) -> rusqlite::Result<KnownDir> {
@@ -35,6 +37,7 @@ fn known_dir(row: &Row<'_>) -> rusqlite::Result<KnownDir> {
         dir_id: row.get("dir_id")?,
         path: RelPath::from_bytes(row.get::<_, Vec<u8>>("path")?),
         state: word_of(row, "state")?,
+        inode: row.get::<_, Option<i64>>("dir_inode")?.map(i64::cast_unsigned),
     })
 }
 
@@ -51,8 +54,9 @@ fn subtree(path: &RelPath) -> (Vec<u8>, Vec<u8>) {
 /// # Errors
 /// SQLite's.
 pub fn children(conn: &Connection, dir_id: i64) -> Result<Vec<KnownDir>> {
-    let mut statement =
-        conn.prepare_cached("SELECT dir_id, path, state FROM dirs WHERE parent_id = ?1 ORDER BY path")?;
+    let mut statement = conn.prepare_cached(
+        "SELECT dir_id, path, state, dir_inode FROM dirs WHERE parent_id = ?1 ORDER BY path",
+    )?;
     let rows = statement.query_map([dir_id], known_dir)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -62,8 +66,9 @@ pub fn children(conn: &Connection, dir_id: i64) -> Result<Vec<KnownDir>> {
 /// # Errors
 /// SQLite's.
 pub fn at(conn: &Connection, library_id: i64, path: &RelPath) -> Result<Option<KnownDir>> {
-    let mut statement =
-        conn.prepare_cached("SELECT dir_id, path, state FROM dirs WHERE library_id = ?1 AND path = ?2")?;
+    let mut statement = conn.prepare_cached(
+        "SELECT dir_id, path, state, dir_inode FROM dirs WHERE library_id = ?1 AND path = ?2",
+    )?;
     Ok(statement.query_row(params![library_id, path.as_bytes()], known_dir).optional()?)
 }
 
@@ -105,7 +110,32 @@ pub fn ensure(conn: &Connection, library_id: i64, path: &RelPath) -> Result<Know
     };
     let dir_id = next_id(conn)?;
     insert(conn, dir_id, library_id, parent_id, path)?;
-    Ok(KnownDir { dir_id, path: path.clone(), state: DirState::Listed })
+    Ok(KnownDir { dir_id, path: path.clone(), state: DirState::Listed, inode: None })
+}
+
+/// Another directory of a library that had this inode number when it was listed last. Where several had it, one after the
+/// other, one that is not known to be gone, and of these the latest.
+///
+/// # Errors
+/// SQLite's.
+pub fn other_with_inode(conn: &Connection, library_id: i64, inode: u64, dir_id: i64) -> Result<Option<i64>> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT dir_id FROM dirs WHERE library_id = ?1 AND dir_inode = ?2 AND dir_id <> ?3
+             ORDER BY state = 'gone', dir_id DESC LIMIT 1",
+        )?
+        .query_row(params![library_id, inode.cast_signed(), dir_id], |row| row.get(0))
+        .optional()?)
+}
+
+/// A directory has this inode number.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_inode(conn: &Connection, dir_id: i64, inode: u64) -> Result<()> {
+    conn.prepare_cached("UPDATE dirs SET dir_inode = ?2 WHERE dir_id = ?1")?
+        .execute(params![dir_id, inode.cast_signed()])?;
+    Ok(())
 }
 
 /// A look at the directory ended so. `frozen_since` is kept over several failed looks and cleared by a good one.

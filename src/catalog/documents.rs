@@ -5,7 +5,7 @@ use ulid::Ulid;
 
 use super::files::{Look, Recording};
 use super::newcomers::Newcomer;
-use super::{Ids, Result, in_rows, outbox, word_of};
+use super::{Ids, Result, in_rows, outbox, replaced, word_of};
 use crate::model::{Annotation, Field, Source};
 
 /// What happens to the document of a file whose content is new to it. Pure, see [`adopt`].
@@ -50,13 +50,31 @@ pub fn of_new_content(
     size: u64,
 ) -> Result<i64> {
     let now_ms = recording.now_ms;
-    let known = of_content(conn, &hash)?;
+    let mut known = of_content(conn, &hash)?;
+    if known.is_none() && size > 0 && *recording.replaced {
+        known = replaced::give_back(conn, recording, hash, size, before.map(|(former, _)| former))?;
+    }
     let before = match before {
         None => None,
         Some((document_id, file_id)) => Some((document_id, has_other_copy(conn, document_id, file_id)?)),
     };
     let document_id = match adopt(size, known, before) {
         Adoption::Join(document_id) => {
+            if let Some((former, shared)) = before
+                && former != document_id
+                && is_first_met(conn, document_id, recording.scan_id)?
+            {
+                if shared {
+                    inherit(conn, document_id, former)?;
+                } else {
+                    // Had the edited file been read first, the other would have joined it.
+                    set_content(conn, former, hash, size, now_ms)?;
+                    merge(conn, document_id, former, now_ms)?;
+                    outbox::release_rejected(conn, former)?;
+                    outbox::enqueue_mirror_to(conn, recording, former)?;
+                    return Ok(former);
+                }
+            }
             // A document found again by its content may have lost its remote objects while nobody had it.
             if before.is_none_or(|(former, _)| former != document_id) && !has_present_copy(conn, document_id)?
             {
@@ -72,10 +90,7 @@ pub fn of_new_content(
             return Ok(document_id);
         }
         Adoption::Carry(document_id) => {
-            conn.prepare_cached(
-                "UPDATE documents SET content_hash = ?2, size = ?3, enrich_stale = 1, search_stale = 1, updated_at = ?4 WHERE document_id = ?1",
-            )?
-            .execute(params![document_id, hash, size.cast_signed(), now_ms])?;
+            set_content(conn, document_id, hash, size, now_ms)?;
             outbox::release_rejected(conn, document_id)?;
             document_id
         }
@@ -127,7 +142,7 @@ pub(super) fn insert_all(conn: &Connection, newcomers: &[Newcomer], now_ms: i64)
     )
 }
 
-fn found(
+pub(super) fn found(
     conn: &Connection,
     ids: &mut Ids,
     origin: Option<i64>,
@@ -141,16 +156,102 @@ fn found(
     .execute(params![ids.next(now_ms).to_string(), hash, size.cast_signed(), origin, now_ms])?;
     let document_id = conn.last_insert_rowid();
     if let Some(origin) = origin {
-        // What people and their commands said of the work holds for the edited copy; what was read out of the old
-        // bytes does not.
-        conn.prepare_cached(
-            "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
-             SELECT ?1, field, source, value, confidence, updated_at FROM annotations
-             WHERE document_id = ?2 AND source IN ('person', 'command')",
-        )?
-        .execute(params![document_id, origin])?;
+        copy_curation(conn, document_id, origin)?;
     }
     Ok(document_id)
+}
+
+/// What people and their commands said of the work holds for the edited copy; what was read out of the old bytes does not.
+fn copy_curation(conn: &Connection, document_id: i64, origin: i64) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT OR IGNORE INTO annotations (document_id, field, source, value, confidence, updated_at)
+         SELECT ?1, field, source, value, confidence, updated_at FROM annotations
+         WHERE document_id = ?2 AND source IN ('person', 'command')",
+    )?
+    .execute(params![document_id, origin])?;
+    Ok(())
+}
+
+/// A document that was found before its origin was known.
+fn inherit(conn: &Connection, document_id: i64, origin: i64) -> Result<()> {
+    conn.prepare_cached("UPDATE documents SET origin_id = ?2 WHERE document_id = ?1 AND origin_id IS NULL")?
+        .execute(params![document_id, origin])?;
+    copy_curation(conn, document_id, origin)
+}
+
+pub(super) fn set_content(
+    conn: &Connection,
+    document_id: i64,
+    hash: [u8; 32],
+    size: u64,
+    now_ms: i64,
+) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE documents SET content_hash = ?2, size = ?3, enrich_stale = 1, search_stale = 1, updated_at = ?4 WHERE document_id = ?1",
+    )?
+    .execute(params![document_id, hash, size.cast_signed(), now_ms])?;
+    Ok(())
+}
+
+/// Whether a document was made by this scan, for files that nobody knew: nobody has said a word of it yet.
+fn is_first_met(conn: &Connection, document_id: i64, scan_id: i64) -> Result<bool> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT origin_id IS NULL
+               AND created_at >= (SELECT started_at FROM scans WHERE scan_id = ?2)
+               AND NOT EXISTS (SELECT 1 FROM annotations a WHERE a.document_id = ?1 AND a.source IN ('person', 'command'))
+               AND NOT EXISTS (SELECT 1 FROM remote_objects r WHERE r.document_id = ?1)
+             FROM documents WHERE document_id = ?1",
+        )?
+        .query_row(params![document_id, scan_id], |row| row.get(0))?)
+}
+
+/// The files of one document are copies of another's.
+fn merge(conn: &Connection, document_id: i64, into: i64, now_ms: i64) -> Result<()> {
+    conn.prepare_cached("UPDATE files SET document_id = ?2 WHERE document_id = ?1")?
+        .execute([document_id, into])?;
+    discard(conn, document_id, into, now_ms)
+}
+
+/// A document that has no file any more, because its file turned out to be another document's: it goes, unless somebody
+/// has said something of it or a store was told of it.
+pub(super) fn discard(conn: &Connection, document_id: i64, heir: i64, now_ms: i64) -> Result<()> {
+    let unused: bool = conn
+        .prepare_cached(
+            "SELECT NOT EXISTS (SELECT 1 FROM annotations a WHERE a.document_id = ?1 AND a.source IN ('person', 'command'))
+                AND NOT EXISTS (SELECT 1 FROM remote_objects r WHERE r.document_id = ?1)
+                AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = ?1 AND (o.leases > 0 OR o.state <> 'pending'))
+                AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.origin_id = ?1)
+                AND NOT EXISTS (SELECT 1 FROM replaced r WHERE r.document_id = ?1)",
+        )?
+        .query_row([document_id], |row| row.get(0))?;
+    if has_other_copy(conn, document_id, 0)? {
+        return Ok(());
+    }
+    if !unused {
+        return set_copyless(conn, document_id, Some(now_ms));
+    }
+    // Its number is given again: what was told of it is told of the one it turned out to be.
+    conn.prepare_cached(
+        "DELETE FROM events WHERE document_id = ?2 AND what = 'document' AND before = CAST(?1 AS TEXT)",
+    )?
+    .execute([document_id, heir])?;
+    conn.prepare_cached(
+        "UPDATE events SET document_id = ?2,
+                after = CASE WHEN what = 'document' AND after = CAST(?1 AS TEXT) THEN CAST(?2 AS TEXT) ELSE after END
+         WHERE document_id = ?1",
+    )?
+    .execute([document_id, heir])?;
+    // One by one: while a scan writes, nothing cascades.
+    for sql in [
+        "DELETE FROM annotations WHERE document_id = ?1",
+        "DELETE FROM search WHERE rowid = ?1",
+        "DELETE FROM outbox WHERE document_id = ?1",
+        "DELETE FROM documents WHERE document_id = ?1",
+    ] {
+        conn.prepare_cached(sql)?.execute([document_id])?;
+    }
+    Ok(())
 }
 
 /// Whether another file has the document's content, wherever it is now: a missing copy may come back.
@@ -172,13 +273,13 @@ pub(super) fn leave(conn: &Connection, document_id: i64, file_id: i64, now_ms: i
 }
 
 /// Since when no file at all belongs to the document: its work was edited into another's.
-fn set_copyless(conn: &Connection, document_id: i64, since_ms: Option<i64>) -> Result<()> {
+pub(super) fn set_copyless(conn: &Connection, document_id: i64, since_ms: Option<i64>) -> Result<()> {
     conn.prepare_cached("UPDATE documents SET copyless_since = ?2 WHERE document_id = ?1")?
         .execute(params![document_id, since_ms])?;
     Ok(())
 }
 
-fn has_present_copy(conn: &Connection, document_id: i64) -> Result<bool> {
+pub(super) fn has_present_copy(conn: &Connection, document_id: i64) -> Result<bool> {
     Ok(conn
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM files WHERE document_id = ?1 AND presence = 'present')",

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::documents;
 use super::newcomers::Newcomer;
-use super::{Ids, Result, in_rows, outbox, word_at, word_of};
+use super::{Ids, Result, in_rows, outbox, replaced, word_at, word_of};
 use crate::model::{FileKind, LookCause, Presence, RelPath, Stat};
 
 /// A file as the catalogue has it, as much as a scan needs.
@@ -137,6 +137,8 @@ pub struct Recording<'a> {
     pub ids: &'a mut Ids,
     /// The stores that changed documents are put in line for.
     pub stores: &'a [i64],
+    /// Whether anything is kept of what stood where something else does now (see [`replaced`]).
+    pub replaced: &'a mut bool,
     /// The scan.
     pub scan_id: i64,
     /// The time.
@@ -158,18 +160,25 @@ pub fn record(conn: &Connection, recording: &mut Recording<'_>, look: &Look) -> 
         return Ok(Recorded::New);
     };
     let recorded = classify(look);
+    let known_document = match *recording.replaced {
+        true => replaced::document_of(conn, known.file_id)?,
+        false => known.document_id,
+    };
+    if recorded == Recorded::Modified {
+        replaced::keep(conn, recording, known.file_id)?;
+    }
     if look.content_hash.is_none() && look.stat.kind == FileKind::Regular {
         // What was proved before stays, and so does the old stat, so that the next scan looks again.
         seen_again(conn, known.file_id, look, now_ms)?;
-        if let (Presence::Missing, Some(document_id)) = (known.presence, known.document_id) {
+        if let (Presence::Missing, Some(document_id)) = (known.presence, known_document) {
             // As below: once it can be read it counts as touched only, and nobody would ask any more (L6).
             outbox::enqueue_mirror_to(conn, recording, document_id)?;
         }
         return Ok(recorded);
     }
-    let before = known.document_id.map(|document_id| (document_id, known.file_id));
+    let before = known_document.map(|document_id| (document_id, known.file_id));
     let document_id = match look.content_hash {
-        Some(_) if recorded != Recorded::Modified && before.is_some() => known.document_id,
+        Some(_) if recorded != Recorded::Modified && before.is_some() => known_document,
         Some(hash) => Some(documents::of_new_content(conn, recording, before, hash, look.stat.size)?),
         None => {
             if let Some((document_id, file_id)) = before {
@@ -355,6 +364,18 @@ pub fn set_presence_in_dir(
     Ok(changed as u64)
 }
 
+/// A file that stood as present could not be looked at.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_unknown(conn: &Connection, file_id: i64, evidence: &str, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE files SET presence = 'unknown', evidence = ?2, updated_at = ?3 WHERE file_id = ?1 AND presence = 'present'",
+    )?
+    .execute(params![file_id, evidence, now_ms])?;
+    Ok(())
+}
+
 /// Some of a library's present files, spread over all of them, with their stats.
 ///
 /// # Errors
@@ -369,16 +390,6 @@ pub fn sample(conn: &Connection, library_id: i64, limit: u32) -> Result<Vec<(Rel
     let rows = statement
         .query_map(params![library_id, limit], |row| Ok((join(row.get(0)?, row.get(1)?), stat_of(row)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// Whether a file stands as missing.
-///
-/// # Errors
-/// SQLite's.
-pub fn is_missing(conn: &Connection, file_id: i64) -> Result<bool> {
-    Ok(conn
-        .prepare_cached("SELECT presence = 'missing' FROM files WHERE file_id = ?1")?
-        .query_row([file_id], |row| row.get(0))?)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "fresh out of a row")]

@@ -26,6 +26,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V4__documents_lean", include_str!("../../migrations/catalog/0004_documents_lean.sql")),
     ("V5__answers", include_str!("../../migrations/catalog/0005_answers.sql")),
     ("V6__volume_profile", include_str!("../../migrations/catalog/0006_volume_profile.sql")),
+    ("V7__moves", include_str!("../../migrations/catalog/0007_moves.sql")),
+    ("V8__kept_store_counts", include_str!("../../migrations/catalog/0008_kept_store_counts.sql")),
 ];
 
 /// The version this program's catalogues have.

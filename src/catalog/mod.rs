@@ -19,12 +19,14 @@ pub mod ledger;
 pub mod libraries;
 mod lock;
 pub mod migrate;
+pub mod moves;
 pub mod names;
 pub mod newcomers;
 pub mod outbox;
 pub mod problems;
 pub mod profiles;
 pub mod query;
+pub mod replaced;
 pub mod scans;
 pub mod search;
 pub mod settings;
@@ -139,7 +141,7 @@ pub enum Care {
     Full,
     /// For rows by the ten thousand that can be seen again and name parents of the same transaction. A commit survives the
     /// death of the process; with the power the last ones may go, whole ones from the end, never the file, and the next that
-    /// is made with full care takes all before it to the disk. Nothing is deleted in this mode: nothing would cascade.
+    /// is made with full care takes all before it to the disk. Nothing cascades in this mode: who deletes deletes what belongs to it.
     Bulk,
     /// For remarks of somebody who only wanted to know: what he found will be found again. Nothing waits for the disk.
     Light,

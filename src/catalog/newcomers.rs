@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use ulid::Ulid;
 
 use super::files::{self, Look, Recorded, Recording};
-use super::{Result, documents, outbox};
+use super::{Result, documents, outbox, replaced};
 
 /// Files in one statement.
 pub(super) const ROWS: usize = 32;
@@ -64,7 +64,7 @@ impl Newcomers {
         let document = match (&look.known, look.content_hash) {
             (None, None) => None,
             // Empty files stand alone: that another is empty, too, makes no copy of them.
-            (None, Some(hash)) if look.stat.size == 0 || !self.is_known(conn, &hash)? => {
+            (None, Some(hash)) if look.stat.size == 0 || !self.is_known(conn, recording, &hash)? => {
                 self.last_document_id += 1;
                 self.note(&hash);
                 Some((self.last_document_id, recording.ids.next(recording.now_ms)))
@@ -108,8 +108,11 @@ impl Newcomers {
         }
     }
 
-    /// Whether a document has this content, in the catalogue or among those that wait.
-    fn is_known(&mut self, conn: &Connection, hash: &[u8; 32]) -> Result<bool> {
+    /// Whether a document has this content, in the catalogue or among those that wait, or had it a moment ago.
+    fn is_known(&mut self, conn: &Connection, recording: &Recording<'_>, hash: &[u8; 32]) -> Result<bool> {
+        if *recording.replaced && replaced::holds(conn, hash)? {
+            return Ok(true);
+        }
         if self.contents.is_none() {
             self.lookups += 1;
             // A catalogue is read as a whole only for a scan that would ask for a good part of it.

@@ -235,6 +235,7 @@ pub fn counts(catalog: &mut Catalog, library_id: i64) -> Result<Counts> {
 pub fn forget_counts(conn: &Connection, library_id: i64) -> Result<()> {
     conn.prepare_cached("UPDATE libraries SET counts = NULL WHERE library_id = ?1 AND counts IS NOT NULL")?
         .execute([library_id])?;
+    conn.prepare_cached("DELETE FROM kept_store_counts WHERE library_id = ?1")?.execute([library_id])?;
     Ok(())
 }
 
@@ -294,11 +295,40 @@ pub struct StoreCounts {
     pub orphaned: u64,
 }
 
-/// Counts the objects and operations of a store for documents with a file in the library.
+/// How a store stands with the documents that have a file in the library: as kept, else counted anew and kept.
 ///
 /// # Errors
 /// SQLite's.
-pub fn store_counts(conn: &Connection, store_id: i64, library_id: i64) -> Result<StoreCounts> {
+pub fn store_counts(catalog: &mut Catalog, store_id: i64, library_id: i64) -> Result<StoreCounts> {
+    let kept: Option<String> = catalog
+        .read()
+        .query_row(
+            "SELECT counts FROM kept_store_counts WHERE store_id = ?1 AND library_id = ?2",
+            [store_id, library_id],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let kept: Option<[u64; 5]> = kept.and_then(|kept| serde_json::from_str(&kept).ok());
+    if let Some([uploaded, pending, uploading, failed, orphaned]) = kept {
+        return Ok(StoreCounts { uploaded, pending, uploading, failed, orphaned });
+    }
+    let counted: Result<StoreCounts> = catalog.change(|tx| {
+        let counts = count_of_store(tx, store_id, library_id)?;
+        let StoreCounts { uploaded, pending, uploading, failed, orphaned } = counts;
+        let kept = serde_json::to_string(&[uploaded, pending, uploading, failed, orphaned])?;
+        tx.execute(
+            "INSERT OR REPLACE INTO kept_store_counts (store_id, library_id, counts) VALUES (?1, ?2, ?3)",
+            params![store_id, library_id, kept],
+        )?;
+        Ok(counts)
+    });
+    match counted {
+        Err(error) if error.is_for_want_of_writing() => count_of_store(catalog.read(), store_id, library_id),
+        counted => counted,
+    }
+}
+
+fn count_of_store(conn: &Connection, store_id: i64, library_id: i64) -> Result<StoreCounts> {
     const HERE: &str = "EXISTS (SELECT 1 FROM files f JOIN dirs d USING (dir_id)
                                 WHERE f.document_id = x.document_id AND d.library_id = ?2)";
     let mut counts = StoreCounts::default();

@@ -6,8 +6,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Result, files};
-use crate::model::{RelPath, Stat, words};
+use super::Result;
+use crate::model::{RelPath, words};
 
 words! {
     /// How a scan ended.
@@ -37,7 +37,7 @@ pub fn begin(conn: &Connection, library_id: i64, scope: &RelPath, now_ms: i64) -
         params![library_id, now_ms],
     )?;
     conn.execute_batch(
-        "CREATE TEMP TABLE IF NOT EXISTS scan_candidates (file_id INTEGER PRIMARY KEY) STRICT;
+        "CREATE TEMP TABLE IF NOT EXISTS scan_candidates (file_id INTEGER PRIMARY KEY, elsewhere TEXT) STRICT;
          DELETE FROM scan_candidates;",
     )?;
     conn.execute(
@@ -68,7 +68,7 @@ pub fn end(conn: &Connection, scan_id: i64, outcome: ScanOutcome, report: &str, 
 
 /// The number of the last scan before this one that asked for the whole library and drew its conclusions, also where it
 /// could not list everything; or, if `complete`, of the last that saw everything. 0 where there was none.
-fn last_conclusive(conn: &Connection, scan_id: i64, complete: bool) -> Result<i64> {
+pub(super) fn last_conclusive(conn: &Connection, scan_id: i64, complete: bool) -> Result<i64> {
     Ok(conn.query_row(
         "SELECT coalesce(max(scan_id), 0) FROM scans
          WHERE library_id = (SELECT library_id FROM scans WHERE scan_id = ?1) AND scan_id < ?1
@@ -121,6 +121,15 @@ pub fn add_candidate(conn: &Connection, file_id: i64) -> Result<()> {
     Ok(())
 }
 
+/// A candidate was found elsewhere.
+///
+/// # Errors
+/// SQLite's.
+pub fn drop_candidate(conn: &Connection, file_id: i64) -> Result<()> {
+    conn.prepare_cached("DELETE FROM temp.scan_candidates WHERE file_id = ?1")?.execute([file_id])?;
+    Ok(())
+}
+
 /// Whether any file was not in a complete listing.
 ///
 /// # Errors
@@ -143,139 +152,33 @@ pub fn add_candidates_of_dir(conn: &Connection, dir_id: i64) -> Result<()> {
     Ok(())
 }
 
-/// One side of a possible move: a file that was lost, or one that appeared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Side {
-    /// Which file.
-    pub file_id: i64,
-    /// Its content.
-    pub content_hash: [u8; 32],
-    /// Where.
-    pub path: RelPath,
-}
-
-fn side(row: &rusqlite::Row<'_>) -> rusqlite::Result<Side> {
-    Ok(Side {
-        file_id: row.get("file_id")?,
-        content_hash: row.get("content_hash")?,
-        path: files::join(row.get("path")?, row.get("name")?),
-    })
-}
-
-/// Files that are lost: candidates of this scan, and what was missing before. `<> 'present'` says nothing new to a reader,
-/// but without it SQLite does not see that the partial index serves, and reads a million rows to find none.
-macro_rules! lost {
-    () => {
-        "SELECT file_id FROM temp.scan_candidates
-         UNION ALL SELECT file_id FROM files WHERE presence <> 'present' AND presence = 'missing'"
-    };
-}
-
-/// Files that were lost, now or in earlier scans. Empty files are no evidence of anything.
-///
-/// # Errors
-/// SQLite's.
-pub fn lost_sides(conn: &Connection, scan_id: i64) -> Result<Vec<Side>> {
-    let mut statement = conn.prepare(concat!(
-        "SELECT f.file_id, f.content_hash, d.path, f.name FROM files f JOIN dirs d USING (dir_id)
-         WHERE library_id = (SELECT library_id FROM scans WHERE scan_id = ?1) AND f.size > 0 AND f.content_hash IS NOT NULL
-           AND f.file_id IN (" , lost!(), ")
-         ORDER BY f.file_id"
-    ))?;
-    let rows = statement.query_map([scan_id], side)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// Files that appeared since the lost one was there: what was lost may be found among them. A scan that was cut off after
-/// it had seen the new place is made good by the next one.
-///
-/// A lost file that stood as present was there at the last scan that drew conclusions, complete or not: a copy that is
-/// older than that is a copy, and not where the file went. One that could not be looked at may have gone at any time
-/// since the last complete scan.
-///
-/// # Errors
-/// SQLite's.
-pub fn appeared_sides(conn: &Connection, scan_id: i64) -> Result<Vec<Side>> {
-    let since_complete = last_conclusive(conn, scan_id, true)?;
-    let since_conclusive = last_conclusive(conn, scan_id, false)?;
-    let mut statement = conn.prepare(concat!(
-        "SELECT DISTINCT f.file_id, f.content_hash, d.path, f.name FROM files l
-         JOIN files f ON f.document_id = l.document_id AND f.content_hash = l.content_hash
-         JOIN dirs d ON d.dir_id = f.dir_id
-         WHERE l.file_id IN (",
-        lost!(),
-        ")
-           AND f.size > 0 AND f.presence = 'present'
-           AND f.appeared_scan > CASE WHEN l.presence = 'unknown' THEN ?1 ELSE ?2 END
-           AND d.library_id = (SELECT library_id FROM scans WHERE scan_id = ?3)
-           AND f.file_id NOT IN (SELECT file_id FROM temp.scan_candidates)
-         ORDER BY f.file_id"
-    ))?;
-    let rows = statement.query_map(params![since_complete, since_conclusive, scan_id], side)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// The lost file is the one that appeared: it takes that place, keeps its number and with it its history.
-/// Returns the number of the scan in which it appeared.
-///
-/// # Errors
-/// SQLite's.
-pub fn apply_move(conn: &Connection, lost: i64, appeared: i64, now_ms: i64) -> Result<i64> {
-    let appeared_scan: i64 = conn
-        .prepare_cached("SELECT appeared_scan FROM files WHERE file_id = ?1")?
-        .query_row([appeared], |row| row.get(0))?;
-    struct Place {
-        dir_id: i64,
-        name: Vec<u8>,
-        nfc_key: Option<Vec<u8>>,
-        fold_key: Option<Vec<u8>>,
-        stat: Stat,
-        young: bool,
-    }
-    let place = conn
-        .prepare_cached(
-            "SELECT dir_id, name, nfc_key, fold_key, kind, size, mtime_ns, ctime_ns, inode, young FROM files WHERE file_id = ?1",
-        )?
-        .query_row([appeared], |row| {
-            Ok(Place { dir_id: row.get(0)?, name: row.get(1)?, nfc_key: row.get(2)?, fold_key: row.get(3)?, stat: files::stat_of(row)?, young: row.get(9)? })
-        })?;
-    conn.prepare_cached("DELETE FROM files WHERE file_id = ?1")?.execute([appeared])?;
-    conn.prepare_cached(
-        "UPDATE files SET dir_id = ?2, name = ?3, nfc_key = ?4, fold_key = ?5, mtime_ns = ?6, ctime_ns = ?7, inode = ?8,
-                young = ?9, presence = 'present', evidence = 'moved', missing_since = NULL, missing_scans = 0,
-                seen_at = ?10, updated_at = ?10
-         WHERE file_id = ?1",
-    )?
-    .execute(params![
-        lost,
-        place.dir_id,
-        place.name,
-        place.nfc_key,
-        place.fold_key,
-        place.stat.mtime_ns,
-        place.stat.ctime_ns,
-        place.stat.inode.cast_signed(),
-        place.young,
-        now_ms
-    ])?;
-    conn.prepare_cached("DELETE FROM temp.scan_candidates WHERE file_id = ?1")?.execute([lost])?;
-    conn.prepare_cached("UPDATE documents SET search_stale = 1 WHERE document_id = (SELECT document_id FROM files WHERE file_id = ?1)")?
-        .execute([lost])?;
-    Ok(appeared_scan)
-}
-
-/// How many candidates there are that were not missing before.
+/// How many candidates there are that were not missing before, and are at no other place.
 ///
 /// # Errors
 /// SQLite's.
 pub fn count_candidates(conn: &Connection) -> Result<u64> {
     // CROSS: the few candidates first, whatever SQLite thinks of a temporary table that it knows nothing of.
     let lost: i64 = conn.query_row(
-        "SELECT count(*) FROM temp.scan_candidates c CROSS JOIN files f USING (file_id) WHERE f.presence <> 'missing'",
+        "SELECT count(*) FROM temp.scan_candidates c CROSS JOIN files f USING (file_id)
+         WHERE f.presence <> 'missing' AND c.elsewhere IS NULL",
         [],
         |row| row.get(0),
     )?;
     Ok(lost.cast_unsigned())
+}
+
+/// How many candidates stand in another library now.
+///
+/// # Errors
+/// SQLite's.
+pub fn count_elsewhere(conn: &Connection) -> Result<u64> {
+    let moved: i64 = conn.query_row(
+        "SELECT count(*) FROM temp.scan_candidates c CROSS JOIN files f USING (file_id)
+         WHERE f.presence <> 'missing' AND c.elsewhere IS NOT NULL",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(moved.cast_unsigned())
 }
 
 /// How many files the library had: what the guard's share is a share of. Reads all of them.
@@ -299,7 +202,7 @@ pub fn finish_missing(conn: &Connection, now_ms: i64) -> Result<u64> {
     let newly = conn.execute(
         "UPDATE files SET presence = 'missing', evidence = 'not in a complete listing', missing_since = ?1,
                 missing_scans = 0, updated_at = ?1
-         WHERE file_id IN (SELECT file_id FROM temp.scan_candidates) AND presence <> 'missing'",
+         WHERE file_id IN (SELECT file_id FROM temp.scan_candidates WHERE elsewhere IS NULL) AND presence <> 'missing'",
         [now_ms],
     )?;
     Ok(newly as u64)

@@ -17,7 +17,7 @@ use crate::model::{Availability, Reason, RelPath};
 use crate::volume;
 
 /// Commands that only ask do not wait longer than this for a disk that does not answer.
-const QUICK_LOOK: Duration = Duration::from_secs(1);
+pub(super) const QUICK_LOOK: Duration = Duration::from_secs(1);
 
 /// What every command needs.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(home: Option<&Path>, json: bool, verbose: u8) -> Result<Self, ConfigError> {
         let config = config::load(home)?;
+        volume::hung::keep_in(config.home.join("hung"));
         let filter = match (&config.log, verbose) {
             (Some(filter), _) => filter.clone(),
             (None, 0) => "error".to_owned(),
@@ -97,7 +98,8 @@ impl Context {
         if let Some(library) = libraries::by_name_or_id(catalog.read(), named)? {
             return Ok(library);
         }
-        let as_path = std::path::absolute(named).map(|path| path.canonicalize().unwrap_or(path)).ok();
+        let real = |path: PathBuf| volume::real_path(&path, QUICK_LOOK).unwrap_or(path);
+        let as_path = std::path::absolute(named).map(real).ok();
         let all = libraries::all(catalog.read())?;
         if let Some(library) = as_path.and_then(|path| all.iter().find(|library| library.root == path)) {
             return Ok(library.clone());
@@ -202,7 +204,7 @@ fn clean(path: &Path) -> PathBuf {
 
 /// With the links of its directory resolved, but not the last name: that may be a link in the catalogue.
 fn real_parent(path: &Path) -> Option<PathBuf> {
-    Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
+    Some(volume::real_path(path.parent()?, QUICK_LOOK).ok()?.join(path.file_name()?))
 }
 
 /// Whether a disk that is not there is simply away, and not a reason to worry (D10).

@@ -175,6 +175,9 @@ impl From<LibraryError> for Failure {
                 "is the disk plugged in and mounted? shelflist never makes a root itself"
             }
             LibraryError::NotADirectory(_) => "a library is a directory; give the one that holds the files",
+            LibraryError::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::TimedOut => {
+                "check that disk: its cable, or the network it is reached by; then run the command again"
+            }
             LibraryError::Unreadable { .. } => "check that this user may list the directory",
             LibraryError::AlreadyALibrary { .. } => "scan it with: shelflist scan",
             LibraryError::Nested { .. } => {

@@ -2,9 +2,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Context, QUICK_LOOK};
 use super::exit::{Exit, Failure};
 use crate::library::{self, InitOptions};
+use crate::volume;
 
 /// Make a library of a directory.
 ///
@@ -28,7 +29,8 @@ pub(super) struct Args {
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     let Args { root, name, mount_point, no_marker } = args;
     // Looked at before a catalogue is made for it.
-    if !root.try_exists().unwrap_or(true) {
+    let seen = volume::real_path(&root, QUICK_LOOK);
+    if seen.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
         return Err(crate::library::LibraryError::NoRoot(root).into());
     }
     let mut catalog = context.open_or_create()?;

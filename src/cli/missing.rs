@@ -5,9 +5,11 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::list::{card_json, names};
 use super::output::{ago, local_time, rfc3339_or_null};
+use crate::catalog::moves::MOVED_TO;
 use crate::catalog::query::{self, Filter};
 use crate::clock::Clock;
 use crate::model::Presence;
+use crate::model::path::display_name;
 
 /// List files that are proved missing.
 ///
@@ -41,6 +43,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             .map(|card| {
                 let mut object = card_json(card, &names);
                 object["missing_since"] = rfc3339_or_null(card.missing_since);
+                object["evidence"] = json!(card.evidence);
                 object
             })
             .collect();
@@ -52,12 +55,15 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     }
     for card in &cards {
         let since = card.missing_since.unwrap_or(now_ms);
+        // That it stands in another library now is no reason to look for it.
+        let elsewhere = card.evidence.as_deref().filter(|evidence| evidence.starts_with(MOVED_TO));
         context.out.line(format!(
-            "{}: {}  since {} ({} ago)",
+            "{}: {}  since {} ({} ago){}",
             names[&card.library_id],
             card.path,
             local_time(since),
-            ago(now_ms - since)
+            ago(now_ms - since),
+            elsewhere.map_or_else(String::new, |evidence| format!(", {}", display_name(evidence.as_bytes()))),
         ))?;
     }
     Ok(Exit::Done)

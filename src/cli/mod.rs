@@ -29,7 +29,9 @@ mod scan;
 mod schedule;
 mod show;
 mod status;
+mod stop;
 mod store;
+mod supervisor;
 mod sync;
 mod ui;
 
@@ -101,7 +103,9 @@ enum Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut args: Vec<_> = std::env::args_os().collect();
+    let line = supervisor::Line::take(&mut args);
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers; everything else is a usage error, in clap's words.
@@ -110,13 +114,28 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
-    let Cli { home, json, verbose, command } = cli;
-    if let Command::Extract = command {
+    if let Command::Extract = cli.command {
         return match crate::enrich::child_main() {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };
     }
+    if line.is_none() && cli.command.may_touch_a_disk() {
+        // Without a second process there is one at least: all is well as long as the disks answer.
+        if let Ok(code) = supervisor::supervise(&args) {
+            return code;
+        }
+    }
+    let exit = carry_out(cli);
+    if let Some(line) = line {
+        line.done(exit as u8);
+    }
+    exit.into()
+}
+
+/// When it returns, the catalogue is closed, the lock of the run is free, and everything is printed.
+fn carry_out(cli: Cli) -> Exit {
+    let Cli { home, json, verbose, command } = cli;
     let result =
         Context::new(home.as_deref(), json, verbose).map_err(Failure::from).and_then(|mut context| {
             let exit = run(&mut context, command)?;
@@ -124,8 +143,40 @@ pub fn main() -> ExitCode {
             Ok(exit)
         });
     match result {
-        Ok(exit) => exit.into(),
-        Err(failure) => failure.report(json).into(),
+        Ok(exit) => exit,
+        Err(failure) => failure.report(json),
+    }
+}
+
+impl Command {
+    /// Whether it may get stuck on a disk, a library's or a store's: then it is done by a process that nobody waits for.
+    /// The others are spared the second process.
+    fn may_touch_a_disk(&self) -> bool {
+        match self {
+            Command::Init(_)
+            | Command::Scan(_)
+            | Command::Sync(_)
+            | Command::Status(_)
+            | Command::Find(_)
+            | Command::List(_)
+            | Command::Show(_)
+            | Command::Copies(_)
+            | Command::History(_)
+            | Command::Explain(_)
+            | Command::Missing(_)
+            | Command::Library(_)
+            | Command::Doctor(_)
+            | Command::Store(_)
+            | Command::Orphans(_) => true,
+            Command::Decisions(_)
+            | Command::Decision(_)
+            | Command::Approve(_)
+            | Command::Reject(_)
+            | Command::Config(_)
+            | Command::Schedule(_)
+            | Command::Completions(_)
+            | Command::Extract => false,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -58,7 +59,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         return Err(no_library());
     }
     let lock = RunLock::take(catalog.path())?;
-    let ui = context.ui();
+    let ui = Arc::new(context.ui());
     let options = Options { full, dry_run, scope };
     let turns = scan_all(context, &mut catalog, &lock, libraries, &options, &ui)?;
     ui.clear();
@@ -87,19 +88,19 @@ fn scoped(
     // As the user typed it: relative to the library's root first, then as a place on disk.
     if let [library] = libraries.as_slice()
         && let Some(rel) = RelPath::from_relative(path)
-        && rel.under(&library.root).is_dir()
+        && library::may_be_directory(catalog, &rel.under(&library.root))?
     {
         return Ok((libraries, rel));
     }
-    let meant = context.resolve(catalog, path)?;
-    let found = meant.into_iter().find(|(library, rel)| {
-        libraries.iter().any(|known| known.ulid == library.ulid) && rel.under(&library.root).is_dir()
-    });
-    match found {
-        Some((library, rel)) => Ok((vec![library], rel)),
-        None => Err(Failure::usage(format!("{} is not a directory in the library", path.display()))
-            .hint("give --path relative to the library's root; is its disk mounted?")),
+    for (library, rel) in context.resolve(catalog, path)? {
+        if libraries.iter().any(|known| known.ulid == library.ulid)
+            && library::may_be_directory(catalog, &rel.under(&library.root))?
+        {
+            return Ok((vec![library], rel));
+        }
     }
+    Err(Failure::usage(format!("{} is not a directory in the library", path.display()))
+        .hint("give --path relative to the library's root; is its disk mounted?"))
 }
 
 /// Looks at each library and scans those that are there.
@@ -109,7 +110,7 @@ pub(super) fn scan_all(
     lock: &RunLock,
     libraries: Vec<Library>,
     options: &Options,
-    ui: &Ui,
+    ui: &Arc<Ui>,
 ) -> Result<Vec<Turn>, Failure> {
     let mut turns = Vec::new();
     for library in libraries {
@@ -117,7 +118,8 @@ pub(super) fn scan_all(
             Err(probe) => away(context, library, &probe)?,
             Ok(root) => {
                 library::measure(catalog, &library, &root, None, &context.clock)?;
-                let report = scan::run(catalog, lock, &library, &root, options, &context.clock, ui)?;
+                let (clock, monitor) = (Arc::new(context.clock), Arc::clone(ui));
+                let report = scan::run(catalog, lock, &library, &root, options, clock, monitor)?;
                 match report.ending.clone() {
                     Ending::RootLost(probe) => {
                         library::note(catalog, &library, probe.availability, &context.clock)?;
@@ -146,6 +148,22 @@ pub(super) fn scan_all(
         }
     }
     Ok(turns)
+}
+
+/// A library went away after it was scanned.
+pub(super) fn went_away(
+    context: &Context,
+    catalog: &mut Catalog,
+    turns: &mut [Turn],
+    library_id: i64,
+    probe: &Probe,
+) -> Result<(), Failure> {
+    for turn in turns.iter_mut().filter(|turn| turn.library.library_id == library_id) {
+        library::note(catalog, &turn.library, probe.availability, &context.clock)?;
+        let Turn { availability, advice, root, .. } = away(context, turn.library.clone(), probe)?;
+        (turn.availability, turn.advice, turn.root) = (availability, advice, root);
+    }
+    Ok(())
 }
 
 fn away(context: &Context, library: Library, probe: &Probe) -> Result<Turn, Failure> {

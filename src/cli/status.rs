@@ -152,6 +152,10 @@ fn look(
         .then(|| volume::advice(&expected, &probe, context.clock.now()));
     let library_id = library.library_id;
     let counts = query::counts(catalog, library_id)?;
+    let stores = stores
+        .iter()
+        .map(|store| Ok((store.name.clone(), query::store_counts(catalog, store.store_id, library_id)?)))
+        .collect::<Result<_, crate::catalog::CatalogError>>()?;
     let conn = catalog.read();
     let mut library = libraries::by_id(conn, library_id)?;
     if library.availability != probe.availability {
@@ -164,10 +168,7 @@ fn look(
         counts,
         problems: query::count_problems(conn, library_id)?,
         frozen: dirs::frozen(conn, library_id)?,
-        stores: stores
-            .iter()
-            .map(|store| Ok((store.name.clone(), query::store_counts(conn, store.store_id, library_id)?)))
-            .collect::<Result<_, crate::catalog::CatalogError>>()?,
+        stores,
     })
 }
 

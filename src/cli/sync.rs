@@ -1,9 +1,11 @@
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::context::Context;
 use super::exit::{Exit, Failure, chain};
 use super::output::{plural, size};
-use super::scan::{exit_of, no_library, print_problems, print_turn, scan_all, turn_json};
+use super::scan::{exit_of, no_library, print_problems, print_turn, scan_all, turn_json, went_away};
 use crate::catalog::{RunLock, stores};
 use crate::enrich;
 use crate::scan::Options;
@@ -30,21 +32,30 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         return Err(no_library());
     }
     let lock = RunLock::take(catalog.path())?;
-    let ui = context.ui();
+    let ui = Arc::new(context.ui());
     let program = std::env::current_exe()?;
 
-    let turns = scan_all(context, &mut catalog, &lock, libraries, &Options::default(), &ui)?;
+    let mut turns = scan_all(context, &mut catalog, &lock, libraries, &Options::default(), &ui)?;
     let here: Vec<Here> = turns
         .iter()
         .filter_map(|turn| Some(Here { library: turn.library.clone(), root: turn.root.clone()? }))
         .collect();
     let roots: Vec<enrich::run::Root<'_>> =
         here.iter().map(|here| (here.library.library_id, &here.root)).collect();
-    let enriched = enrich::run::run(&mut catalog, &lock, &roots, &program, &context.clock, &ui);
+    let enriched = enrich::run::run(&mut catalog, &lock, &roots, &program, &context.clock, &*ui);
     // What was enriched before is sent also where no file can be read for its text today.
-    let pushed = sync::push(&mut catalog, &lock, &here, &context.clock, &ui)?;
+    let here: Vec<Here> = match &enriched {
+        Ok(report) => {
+            here.into_iter().filter(|here| !report.lost.contains_key(&here.library.library_id)).collect()
+        }
+        Err(_) => here,
+    };
+    let pushed = sync::push(&mut catalog, &lock, &here, &context.clock, &*ui)?;
     ui.clear();
     let enriched = enriched?;
+    for (library_id, probe) in enriched.lost.iter().chain(&pushed.lost) {
+        went_away(context, &mut catalog, &mut turns, *library_id, probe)?;
+    }
 
     let mut problems = enriched.problems;
     problems.extend(pushed.problems);

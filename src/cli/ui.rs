@@ -1,11 +1,10 @@
 //! The watcher on a terminal: a progress line while something runs, and Ctrl-C.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::stop;
 use crate::model::Problem;
 use crate::model::path::display_name;
 use crate::monitor::{Counter, Monitor, Phase};
@@ -15,7 +14,6 @@ use crate::monitor::{Counter, Monitor, Phase};
 pub(super) struct Ui {
     bar: ProgressBar,
     verbose: bool,
-    cancelled: Arc<AtomicBool>,
 }
 
 impl Ui {
@@ -23,7 +21,8 @@ impl Ui {
         // indicatif draws nothing where standard error is no terminal.
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(None, target);
-        Ui { bar, verbose, cancelled: catch_ctrl_c() }
+        catch_ctrl_c();
+        Ui { bar, verbose }
     }
 
     /// Ends the progress line.
@@ -33,18 +32,10 @@ impl Ui {
 }
 
 /// The first Ctrl-C asks the run to end; the second ends the process.
-fn catch_ctrl_c() -> Arc<AtomicBool> {
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&cancelled);
-    // Fails only where a handler is set already, which only a second Ui in one process would do.
-    let _ = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            #[expect(clippy::exit, reason = "the user has asked twice; everything committed is safe")]
-            std::process::exit(super::exit::Exit::Interrupted as i32);
-        }
-        eprintln!("\nstopping, what was done is kept; press Ctrl-C again to stop at once");
-    });
-    cancelled
+fn catch_ctrl_c() {
+    stop::heed();
+    // Fails only where a handler is set already, which calls the same.
+    let _ = ctrlc::set_handler(stop::signalled);
 }
 
 impl Monitor for Ui {
@@ -89,6 +80,6 @@ impl Monitor for Ui {
     }
 
     fn cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        stop::is_asked()
     }
 }

@@ -4,6 +4,8 @@
 //! only given its fields. A text belongs to a content hash, so it is kept only if the file still had the stat under which
 //! that hash was proved, or else the very bytes, and held still while the worker read it.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +18,7 @@ use crate::clock::Clock;
 use crate::content::{self, ContentError};
 use crate::model::{Problem, ProblemKind, Stat, setting};
 use crate::monitor::{Counter, Monitor, Phase};
-use crate::volume::VerifiedRoot;
+use crate::volume::{NoAnswer, Patience, Probe, VerifiedRoot};
 
 /// Documents looked up, and results committed, at once.
 const BATCH: usize = 200;
@@ -37,6 +39,8 @@ pub struct EnrichReport {
     pub waiting: u64,
     /// One file's trouble each.
     pub problems: Vec<Problem>,
+    /// Libraries that went away meanwhile, by their number; nothing more was asked of them.
+    pub lost: BTreeMap<i64, Probe>,
     /// Whether the user stopped it.
     pub interrupted: bool,
 }
@@ -69,6 +73,9 @@ fn limits(catalog: &Catalog) -> Result<Limits, CatalogError> {
     })
 }
 
+/// What a worker is asked: about which document, where its file is, and how long that disk may be silent.
+type Question = (Waiting, PathBuf, Patience);
+
 /// What a worker says of one document.
 type Answer = (Waiting, Result<Outcome, ChildError>);
 
@@ -97,7 +104,7 @@ pub fn run(
     let mut ids = Ids::default();
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| -> Result<(), EnrichError> {
-        let (to_workers, work) = bounded::<(Waiting, PathBuf)>(BATCH);
+        let (to_workers, work) = bounded::<Question>(BATCH);
         let (to_writer, answers) = bounded::<Answer>(BATCH);
         for _ in 0..threads {
             let (work, to_writer, program) = (work.clone(), to_writer.clone(), program.to_owned());
@@ -106,9 +113,12 @@ pub fn run(
             });
         }
         drop((work, to_writer));
-        let libraries: Vec<i64> = roots.iter().map(|(library_id, _)| *library_id).collect();
         let mut after = 0;
         loop {
+            // One that went away is not gone back to: what was not seen in between proves nothing, and a disk that hangs
+            // would cost a deadline a file.
+            let libraries: Vec<i64> =
+                roots.iter().map(|(id, _)| *id).filter(|id| !report.lost.contains_key(id)).collect();
             let waiting = enrichments::waiting(catalog.read(), &version, &libraries, after, BATCH)?;
             let Some(last) = waiting.last() else { return Ok(()) };
             after = last.document_id;
@@ -121,7 +131,7 @@ pub fn run(
                     .find(|(id, _)| *id == waiting.library_id)
                     .expect("only these were asked for");
                 let path = waiting.path.under(root.path());
-                if to_workers.send((waiting, path)).is_err() {
+                if to_workers.send((waiting, path, root.patience())).is_err() {
                     break;
                 }
             }
@@ -145,17 +155,17 @@ pub fn run(
 
 fn extract_all(
     mut process: ExtractorProcess,
-    work: &Receiver<(Waiting, PathBuf)>,
+    work: &Receiver<Question>,
     to_writer: &Sender<Answer>,
     monitor: &dyn Monitor,
 ) {
-    for (waiting, path) in work {
+    for (waiting, path, patience) in work {
         let result = if monitor.cancelled() {
             Err(ChildError::Cancelled)
         } else {
             // The writer waits for as many answers as it has asked questions: a panic must not cost it one, or the run
             // would stand still for ever instead of failing.
-            catch_unwind(AssertUnwindSafe(|| extract_one(&mut process, &waiting, &path, monitor)))
+            catch_unwind(AssertUnwindSafe(|| extract_one(&mut process, &waiting, &path, &patience, monitor)))
                 .unwrap_or_else(|_| {
                     Err(ChildError::Garbled { message: "its answer was not understood".to_owned() })
                 })
@@ -170,18 +180,29 @@ fn extract_one(
     process: &mut ExtractorProcess,
     waiting: &Waiting,
     path: &Path,
+    patience: &Patience,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, ChildError> {
-    let open = || match content::open_regular(path) {
-        Ok((_, stat)) => Ok(stat),
-        Err(error) => Err(child_error(path, error)),
+    let open = || {
+        let asked = path.to_owned();
+        let opened = patience.work(&|| true, move |_| content::open_regular(&asked).map(|(_, stat)| stat));
+        opened.map_err(|error| silent(path, error))?.map_err(|error| child_error(path, error))
     };
     let changed = || ChildError::Changed { path: path.to_owned() };
     let before = open()?;
-    if before != waiting.stat && !has_content(path, waiting, monitor)? {
+    if before != waiting.stat && prove(path, patience, monitor)? != waiting.content_hash {
+        // Some file systems (FAT, whatever is behind FUSE) make up inode numbers at every mount; a scan knows which and does
+        // not mind, so nobody would ever write the new one down. The content says what it is.
         return Err(changed());
     }
-    let outcome = process.extract(path, &|| monitor.cancelled())?;
+    let outcome = match process.extract(path, &|| monitor.cancelled()) {
+        // The worker is stuck in a read. Whether that is the whole disk, or is over, is found out by who can leave it.
+        Err(error @ ChildError::Unreadable { .. }) if is_silence(&error) => {
+            prove(path, patience, monitor)?;
+            return Err(error);
+        }
+        outcome => outcome?,
+    };
     let after = open()?;
     if (Stat { inode: before.inode, ..after }) != before {
         return Err(changed());
@@ -190,15 +211,25 @@ fn extract_one(
     Ok(outcome)
 }
 
-/// Whether a file whose stat is not the one that was proved has the content that is wanted all the same. Some file systems
-/// (FAT, whatever is behind FUSE) make up inode numbers at every mount; a scan knows which and does not mind, so nobody
-/// would ever write the new one down.
-fn has_content(path: &Path, waiting: &Waiting, monitor: &dyn Monitor) -> Result<bool, ChildError> {
-    let mut buffer = vec![0; content::BUFFER_BYTES];
-    // The content says what it is; where it lies does not matter.
-    let proved =
-        content::prove(&|| content::open(path, content::READ), &mut buffer, &|_| !monitor.cancelled());
-    Ok(proved.map_err(|error| child_error(path, error))?.hash == waiting.content_hash)
+/// The hash of the content as it is now.
+fn prove(path: &Path, patience: &Patience, monitor: &dyn Monitor) -> Result<[u8; 32], ChildError> {
+    let asked = path.to_owned();
+    let proved = patience.work(&|| !monitor.cancelled(), move |alive| {
+        let mut buffer = vec![0; content::BUFFER_BYTES];
+        // Where it lies does not matter.
+        content::prove(&|| content::open(&asked, content::READ), &mut buffer, &|_| alive())
+    });
+    let proved = proved.map_err(|error| silent(path, error))?;
+    Ok(proved.map_err(|error| child_error(path, error))?.hash)
+}
+
+fn silent(path: &Path, error: NoAnswer) -> ChildError {
+    let source = io::Error::new(io::ErrorKind::TimedOut, error);
+    ChildError::Unreadable { path: path.to_owned(), source }
+}
+
+fn is_silence(error: &ChildError) -> bool {
+    matches!(error, ChildError::Unreadable { source, .. } if source.kind() == io::ErrorKind::TimedOut)
 }
 
 fn child_error(path: &Path, error: ContentError) -> ChildError {
@@ -229,14 +260,19 @@ fn keep(
     monitor: &dyn Monitor,
 ) -> Result<(), EnrichError> {
     let now_ms = clock.now_ms();
-    let lost: Vec<i64> =
-        roots.iter().filter(|(_, root)| root.recheck().is_err()).map(|(library_id, _)| *library_id).collect();
+    for (library_id, root) in roots {
+        if !report.lost.contains_key(library_id)
+            && let Err(probe) = root.recheck()
+        {
+            report.lost.insert(*library_id, probe);
+        }
+    }
     let tx = catalog.write()?;
     for waiting in done {
         enrichments::apply(&tx, ids, waiting.document_id, waiting.content_hash, now_ms)?;
     }
     for (waiting, result) in answers {
-        if lost.contains(&waiting.library_id) {
+        if report.lost.contains_key(&waiting.library_id) {
             continue;
         }
         let (enrichment, text) = match result {

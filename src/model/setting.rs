@@ -32,7 +32,7 @@ macro_rules! settings {
 
 settings! {
     SCAN_EXCLUDE = "scan.exclude", "", SettingKind::Patterns, "What a scan leaves out, in gitignore syntax, one pattern a line, beside .shelflistignore files.";
-    PROBE_DEADLINE_MS = "probe.deadline_ms", "10000", SettingKind::Integer(100, 600_000), "How long a look at a library's root may take, in milliseconds.";
+    PROBE_DEADLINE_MS = "probe.deadline_ms", "10000", SettingKind::Integer(100, 600_000), "How long a look at a library's root, and every single answer of its disk, may take, in milliseconds.";
     MISSING_GRACE_DAYS = "missing.grace_days", "7", SettingKind::Integer(0, 36_500), "How many days a file is missing before its remote objects are retired.";
     MISSING_GRACE_SCANS = "missing.grace_scans", "2", SettingKind::Integer(1, 1_000), "How many complete scans find a file missing before its remote objects are retired.";
     GUARD_MISSING_COUNT = "guard.missing_count", "20", SettingKind::Integer(0, 1_000_000_000), "Up to this many newly missing files are believed without asking.";

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 
 use crossbeam_channel::Sender;
 
+use super::watch;
+
 /// Things in one batch.
 const LENGTH: usize = 128;
 /// Work in one batch, in bytes to read or that were read: two large files in one directory are for two readers, and what
@@ -45,7 +47,7 @@ impl<T> Batches<T> {
     /// Hands over what is held.
     pub(super) fn flush(&self) -> Result<(), Gone> {
         let (held, _) = self.held.take();
-        if held.is_empty() { Ok(()) } else { self.to.send(held).map_err(|_| Gone) }
+        if held.is_empty() { Ok(()) } else { watch::elsewhere(|| self.to.send(held)).map_err(|_| Gone) }
     }
 }
 

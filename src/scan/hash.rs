@@ -18,6 +18,7 @@ use super::Shared;
 use super::batches::Batches;
 use super::record::Record;
 use super::walk::{Place, is_the_librarys};
+use super::watch;
 use crate::catalog::files::{KnownFile, Look};
 use crate::content::{self, ContentError};
 use crate::model::{LookCause, Problem, ProblemKind, RelPath, Stat};
@@ -42,7 +43,7 @@ pub(super) struct Work {
 }
 
 /// Reads files until there are no more, or nobody wants to know.
-pub(super) fn hash_all(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &Sender<Vec<Record>>) {
+pub(super) fn hash_all(shared: &Shared, work: &Receiver<Vec<Work>>, to_writer: &Sender<Vec<Record>>) {
     let to_writer = Batches::new(to_writer);
     hash_until_done(shared, work, &to_writer);
     // What was read before a stop is kept, too.
@@ -51,7 +52,7 @@ pub(super) fn hash_all(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_write
     }
 }
 
-fn hash_until_done(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &Batches<Record>) {
+fn hash_until_done(shared: &Shared, work: &Receiver<Vec<Work>>, to_writer: &Batches<Record>) {
     let mut buffer = vec![0; content::BUFFER_BYTES];
     let mut aside = Vec::new();
     while let Some(batch) = next(shared, work, to_writer) {
@@ -89,7 +90,7 @@ fn hash_until_done(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &
 
 /// The next batch of work. Where that has to be waited for, what was read goes to the writer first, so that a run that is
 /// killed meanwhile has it.
-fn next(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &Batches<Record>) -> Option<Vec<Work>> {
+fn next(shared: &Shared, work: &Receiver<Vec<Work>>, to_writer: &Batches<Record>) -> Option<Vec<Work>> {
     match work.try_recv() {
         Ok(batch) => Some(batch),
         Err(TryRecvError::Disconnected) => None,
@@ -104,18 +105,22 @@ fn next(shared: &Shared<'_>, work: &Receiver<Vec<Work>>, to_writer: &Batches<Rec
 
 /// Proves one file's content.
 pub(super) fn prove_one(
-    shared: &Shared<'_>,
+    shared: &Shared,
     file: &Work,
     buffer: &mut [u8],
 ) -> Result<content::Proved, ContentError> {
     let open = || {
+        watch::answered();
         let dir = match &file.dir {
             Some(dir) => Arc::clone(dir),
             None => Arc::new(open_again(shared, &file.place)?),
         };
+        watch::answered();
         shared.root.open_in(dir.as_ref(), Path::new(OsStr::from_bytes(&file.name)), content::READ)
     };
+    let _at_disk = watch::at_disk();
     let proved = content::prove(&open, buffer, &|bytes| {
+        watch::answered();
         shared.hashed_bytes.fetch_add(bytes, Ordering::Relaxed);
         shared.monitor.count(Counter::BytesHashed, bytes);
         !shared.stopped()
@@ -126,7 +131,7 @@ pub(super) fn prove_one(
 }
 
 /// Reads one file. Returns false where the writer is gone.
-fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batches<Record>) -> bool {
+fn hash_one(shared: &Shared, file: Work, buffer: &mut [u8], to_writer: &Batches<Record>) -> bool {
     // Before the read: a change during it shows in the second stat, one after it must find an older stamp.
     let look_ns = shared.look_ns();
     let (stat, young, content_hash, problem) = match prove_one(shared, &file, buffer) {
@@ -162,7 +167,7 @@ fn hash_one(shared: &Shared<'_>, file: Work, buffer: &mut [u8], to_writer: &Batc
 }
 
 /// The directory of a file that was put aside. Listed on the verified disk; by now another one may be mounted there.
-fn open_again(shared: &Shared<'_>, place: &Place) -> io::Result<OwnedFd> {
+fn open_again(shared: &Shared, place: &Place) -> io::Result<OwnedFd> {
     let dir = content::open(&place.path.under(shared.root.path()), content::LIST)?;
     if is_the_librarys(shared, &dir)? { Ok(dir) } else { Err(rustix::io::Errno::XDEV.into()) }
 }

@@ -24,14 +24,19 @@ mod record;
 mod rules;
 mod shift;
 mod walk;
+mod watch;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
 
 pub use rules::{LeftOut, RULE_FILE, RuleOrigin, left_out_by};
+
+use record::Written;
 
 use crate::catalog::libraries::Library;
 use crate::catalog::{Catalog, CatalogError, RunLock, dirs, profiles, settings};
@@ -39,6 +44,7 @@ use crate::clock::Clock;
 use crate::content;
 use crate::model::{Problem, RelPath, setting};
 use crate::monitor::{Monitor, Phase};
+use crate::volume::hung::Hung;
 use crate::volume::{Probe, Profile, VerifiedRoot};
 
 /// Batches that wait for a hasher, and for the writer: enough to keep everybody busy, few enough that memory does not grow
@@ -147,15 +153,18 @@ impl Report {
     }
 }
 
-/// What walkers and hashers share.
-struct Shared<'a> {
-    root: &'a VerifiedRoot,
+/// What walkers and hashers share. They own it together: one that is stuck in the kernel outlives the run.
+struct Shared {
+    root: VerifiedRoot,
+    library_id: i64,
     rule: judge::StatRule,
     full: bool,
-    clock: &'a dyn Clock,
-    monitor: &'a dyn Monitor,
+    clock: Arc<dyn Clock>,
+    monitor: Arc<dyn Monitor>,
+    watch: watch::Watch,
     next_dir_id: AtomicI64,
-    readers: Vec<Mutex<Connection>>,
+    /// Taken away when the run is over.
+    readers: Vec<Mutex<Option<Connection>>>,
     stop: AtomicBool,
     files_seen: AtomicU64,
     unchanged: AtomicU64,
@@ -164,13 +173,15 @@ struct Shared<'a> {
     hashed_bytes: AtomicU64,
     /// The first trouble with the catalogue that a walker met.
     catalog_error: Mutex<Option<CatalogError>>,
+    /// Says to others that the disk hangs, until the last who is stuck comes back.
+    hung: Mutex<Option<Hung>>,
     /// Files that differ in nothing but their times, until the walk is over.
     waiting: Mutex<Vec<shift::Shifted>>,
     /// By how many minutes they were proved to have moved.
     time_shift_min: Mutex<Option<i32>>,
 }
 
-impl Shared<'_> {
+impl Shared {
     /// Whether the run is to end: the user wants it, or the writer gave up.
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.monitor.cancelled()
@@ -181,37 +192,137 @@ impl Shared<'_> {
     }
 }
 
-/// Scans a library whose root was verified.
+/// Once the user wants the run to end, nobody waits longer than this for one answer of the disk.
+const HURRY: Duration = Duration::from_secs(1);
+
+/// Watches the crew of a scan while the writer waits for it.
+struct Vigil<'a> {
+    shared: &'a Shared,
+    watcher: watch::Watcher,
+}
+
+impl<'a> Vigil<'a> {
+    fn over(shared: &'a Shared) -> Self {
+        Vigil { shared, watcher: watch::Watcher::default() }
+    }
+
+    /// How often to look: a deadline is kept to a quarter of it.
+    fn tick(&self) -> Duration {
+        (self.shared.root.deadline() / 4).min(HURRY / 4)
+    }
+
+    /// Whether somebody is stuck at the disk, and is to be left behind.
+    fn sees_stuck(&mut self) -> bool {
+        let deadline = self.shared.root.deadline();
+        let patience = if self.shared.monitor.cancelled() { deadline.min(HURRY) } else { deadline };
+        self.watcher.longest_wait(&self.shared.watch, Instant::now()) >= patience
+    }
+}
+
+/// The threads that walk and hash.
+struct Crew {
+    threads: Vec<JoinHandle<()>>,
+    /// Every one of them holds the other end.
+    ended: Receiver<()>,
+}
+
+impl Crew {
+    fn set_to_work(
+        shared: &Arc<Shared>,
+        (walkers, hashers): (usize, usize),
+        top: walk::Task,
+        to_writer: Sender<Vec<record::Record>>,
+    ) -> Result<Crew, ScanError> {
+        let watched = Arc::clone(shared);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(walkers)
+            .thread_name(|n| format!("walk-{n}"))
+            .start_handler(move |_| watched.watch.join())
+            .build()?;
+        let (to_hash, work) = bounded::<Vec<hash::Work>>(QUEUE);
+        let (working, ended) = bounded(0);
+        let mut threads = Vec::new();
+        for _ in 0..hashers {
+            let (shared, work, to_writer) = (Arc::clone(shared), work.clone(), to_writer.clone());
+            let working = working.clone();
+            threads.push(std::thread::spawn(move || {
+                shared.watch.join();
+                hash::hash_all(&shared, &work, &to_writer);
+                drop(working);
+            }));
+        }
+        let shared = Arc::clone(shared);
+        threads.push(std::thread::spawn(move || {
+            pool.scope(|tasks| walk::walk(tasks, &shared, &top, &to_hash, &to_writer));
+            shared.watch.join();
+            shift::settle(&shared, &to_hash, &to_writer);
+            drop(working);
+        }));
+        Ok(Crew { threads, ended })
+    }
+
+    /// Waits until all have ended. False where one is stuck: then they are left behind, and those who are not stuck end by
+    /// themselves.
+    fn dismiss(self, vigil: &mut Vigil<'_>) -> bool {
+        while self.ended.recv_timeout(vigil.tick()) != Err(RecvTimeoutError::Disconnected) {
+            if vigil.sees_stuck() {
+                return false;
+            }
+        }
+        for thread in self.threads {
+            if let Err(panic) = thread.join() {
+                // What it had not looked at must not pass for looked at.
+                std::panic::resume_unwind(panic);
+            }
+        }
+        true
+    }
+}
+
+/// Scans a library whose root was verified. Clock and monitor are shared with threads that a disk may never let go.
 ///
 /// # Errors
 /// See [`ScanError`]; what was committed until then is kept.
+#[expect(clippy::needless_pass_by_value, reason = "they are kept, by threads that may outlive the call")]
 pub fn run(
     catalog: &mut Catalog,
     _lock: &RunLock,
     library: &Library,
     root: &VerifiedRoot,
     options: &Options,
-    clock: &dyn Clock,
-    monitor: &dyn Monitor,
+    clock: Arc<dyn Clock>,
+    monitor: Arc<dyn Monitor>,
 ) -> Result<Report, ScanError> {
     let started_ms = clock.now_ms();
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let profile = profile(catalog, library, root)?;
     let rules = rules::Rules::of_library(&settings::get(catalog.read(), &setting::SCAN_EXCLUDE)?.0)?;
-    let rules = rules_above(root, &rules, &options.scope)?;
+    let rules = {
+        let (root, scope) = (root.clone(), options.scope.clone());
+        let looked = root.clone().patience().work(&|| true, move |_| rules_above(&root, &rules, &scope));
+        looked.ok().transpose()?
+    };
     monitor.phase(Phase::Scan, None);
 
-    let mut writer = record::Writer::begin(catalog, library, root, options, clock)?;
-    let top = writer.scope_dir()?;
-    let shared = Shared {
-        root,
+    let mut writer = record::Writer::begin(catalog, library, root, options, &*clock)?;
+    let Some(rules) = rules else {
+        writer.lose_root();
+        let report = writer.finish(false, false)?;
+        writer.end(&report)?;
+        return Ok(report);
+    };
+    let dir = writer.scope_dir()?;
+    let shared = Arc::new(Shared {
+        root: root.clone(),
+        library_id: library.library_id,
         rule: judge::StatRule::of_profile(&profile),
         full: options.full,
-        clock,
-        monitor,
+        clock: Arc::clone(&clock),
+        monitor: Arc::clone(&monitor),
+        watch: watch::Watch::default(),
         next_dir_id: AtomicI64::new(dirs::next_id(writer.connection())?),
         readers: (0..threads)
-            .map(|_| Ok(Mutex::new(writer.reader()?)))
+            .map(|_| Ok(Mutex::new(Some(writer.reader()?))))
             .collect::<Result<_, CatalogError>>()?,
         stop: AtomicBool::new(false),
         files_seen: AtomicU64::new(0),
@@ -220,53 +331,48 @@ pub fn run(
         hashed_files: AtomicU64::new(0),
         hashed_bytes: AtomicU64::new(0),
         catalog_error: Mutex::new(None),
+        hung: Mutex::new(None),
         waiting: Mutex::new(Vec::new()),
         time_shift_min: Mutex::new(None),
-    };
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("walk-{n}")).build()?;
-
-    std::thread::scope(|scope| -> Result<(), ScanError> {
-        let (to_hash, work) = bounded::<Vec<hash::Work>>(QUEUE);
-        let (to_writer, records) = bounded::<Vec<record::Record>>(QUEUE);
-        for _ in 0..profile.readers(threads) {
-            let (work, to_writer, shared) = (work.clone(), to_writer.clone(), &shared);
-            scope.spawn(move || hash::hash_all(shared, &work, &to_writer));
-        }
-        drop(work);
-        let (shared_ref, pool) = (&shared, &pool);
-        scope.spawn(move || {
-            pool.scope(|tasks| {
-                walk::walk(tasks, shared_ref, &walk::Task { dir: top, rules }, &to_hash, &to_writer);
-            });
-            shift::settle(shared_ref, &to_hash, &to_writer);
-        });
-        // The writer is this thread: it owns the catalogue. When it returns, `records` is dropped, and whoever still
-        // sends learns from the error that the run is over.
-        let result = writer.write_all(&records);
-        if !matches!(result, Ok(true)) {
-            shared.stop.store(true, Ordering::Relaxed);
-        }
-        drop(records);
-        result.map(|_| ())
-    })?;
-    if let Some(error) = shared.catalog_error.into_inner().expect("no holder panics") {
+    });
+    let mut vigil = Vigil::over(&shared);
+    let (to_writer, records) = bounded::<Vec<record::Record>>(QUEUE);
+    let sizes = (threads, profile.readers(threads));
+    let crew = Crew::set_to_work(&shared, sizes, walk::Task { dir, rules }, to_writer)?;
+    // The writer is this thread: it owns the catalogue. When it returns, `records` is dropped, and whoever still sends
+    // learns from the error that the run is over.
+    let written = writer.write_all(&records, &mut vigil);
+    if !matches!(written, Ok(Written::All)) {
+        shared.stop.store(true, Ordering::Relaxed);
+    }
+    drop(records);
+    let all_came_back = crew.dismiss(&mut vigil);
+    let interrupted = monitor.cancelled();
+    // Also one who is stuck leaves nothing of the catalogue open.
+    for reader in &shared.readers {
+        reader.lock().expect("no holder panics").take();
+    }
+    let stuck = written? == Written::Stuck || !all_came_back;
+    if let Some(error) = shared.catalog_error.lock().expect("no holder panics").take() {
         // The scan stays `running` and is found abandoned by the next.
         return Err(error.into());
     }
-    let interrupted = monitor.cancelled();
-    let mut report = writer.finish(interrupted)?;
-    report.files_seen = shared.files_seen.into_inner();
-    report.unchanged = shared.unchanged.into_inner();
-    report.excluded += shared.excluded.into_inner();
-    report.hashed_files = shared.hashed_files.into_inner();
-    report.hashed_bytes = shared.hashed_bytes.into_inner();
-    report.time_shift_min = shared.time_shift_min.into_inner().expect("no holder panics");
+    if stuck && !interrupted {
+        *shared.hung.lock().expect("no holder panics") = Some(Hung::at(root.path(), root.deadline()));
+        writer.lose_root();
+    }
+    let mut report = writer.finish(interrupted, shared.rule.inode)?;
+    report.files_seen = shared.files_seen.load(Ordering::Relaxed);
+    report.unchanged = shared.unchanged.load(Ordering::Relaxed);
+    report.excluded += shared.excluded.load(Ordering::Relaxed);
+    report.hashed_files = shared.hashed_files.load(Ordering::Relaxed);
+    report.hashed_bytes = shared.hashed_bytes.load(Ordering::Relaxed);
+    report.time_shift_min = *shared.time_shift_min.lock().expect("no holder panics");
     report.elapsed_ms = clock.now_ms() - started_ms;
     writer.end(&report)?;
     drop(writer);
     if report.time_shift_min.is_some() && !options.dry_run {
-        keep_local_time(catalog, library, profile, clock)?;
+        keep_local_time(catalog, library, profile, &*clock)?;
     }
     Ok(report)
 }
@@ -298,10 +404,10 @@ fn profile(catalog: &Catalog, library: &Library, root: &VerifiedRoot) -> Result<
 /// scope: a rule leaves it out, a link leads there, it is our own.
 fn rules_above(
     root: &VerifiedRoot,
-    rules: &std::sync::Arc<rules::Rules>,
+    rules: &Arc<rules::Rules>,
     scope: &RelPath,
-) -> Result<std::sync::Arc<rules::Rules>, ScanError> {
-    let mut rules = std::sync::Arc::clone(rules);
+) -> Result<Arc<rules::Rules>, ScanError> {
+    let mut rules = Arc::clone(rules);
     let mut above = RelPath::root();
     for name in scope.as_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
         let read = content::open(&above.under(root.path()), content::LIST).and_then(walk::read_rule_file);

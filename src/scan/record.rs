@@ -1,6 +1,6 @@
 //! The writer: one thread that owns the catalogue while a scan runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,20 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::guard::{Findings, Limits, guard};
-use super::moves::pair_moves;
+use super::moves::{Tally, pair_moves, tally};
 use super::shift::{self, Shifted};
 use super::walk::{KnownOrNew, Place};
-use super::{Ending, Options, Report, ScanError};
+use super::{Ending, Options, Report, ScanError, Vigil};
 use crate::catalog::decisions::{self, DecisionKind};
 use crate::catalog::dirs::{self, DirState, KnownDir};
 use crate::catalog::files::{self, Look, Recorded, Recording};
 use crate::catalog::libraries::Library;
+use crate::catalog::moves::{self, Side};
 use crate::catalog::newcomers::Newcomers;
-use crate::catalog::scans::{self, ScanOutcome, Side};
-use crate::catalog::{Care, Catalog, CatalogError, Ids, outbox, problems, query, settings};
+use crate::catalog::scans::{self, ScanOutcome};
+use crate::catalog::{Care, Catalog, CatalogError, Ids, outbox, problems, query, replaced, settings};
 use crate::clock::Clock;
-use crate::model::{Presence, Problem, RelPath, setting};
+use crate::model::{Presence, Problem, ProblemKind, RelPath, setting};
 use crate::volume::{Probe, VerifiedRoot};
 
 /// Records in one transaction: a commit writes every page of the index of contents that it touched, which in a large
@@ -45,8 +46,14 @@ pub(super) enum Record {
     NewDir { dir_id: i64, parent_id: i64, path: RelPath },
     /// A directory can be listed again.
     Listed { dir_id: i64 },
-    /// A directory could not be listed, or not to the end.
-    Frozen { dir_id: i64, problem: Problem },
+    /// A directory could not be listed, or not to the end: then some of it was.
+    Frozen { dir_id: i64, problem: Problem, listed: bool },
+    /// A listing that broke off did not get to a known file.
+    Unseen { file_id: i64, kind: ProblemKind },
+    /// Nor to a known directory.
+    UnseenDir { path: RelPath, kind: ProblemKind },
+    /// A directory has another inode number than it had, or none was known.
+    DirInode { dir_id: i64, inode: u64 },
     /// A known directory is not there.
     GoneDir { dir: KnownDir },
     /// A rule leaves a known directory out.
@@ -61,6 +68,17 @@ pub(super) enum Record {
     Candidate { file_id: i64 },
     /// One file's trouble.
     Problem { problem: Problem, file_id: Option<i64> },
+}
+
+/// How far the writer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// All there was to write.
+    All,
+    /// The root went away: the batch at hand was discarded (D3).
+    RootLost,
+    /// Somebody is stuck at the disk, and nobody waits for what he would have said.
+    Stuck,
 }
 
 /// Writes what a scan finds.
@@ -80,6 +98,12 @@ pub(super) struct Writer<'a> {
     root_lost: Option<Probe>,
     /// Of a dry run, which writes no rows that could be asked later.
     appeared: Vec<Side>,
+    /// As `appeared`: what stood where something else does now.
+    replaced: Vec<Side>,
+    /// As `appeared`: files that were missing, and are not any more.
+    back: HashSet<i64>,
+    /// Kept until the end: while the walk goes on, a directory is looked for by the number it had before.
+    dir_inodes: Vec<(i64, u64)>,
 }
 
 impl<'a> Writer<'a> {
@@ -130,6 +154,9 @@ impl<'a> Writer<'a> {
             gone: Vec::new(),
             root_lost: None,
             appeared: Vec::new(),
+            replaced: Vec::new(),
+            back: HashSet::new(),
+            dir_inodes: Vec::new(),
         })
     }
 
@@ -138,10 +165,15 @@ impl<'a> Writer<'a> {
         let (library_id, scope) = (self.library.library_id, self.options.scope.clone());
         if self.options.dry_run && dirs::at(self.catalog.read(), library_id, &scope)?.is_none() {
             // No row is ever written under this number.
-            return Ok(KnownOrNew { dir_id: 0, path: scope, state: None });
+            return Ok(KnownOrNew { dir_id: 0, path: scope, state: None, inode: None });
         }
         let known = self.catalog.change::<_, CatalogError>(|tx| dirs::ensure(tx, library_id, &scope))?;
-        Ok(KnownOrNew { dir_id: known.dir_id, path: known.path, state: Some(known.state) })
+        Ok(KnownOrNew {
+            dir_id: known.dir_id,
+            path: known.path,
+            state: Some(known.state),
+            inode: known.inode,
+        })
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -152,14 +184,20 @@ impl<'a> Writer<'a> {
         self.catalog.reader()
     }
 
-    /// Takes records until there are no more. Returns false where the root went away: the batch at hand is discarded (D3).
-    pub(super) fn write_all(&mut self, records: &Receiver<Vec<Record>>) -> Result<bool, ScanError> {
+    /// Takes records until there are no more, or it is of no use to go on.
+    pub(super) fn write_all(
+        &mut self,
+        records: &Receiver<Vec<Record>>,
+        vigil: &mut Vigil<'_>,
+    ) -> Result<Written, ScanError> {
         let mut first = Vec::with_capacity(WORTH_IT);
         loop {
             // Waits without a transaction: others may write meanwhile.
-            match records.recv() {
+            match records.recv_timeout(vigil.tick()) {
                 Ok(some) => first.extend(some),
-                Err(_) => return Ok(true),
+                Err(RecvTimeoutError::Disconnected) => return Ok(Written::All),
+                Err(RecvTimeoutError::Timeout) if vigil.sees_stuck() => return Ok(Written::Stuck),
+                Err(RecvTimeoutError::Timeout) => continue,
             }
             let deadline = Instant::now() + BATCH_TIME;
             while first.len() < WORTH_IT {
@@ -169,7 +207,10 @@ impl<'a> Writer<'a> {
                 }
             }
             if !self.commit(&mut first, records)? {
-                return Ok(false);
+                return Ok(Written::RootLost);
+            }
+            if vigil.sees_stuck() {
+                return Ok(Written::Stuck);
             }
         }
     }
@@ -185,15 +226,25 @@ impl<'a> Writer<'a> {
         }
         let stores = outbox::all_stores(&tx)?;
         let mut troubled = problems::any(&tx, self.library.library_id)?;
+        let mut any_replaced = replaced::any(&tx)?;
         self.newcomers.begin(&tx)?;
         let mut context = Context {
-            recording: Recording { ids: &mut self.ids, stores: &stores, scan_id: self.scan_id, now_ms },
+            recording: Recording {
+                ids: &mut self.ids,
+                stores: &stores,
+                replaced: &mut any_replaced,
+                scan_id: self.scan_id,
+                now_ms,
+            },
             newcomers: &mut self.newcomers,
             library_id: self.library.library_id,
             report: &mut tally,
             frozen: &mut frozen,
             gone: &mut gone,
             appeared: &mut self.appeared,
+            replaced: &mut self.replaced,
+            back: &mut self.back,
+            dir_inodes: &mut self.dir_inodes,
             troubled: &mut troubled,
             dry_run: self.options.dry_run,
         };
@@ -221,8 +272,14 @@ impl<'a> Writer<'a> {
         Ok(true)
     }
 
+    /// The root does not answer any more: what is not committed by now is discarded.
+    pub(super) fn lose_root(&mut self) {
+        let root = self.root;
+        self.root_lost.get_or_insert_with(|| root.hung());
+    }
+
     /// Pairs moves, asks the guard, verifies the root once more and concludes.
-    pub(super) fn finish(&mut self, interrupted: bool) -> Result<Report, ScanError> {
+    pub(super) fn finish(&mut self, interrupted: bool, inodes: bool) -> Result<Report, ScanError> {
         self.catalog.set_care(Care::Full)?;
         self.report.frozen_dirs = self.frozen.iter().cloned().collect();
         if let Some(probe) = self.root_lost.take() {
@@ -239,30 +296,40 @@ impl<'a> Writer<'a> {
         }
         self.report.ending = if self.frozen.is_empty() { Ending::Complete } else { Ending::Partial };
         if self.options.dry_run {
-            self.foresee()?;
+            self.foresee(inodes)?;
         } else {
-            self.conclude()?;
+            self.conclude(inodes)?;
         }
         Ok(self.report.clone())
     }
 
     /// What [`Writer::conclude`] would count, without its writing.
-    fn foresee(&mut self) -> Result<(), ScanError> {
+    fn foresee(&mut self, inodes: bool) -> Result<(), ScanError> {
         let conn = self.catalog.read();
-        let pairs = pair_moves(&scans::lost_sides(conn, self.scan_id)?, &self.appeared);
-        let lost = scans::count_candidates(conn)?;
-        // What was missing before and is found now is one more move, and not one less that is newly missing.
-        let mut found = 0;
-        for (lost, _) in &pairs {
-            found += u64::from(!files::is_missing(conn, *lost)?);
+        let library_id = self.library.library_id;
+        let (mut replaced, appeared) =
+            (std::mem::take(&mut self.replaced), std::mem::take(&mut self.appeared));
+        if inodes {
+            // What was edited in place still has its number there, and is not lost.
+            let edited: HashSet<(i64, u64)> =
+                appeared.iter().map(|side| (side.file_id, side.stat.inode)).collect();
+            replaced.retain(|side| !edited.contains(&(side.file_id, side.stat.inode)));
         }
-        self.report.moved = pairs.len() as u64;
-        self.report.new = self.report.new.saturating_sub(self.report.moved);
-        self.report.missing = lost.saturating_sub(found);
+        let (mut lost, appeared) =
+            moves::sides(conn, library_id, self.scan_id, inodes, (replaced, appeared))?;
+        lost.retain(|side| side.in_place || !self.back.contains(&side.file_id));
+        let pairs = pair_moves(&lost, &appeared, inodes);
+        for (lost, _) in &pairs {
+            scans::drop_candidate(conn, lost.file_id)?;
+        }
+        correct(&mut self.report, tally(&pairs));
+        moves::mark_elsewhere(conn, library_id, self.scan_id)?;
+        self.report.moved += scans::count_elsewhere(conn)?;
+        self.report.missing = scans::count_candidates(conn)?;
         Ok(())
     }
 
-    fn conclude(&mut self) -> Result<(), ScanError> {
+    fn conclude(&mut self, inodes: bool) -> Result<(), ScanError> {
         let now_ms = self.clock.now_ms();
         let library_id = self.library.library_id;
         let limits = limits(self.catalog.read())?;
@@ -275,24 +342,41 @@ impl<'a> Writer<'a> {
             query::forget_counts(&tx, library_id)?;
         }
 
-        let appeared = scans::appeared_sides(&tx, self.scan_id)?;
-        let lost = if appeared.is_empty() { Vec::new() } else { scans::lost_sides(&tx, self.scan_id)? };
-        for (lost, appeared) in pair_moves(&lost, &appeared) {
-            let appeared_scan = scans::apply_move(&tx, lost, appeared, now_ms)?;
-            report.moved += 1;
-            // One that an earlier, interrupted scan saw first was counted as new there.
-            report.new = report.new.saturating_sub(u64::from(appeared_scan == self.scan_id));
+        for (dir_id, inode) in self.dir_inodes.drain(..) {
+            dirs::set_inode(&tx, dir_id, inode)?;
+        }
+        // What scans that were cut off have written down since the last conclusion counts with what this one saw.
+        let cut_off_since = scans::cut_off_since(&tx, self.scan_id)?;
+        let changed_since = cut_off_since
+            .map(|since_ms| scans::count_changed_since(&tx, library_id, since_ms))
+            .transpose()?;
+        let (lost, appeared) = moves::sides(&tx, library_id, self.scan_id, inodes, Default::default())?;
+        let mut pairs = pair_moves(&lost, &appeared, inodes);
+        // First those whose own place is taken: what takes it brings an end to the row that tells what they were.
+        pairs.sort_by_key(|(lost, _)| !lost.in_place);
+        let stores = outbox::all_stores(&tx)?;
+        let mut recording = Recording {
+            ids: &mut self.ids,
+            stores: &stores,
+            replaced: &mut replaced::any(&tx)?,
+            scan_id: self.scan_id,
+            now_ms,
+        };
+        for (lost, appeared) in &pairs {
+            moves::apply_move(&tx, &mut recording, lost, appeared)?;
+        }
+        let tally = tally(&pairs);
+        correct(&mut report, tally);
+        if moves::mark_elsewhere(&tx, library_id, self.scan_id)? {
+            report.moved += moves::finish_elsewhere(&tx, now_ms)?;
         }
         if report.moved > 0 {
             query::forget_counts(&tx, library_id)?;
         }
 
         let missing = scans::count_candidates(&tx)?;
-        // What scans that were cut off have written down since the last conclusion counts with what this one saw.
-        let (since_ms, changed) = match scans::cut_off_since(&tx, self.scan_id)? {
-            Some(since_ms) => (since_ms, scans::count_changed_since(&tx, library_id, since_ms)?),
-            None => (self.started_ms, report.modified),
-        };
+        let since_ms = cut_off_since.unwrap_or(self.started_ms);
+        let changed = changed_since.map_or(report.modified, |n| n.saturating_sub(tally.replaced));
         // An unchanged library is not counted to find out that nothing of it is too much.
         let known = if missing + changed > 0 { scans::count_known(&tx, library_id)? } else { 0 };
         let holds = guard(Findings { known, missing, changed }, limits);
@@ -322,6 +406,7 @@ impl<'a> Writer<'a> {
         // One that an earlier scan asked is asked again, until somebody answers (L8).
         report.decision = report.decision.or(decisions::first_open(&tx, library_id)?);
         if report.whole {
+            replaced::forget(&tx, library_id)?;
             problems::settle(&tx, library_id, self.scan_id, &report.frozen_dirs)?;
         }
         // The last look before anything negative is kept (D3).
@@ -361,6 +446,14 @@ impl Drop for Writer<'_> {
     }
 }
 
+/// What turned out to have been moved was counted as something else.
+fn correct(report: &mut Report, tally: Tally) {
+    report.moved += tally.moved;
+    // One that an earlier, interrupted scan saw first was counted there.
+    report.modified = report.modified.saturating_sub(tally.modified);
+    report.new = (report.new + tally.new_in_place).saturating_sub(tally.new);
+}
+
 fn limits(conn: &Connection) -> Result<Limits, CatalogError> {
     let number = |setting| settings::integer(conn, setting).map(i64::cast_unsigned);
     Ok(Limits {
@@ -379,6 +472,9 @@ struct Context<'a> {
     frozen: &'a mut BTreeSet<RelPath>,
     gone: &'a mut Vec<RelPath>,
     appeared: &'a mut Vec<Side>,
+    replaced: &'a mut Vec<Side>,
+    back: &'a mut HashSet<i64>,
+    dir_inodes: &'a mut Vec<(i64, u64)>,
     /// Whether the library has problems at all: where it has none, none is solved by a file that can be read.
     troubled: &'a mut bool,
     dry_run: bool,
@@ -393,6 +489,39 @@ impl Context<'_> {
             Recorded::Restored => self.report.restored += 1,
             Recorded::Unread => {}
         }
+    }
+
+    /// Remembers what a look could be a side of.
+    fn foresee_move(&mut self, recorded: Recorded, look: &Look, place: &Place) {
+        if let Some(known) = &look.known
+            && known.presence == Presence::Missing
+        {
+            self.back.insert(known.file_id);
+        }
+        let known = match (recorded, &look.known) {
+            (Recorded::New, None) => None,
+            (Recorded::Modified, Some(known)) => Some(known),
+            _ => return,
+        };
+        let now = Side {
+            file_id: known.map_or(0, |known| known.file_id),
+            path: place.path.join(&look.name),
+            stat: look.stat,
+            content_hash: look.content_hash,
+            link_target: look.link_target.clone(),
+            scan: self.recording.scan_id,
+            in_place: known.is_some(),
+            missing: false,
+            // As modified where a link stood, which had no content to lose.
+            counted: known.is_none_or(|known| known.content_hash.is_none()),
+        };
+        if let Some(known) = known {
+            // Where a link pointed is not known here: it is told as modified.
+            let before =
+                Side { stat: known.stat, content_hash: known.content_hash, link_target: None, ..now.clone() };
+            self.replaced.push(before);
+        }
+        self.appeared.push(now);
     }
 }
 
@@ -411,18 +540,16 @@ fn foresee_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Re
         Record::Look { look, place } => {
             let recorded = files::classify(&look);
             context.count(recorded);
-            if let (Recorded::New, Some(content_hash)) = (recorded, look.content_hash)
-                && look.stat.size > 0
-            {
-                let path = place.path.join(&look.name);
-                context.appeared.push(Side { file_id: 0, content_hash, path });
-            }
+            context.foresee_move(recorded, &look, &place);
         }
         Record::Shifted { .. } => context.count(Recorded::Touched),
         Record::Candidate { file_id } => scans::add_candidate(tx, file_id)?,
         Record::Problem { problem, .. } => context.report.problems.push(problem),
         Record::NewDir { .. }
         | Record::Listed { .. }
+        | Record::Unseen { .. }
+        | Record::UnseenDir { .. }
+        | Record::DirInode { .. }
         | Record::ExcludeDir { .. }
         | Record::Exclude { .. } => {}
     }
@@ -433,7 +560,7 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
     if context.dry_run {
         return foresee_one(tx, context, record);
     }
-    if !matches!(record, Record::Look { .. } | Record::NewDir { .. }) {
+    if !matches!(record, Record::Look { .. } | Record::NewDir { .. } | Record::DirInode { .. }) {
         // What is written directory by directory is to find the files that were seen before it.
         context.newcomers.flush(tx, &mut context.recording)?;
     }
@@ -444,24 +571,19 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
             dirs::insert(tx, dir_id, library_id, Some(parent_id), &path)?;
         }
         Record::Listed { dir_id } => dirs::set_state(tx, dir_id, DirState::Listed, now_ms)?,
-        Record::Frozen { dir_id, problem } => {
+        Record::Frozen { dir_id, problem, listed } => {
             dirs::set_state(tx, dir_id, DirState::Frozen, now_ms)?;
-            for below in dirs::ids_in_subtree(tx, library_id, &problem.path)? {
-                let evidence = problem.kind.as_str();
-                files::set_presence_in_dir(
-                    tx,
-                    below,
-                    &[Presence::Present],
-                    Presence::Unknown,
-                    evidence,
-                    now_ms,
-                )?;
+            if !listed {
+                set_unknown_below(tx, library_id, &problem.path, problem.kind, now_ms)?;
             }
             *context.troubled = true;
             problems::record(tx, library_id, None, &problem, scan_id, now_ms)?;
             context.frozen.insert(problem.path.clone());
             context.report.problems.push(problem);
         }
+        Record::Unseen { file_id, kind } => files::set_unknown(tx, file_id, kind.as_str(), now_ms)?,
+        Record::UnseenDir { path, kind } => set_unknown_below(tx, library_id, &path, kind, now_ms)?,
+        Record::DirInode { dir_id, inode } => context.dir_inodes.push((dir_id, inode)),
         Record::GoneDir { dir } => {
             for below in dirs::ids_in_subtree(tx, library_id, &dir.path)? {
                 scans::add_candidates_of_dir(tx, below)?;
@@ -503,6 +625,27 @@ fn write_one(tx: &Connection, context: &mut Context<'_>, record: Record) -> Resu
             problems::record(tx, library_id, file_id, &problem, scan_id, now_ms)?;
             context.report.problems.push(problem);
         }
+    }
+    Ok(())
+}
+
+/// Nobody could look at what is in a directory and below it: what stood there as present is unknown.
+fn set_unknown_below(
+    tx: &Connection,
+    library_id: i64,
+    path: &RelPath,
+    kind: ProblemKind,
+    now_ms: i64,
+) -> Result<(), CatalogError> {
+    for below in dirs::ids_in_subtree(tx, library_id, path)? {
+        files::set_presence_in_dir(
+            tx,
+            below,
+            &[Presence::Present],
+            Presence::Unknown,
+            kind.as_str(),
+            now_ms,
+        )?;
     }
     Ok(())
 }

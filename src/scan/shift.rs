@@ -77,7 +77,7 @@ pub(super) fn evidence(quarters: i8) -> String {
 }
 
 /// Puts a file aside until the walk is over, if its times may have moved with all others.
-pub(super) fn keep_waiting(shared: &Shared<'_>, known: &KnownFile, seen: &Stat) -> bool {
+pub(super) fn keep_waiting(shared: &Shared, known: &KnownFile, seen: &Stat) -> bool {
     let moved = quarters(known, seen, &shared.rule).filter(|_| !shared.full);
     let Some(quarters) = moved.filter(|_| !shared.rule.is_young(seen, shared.look_ns())) else {
         return false;
@@ -97,7 +97,7 @@ pub(super) fn keep_waiting(shared: &Shared<'_>, known: &KnownFile, seen: &Stat) 
 }
 
 /// The walk is over: what waited is believed, or read like any other.
-pub(super) fn settle(shared: &Shared<'_>, to_hash: &Sender<Vec<Work>>, to_writer: &Sender<Vec<Record>>) {
+pub(super) fn settle(shared: &Shared, to_hash: &Sender<Vec<Work>>, to_writer: &Sender<Vec<Record>>) {
     let mut waiting = std::mem::take(&mut *shared.waiting.lock().expect("no holder panics"));
     // Of what waited in a run that was stopped nothing is said: the next scan finds it as this one did.
     if waiting.is_empty() || shared.stopped() {
@@ -135,7 +135,7 @@ impl From<CatalogError> for Trouble {
 
 /// Of what waits, sends on to be read whatever may have been written since it was read last; the others go on waiting.
 fn read_what_may_be_new(
-    shared: &Shared<'_>,
+    shared: &Shared,
     waiting: &mut Vec<Shifted>,
     work: &Batches<Work>,
 ) -> Result<(), Trouble> {
@@ -145,8 +145,7 @@ fn read_what_may_be_new(
             break;
         }
         let file = waiting[at];
-        let read_ms = files::read_at(&shared.readers[0].lock().expect("no holder panics"), file.file_id)?;
-        if is_older_than_its_reading(file.mtime_ns, read_ms) {
+        if is_older_than_its_reading(file.mtime_ns, read_at(shared, &file)?) {
             waiting[old] = file;
             old += 1;
         } else {
@@ -159,6 +158,11 @@ fn read_what_may_be_new(
     Ok(())
 }
 
+fn read_at(shared: &Shared, file: &Shifted) -> Result<Option<i64>, Trouble> {
+    let reader = shared.readers[0].lock().expect("no holder panics");
+    Ok(files::read_at(reader.as_ref().ok_or(Gone)?, file.file_id)?)
+}
+
 /// Whether a file with this stamp cannot have been written since it was read at `read_ms`. That is when the reading was
 /// written down, which may be minutes after it.
 fn is_older_than_its_reading(mtime_ns: i64, read_ms: Option<i64>) -> bool {
@@ -168,7 +172,7 @@ fn is_older_than_its_reading(mtime_ns: i64, read_ms: Option<i64>) -> bool {
 }
 
 fn settle_all(
-    shared: &Shared<'_>,
+    shared: &Shared,
     waiting: &[Shifted],
     work: &Batches<Work>,
     records: &Batches<Record>,
@@ -203,7 +207,7 @@ fn settle_all(
 /// Reads the sample up to the first file that is not as it was, and gives those that are. Here, one after the other: they
 /// are few, and the answer is waited for.
 fn read_sample(
-    shared: &Shared<'_>,
+    shared: &Shared,
     waiting: &[Shifted],
     sample: &[usize],
     records: &Batches<Record>,
@@ -236,9 +240,11 @@ fn read_sample(
 }
 
 /// A file that waited, as hashers want it.
-fn work_of(shared: &Shared<'_>, file: &Shifted) -> Result<Work, CatalogError> {
-    let conn = shared.readers[0].lock().expect("no holder panics");
-    let (dir_id, path, known) = files::known_by_id(&conn, file.file_id)?;
+fn work_of(shared: &Shared, file: &Shifted) -> Result<Work, Trouble> {
+    let reader = shared.readers[0].lock().expect("no holder panics");
+    // Without one the run is over, and nobody takes any more.
+    let conn = reader.as_ref().ok_or(Gone)?;
+    let (dir_id, path, known) = files::known_by_id(conn, file.file_id)?;
     let stat = Stat { mtime_ns: file.mtime_ns, ctime_ns: file.ctime_ns, inode: file.inode, ..known.stat };
     let place = Arc::new(Place { dir_id, path });
     let because = causes(&known, &stat, &shared.rule, shared.full);

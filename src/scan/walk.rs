@@ -8,10 +8,11 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 
 use crossbeam_channel::Sender;
+use rusqlite::Connection;
 use rustix::fs::{AtFlags, Dir, FileType};
 
 use super::Shared;
@@ -22,6 +23,8 @@ use super::judge::{Verdict, judge};
 use super::record::Record;
 use super::rules::{RULE_FILE, Rules};
 use super::shift;
+use super::watch;
+use crate::catalog::CatalogError;
 use crate::catalog::dirs::{self, DirState, KnownDir};
 use crate::catalog::files::{self, KnownFile, Look};
 use crate::content;
@@ -43,6 +46,8 @@ pub(super) struct KnownOrNew {
     pub(super) path: RelPath,
     /// None for a directory that this walk found first.
     pub(super) state: Option<DirState>,
+    /// Its inode number when it was listed last.
+    pub(super) inode: Option<u64>,
 }
 
 /// Where a file is: its directory, shared by all that is said of the files in it.
@@ -58,18 +63,21 @@ const RULE_FILE_LIMIT: u64 = 1 << 20;
 struct Listed {
     /// The directory itself: what is asked of its files is asked of this one, not of what the path leads to by then.
     dir: Arc<OwnedFd>,
+    inode: u64,
     files: Vec<(Vec<u8>, Stat)>,
     subdirs: Vec<Vec<u8>>,
     /// Names that are there, but could not be looked at: nothing is concluded about them.
     unclear: Vec<Vec<u8>>,
     complete: Result<(), Problem>,
     has_rules: bool,
+    /// Where this directory stood at another place before: the files it had there, in byte order of their names.
+    former: Vec<KnownFile>,
 }
 
 /// Walks one directory and, as tasks of the same pool, all below it.
 pub(super) fn walk<'scope>(
     tasks: &rayon::Scope<'scope>,
-    shared: &'scope Shared<'scope>,
+    shared: &Arc<Shared>,
     task: &Task,
     to_hash: &Sender<Vec<Work>>,
     to_writer: &Sender<Vec<Record>>,
@@ -92,9 +100,9 @@ pub(super) fn walk<'scope>(
         }
     };
     for (dir, rules) in children.into_iter().rev() {
-        let (to_hash, to_writer) = (to_hash.clone(), to_writer.clone());
+        let (shared, to_hash, to_writer) = (Arc::clone(shared), to_hash.clone(), to_writer.clone());
         let task = Task { dir, rules };
-        tasks.spawn(move |tasks| walk(tasks, shared, &task, &to_hash, &to_writer));
+        tasks.spawn(move |tasks| walk(tasks, &shared, &task, &to_hash, &to_writer));
     }
 }
 
@@ -108,7 +116,7 @@ impl From<Gone> for Stopped {
 }
 
 fn walk_one(
-    shared: &Shared<'_>,
+    shared: &Shared,
     task: &Task,
     to_hash: &Batches<Work>,
     to_writer: &Batches<Record>,
@@ -119,17 +127,18 @@ fn walk_one(
         Ok(listed) => listed,
         Err(problem) => {
             shared.monitor.problem(&problem);
-            to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem })?;
+            to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem, listed: false })?;
             return Ok(Vec::new());
         }
     };
-    let rules = match listed.has_rules {
+    // A listing that broke off may not have got to the rule file.
+    let rules = match listed.has_rules || listed.complete.is_err() {
         false => Arc::clone(&task.rules),
-        true => match rules_of(&task.rules, &dir.path, &listed.dir, to_writer)? {
+        true => match rules_of(&task.rules, dir, &listed, to_writer)? {
             Ok(rules) => rules,
             Err(problem) => {
                 shared.monitor.problem(&problem);
-                to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem })?;
+                to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem, listed: false })?;
                 return Ok(Vec::new());
             }
         },
@@ -137,13 +146,12 @@ fn walk_one(
 
     // Of a directory that this walk found first nothing can be known.
     let known = dir.state.map_or(Ok(Default::default()), |_| known_in(shared, dir.dir_id));
-    let (known_files, known_dirs) = match known {
-        Ok(known) => known,
-        Err(error) => {
-            shared.catalog_error.lock().expect("no holder panics").get_or_insert(error);
-            return Err(Stopped);
-        }
-    };
+    let (known_files, known_dirs) = known.map_err(|error| failed(shared, error))?;
+    let elsewhere_before = dir.inode != Some(listed.inode) || dir.state == Some(DirState::Gone);
+    if shared.rule.inode && elsewhere_before {
+        listed.former = former(shared, dir, listed.inode).map_err(|error| failed(shared, error))?;
+        to_writer.send(Record::DirInode { dir_id: dir.dir_id, inode: listed.inode })?;
+    }
 
     listed.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     listed.subdirs.sort_unstable();
@@ -165,55 +173,93 @@ fn walk_one(
         Ok(()) => {}
         Err(problem) => {
             shared.monitor.problem(&problem);
-            to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem })?;
+            to_writer.send(Record::Frozen { dir_id: dir.dir_id, problem, listed: true })?;
         }
     }
     Ok(children)
 }
 
-fn known_in(
-    shared: &Shared<'_>,
-    dir_id: i64,
-) -> Result<(Vec<KnownFile>, Vec<KnownDir>), crate::catalog::CatalogError> {
+/// The catalogue failed: the first error is told.
+fn failed(shared: &Shared, error: CatalogError) -> Stopped {
+    shared.catalog_error.lock().expect("no holder panics").get_or_insert(error);
+    Stopped
+}
+
+/// This walker's way to read the catalogue. Without one the run is over, and nobody wants to know.
+fn reader(shared: &Shared) -> MutexGuard<'_, Option<Connection>> {
     let at = rayon::current_thread_index().unwrap_or(0) % shared.readers.len();
-    let conn = shared.readers[at].lock().expect("no holder panics");
-    Ok((files::known_in(&conn, dir_id)?, dirs::children(&conn, dir_id)?))
+    shared.readers[at].lock().expect("no holder panics")
+}
+
+fn known_in(shared: &Shared, dir_id: i64) -> Result<(Vec<KnownFile>, Vec<KnownDir>), CatalogError> {
+    let reader = reader(shared);
+    let Some(conn) = &*reader else { return Ok(Default::default()) };
+    Ok((files::known_in(conn, dir_id)?, dirs::children(conn, dir_id)?))
+}
+
+/// What is known of a directory under the place where it stood before it was renamed. That needs ctime as well as inode
+/// numbers: renaming a directory changes neither of the files in it, and what has both has not been written since.
+fn former(shared: &Shared, dir: &KnownOrNew, inode: u64) -> Result<Vec<KnownFile>, CatalogError> {
+    if !shared.rule.ctime || shared.full {
+        return Ok(Vec::new());
+    }
+    let reader = reader(shared);
+    let Some(conn) = &*reader else { return Ok(Vec::new()) };
+    match dirs::other_with_inode(conn, shared.library_id, inode, dir.dir_id)? {
+        Some(before) => files::known_in(conn, before),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The proved content of a file that came along with its directory.
+fn came_along(shared: &Shared, former: &[KnownFile], name: &[u8], stat: &Stat) -> Option<[u8; 32]> {
+    let before = &former[former.binary_search_by(|file| file.name.as_slice().cmp(name)).ok()?];
+    match judge(before, stat, &shared.rule) {
+        Verdict::Unchanged | Verdict::Back => before.content_hash,
+        Verdict::Differs | Verdict::TooYoung => None,
+    }
 }
 
 /// Lists a directory and stats what is in it. The outer error ends the run, the inner one freezes the directory.
 fn list(
-    shared: &Shared<'_>,
+    shared: &Shared,
     path: &RelPath,
     abs: &Path,
     to_writer: &Batches<Record>,
 ) -> Result<Result<Listed, Problem>, Stopped> {
     let io = |error: rustix::io::Errno| Problem::from_io(path.clone(), &error.into());
+    let _at_disk = watch::at_disk();
     let fd = match content::open(abs, content::LIST) {
         Ok(fd) => fd,
         Err(error) => return Ok(Err(Problem::from_io(path.clone(), &error))),
     };
-    match is_the_librarys(shared, &fd) {
+    watch::answered();
+    let inode = match inode_of_the_librarys(shared, &fd) {
         // What another mount carries is another disk's, or, after an unmount, the empty mount point's.
-        Ok(false) => {
+        Ok(None) => {
             let message = "another file system is mounted here; make it a library of its own, or exclude it";
             return Ok(Err(Problem::new(path.clone(), ProblemKind::OtherFileSystem, message)));
         }
-        Ok(true) => {}
+        Ok(Some(inode)) => inode,
         Err(error) => return Ok(Err(Problem::from_io(path.clone(), &error))),
-    }
+    };
+    watch::answered();
     let mut entries = match Dir::read_from(&fd) {
         Ok(entries) => entries,
         Err(error) => return Ok(Err(io(error))),
     };
     let mut listed = Listed {
         dir: Arc::new(fd),
+        inode,
         files: Vec::new(),
         subdirs: Vec::new(),
         unclear: Vec::new(),
         complete: Ok(()),
         has_rules: false,
+        former: Vec::new(),
     };
     while let Some(entry) = entries.read() {
+        watch::answered();
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
@@ -263,8 +309,15 @@ fn list(
 }
 
 /// Not a mount inside the library, whatever it shows, nor a volume inside a volume (btrfs), which has a device of its own.
-pub(super) fn is_the_librarys(shared: &Shared<'_>, dir: &OwnedFd) -> std::io::Result<bool> {
-    Ok(device(&rustix::fs::fstat(dir)?) == shared.root.device() && shared.root.carries(dir)?)
+pub(super) fn is_the_librarys(shared: &Shared, dir: &OwnedFd) -> std::io::Result<bool> {
+    Ok(inode_of_the_librarys(shared, dir)?.is_some())
+}
+
+/// As [`is_the_librarys`], with the directory's inode number where it is.
+fn inode_of_the_librarys(shared: &Shared, dir: &OwnedFd) -> std::io::Result<Option<u64>> {
+    let stat = rustix::fs::fstat(dir)?;
+    let ours = device(&stat) == shared.root.device() && shared.root.carries(dir)?;
+    Ok(ours.then_some(stat.st_ino))
 }
 
 #[allow(clippy::unnecessary_cast, reason = "i32 on macOS")]
@@ -282,7 +335,7 @@ fn special_name(kind: FileType) -> &'static str {
 }
 
 fn send_problem(
-    shared: &Shared<'_>,
+    shared: &Shared,
     to_writer: &Batches<Record>,
     problem: Problem,
     file_id: Option<i64>,
@@ -295,15 +348,19 @@ fn send_problem(
 /// user leaves out, nothing in it may be taken in (D5), let alone be sent.
 fn rules_of(
     above: &Arc<Rules>,
-    path: &RelPath,
-    dir: &OwnedFd,
+    dir: &KnownOrNew,
+    listed: &Listed,
     to_writer: &Batches<Record>,
 ) -> Result<Result<Arc<Rules>, Problem>, Stopped> {
+    let path = &dir.path;
     let unread = |why: String| {
         let message = format!("its rule file could not be read, so nothing in it was looked at: {why}");
         Problem::new(path.clone(), ProblemKind::BadRule, message)
     };
-    match read_rule_file(dir) {
+    let at_disk = watch::at_disk();
+    let read = read_rule_file(&listed.dir);
+    drop(at_disk);
+    match read {
         Ok(Some(text)) => {
             let (rules, trouble) = above.with_file(path, &text);
             if let Some(error) = trouble {
@@ -312,6 +369,7 @@ fn rules_of(
             }
             Ok(Ok(rules))
         }
+        Ok(None) if !listed.has_rules => Ok(Ok(Arc::clone(above))),
         Ok(None) => Ok(Err(unread("it was listed and is not there".to_owned()))),
         Err(error) => Ok(Err(unread(error.to_string()))),
     }
@@ -339,7 +397,7 @@ pub(super) fn read_rule_file(dir: impl AsFd) -> std::io::Result<Option<String>> 
 }
 
 fn merge_files(
-    shared: &Shared<'_>,
+    shared: &Shared,
     dir: &Arc<Place>,
     rules: &Rules,
     listed: &mut Listed,
@@ -362,7 +420,7 @@ fn merge_files(
             }
             continue;
         }
-        seen(shared, dir, &listed.dir, name, stat, before, to_hash, to_writer)?;
+        seen(shared, dir, listed, name, stat, before, to_hash, to_writer)?;
     }
     for lost in known {
         not_listed(dir, rules, listed, &lost, to_writer)?;
@@ -372,9 +430,9 @@ fn merge_files(
 
 #[expect(clippy::too_many_arguments, reason = "one file's look, and where to tell it")]
 fn seen(
-    shared: &Shared<'_>,
+    shared: &Shared,
     dir: &Arc<Place>,
-    open_dir: &Arc<OwnedFd>,
+    listed: &Listed,
     name: Vec<u8>,
     stat: Stat,
     known: Option<KnownFile>,
@@ -416,7 +474,7 @@ fn seen(
             to_writer.send(Record::Look { look: Box::new(look), place: Arc::clone(dir) })?;
         }
         Verdict::Differs | Verdict::TooYoung if stat.kind == FileKind::Symlink => {
-            match rustix::fs::readlinkat(open_dir.as_ref(), name.as_slice(), Vec::new()) {
+            match rustix::fs::readlinkat(listed.dir.as_ref(), name.as_slice(), Vec::new()) {
                 Ok(target) => {
                     let look = Look {
                         dir_id: dir.dir_id,
@@ -439,9 +497,29 @@ fn seen(
         Verdict::Differs if known.as_ref().is_some_and(|known| shift::keep_waiting(shared, known, &stat)) => {
         }
         Verdict::Differs | Verdict::TooYoung => {
+            if let Some(content_hash) = came_along(shared, &listed.former, &name, &stat) {
+                let look = Look {
+                    dir_id: dir.dir_id,
+                    name,
+                    known,
+                    stat,
+                    young: false,
+                    content_hash: Some(content_hash),
+                    link_target: None,
+                    because: Vec::new(),
+                };
+                to_writer.send(Record::Look { look: Box::new(look), place: Arc::clone(dir) })?;
+                return Ok(());
+            }
             let bytes = stat.size;
-            let work =
-                Work { place: Arc::clone(dir), dir: Some(Arc::clone(open_dir)), name, stat, known, because };
+            let work = Work {
+                place: Arc::clone(dir),
+                dir: Some(Arc::clone(&listed.dir)),
+                name,
+                stat,
+                known,
+                because,
+            };
             to_hash.send_work(work, bytes)?;
         }
     }
@@ -457,8 +535,16 @@ fn not_listed(
     file: &KnownFile,
     to_writer: &Batches<Record>,
 ) -> Result<(), Stopped> {
-    if listed.complete.is_err() || listed.unclear.binary_search(&file.name).is_ok() {
+    if listed.unclear.binary_search(&file.name).is_ok() {
         return Ok(());
+    }
+    if let Err(problem) = &listed.complete {
+        return match file.presence {
+            Presence::Present => {
+                Ok(to_writer.send(Record::Unseen { file_id: file.file_id, kind: problem.kind })?)
+            }
+            Presence::Missing | Presence::Unknown | Presence::Excluded => Ok(()),
+        };
     }
     let left_out = || rules.exclude(&dir.path.join(&file.name), false);
     match file.presence {
@@ -475,7 +561,7 @@ fn not_listed(
 }
 
 fn merge_dirs(
-    shared: &Shared<'_>,
+    shared: &Shared,
     dir: &KnownOrNew,
     rules: &Arc<Rules>,
     listed: &Listed,
@@ -494,29 +580,32 @@ fn merge_dirs(
             continue;
         }
         let child = match before {
-            Some(before) => KnownOrNew { dir_id: before.dir_id, path, state: Some(before.state) },
+            Some(before) => {
+                KnownOrNew { dir_id: before.dir_id, path, state: Some(before.state), inode: before.inode }
+            }
             None => {
                 let dir_id = shared.next_dir_id.fetch_add(1, Ordering::Relaxed);
                 to_writer.send(Record::NewDir { dir_id, parent_id: dir.dir_id, path: path.clone() })?;
-                KnownOrNew { dir_id, path, state: None }
+                KnownOrNew { dir_id, path, state: None, inode: None }
             }
         };
         children.push((child, Arc::clone(rules)));
     }
-    if listed.complete.is_ok() {
-        for lost in known {
-            let name = lost.path.split().map(|(_, name)| name.to_vec()).unwrap_or_default();
-            let there =
-                listed.subdirs.binary_search(&name).is_ok() || listed.unclear.binary_search(&name).is_ok();
-            match lost.state {
-                _ if there => {}
-                DirState::Gone | DirState::Excluded => {}
-                DirState::Listed | DirState::Frozen if rules.exclude(&lost.path, true) => {
-                    to_writer.send(Record::ExcludeDir { dir: lost.clone() })?;
-                }
-                DirState::Listed | DirState::Frozen => {
-                    to_writer.send(Record::GoneDir { dir: lost.clone() })?;
-                }
+    for lost in known {
+        let name = lost.path.split().map(|(_, name)| name.to_vec()).unwrap_or_default();
+        let there =
+            listed.subdirs.binary_search(&name).is_ok() || listed.unclear.binary_search(&name).is_ok();
+        match (lost.state, &listed.complete) {
+            _ if there => {}
+            (DirState::Gone | DirState::Excluded, _) => {}
+            (DirState::Listed | DirState::Frozen, Err(problem)) => {
+                to_writer.send(Record::UnseenDir { path: lost.path.clone(), kind: problem.kind })?;
+            }
+            (DirState::Listed | DirState::Frozen, Ok(())) if rules.exclude(&lost.path, true) => {
+                to_writer.send(Record::ExcludeDir { dir: lost.clone() })?;
+            }
+            (DirState::Listed | DirState::Frozen, Ok(())) => {
+                to_writer.send(Record::GoneDir { dir: lost.clone() })?;
             }
         }
     }

@@ -26,7 +26,7 @@ pub(super) struct Making {
 pub(super) fn make(
     catalog: &Catalog,
     store: &StoreRow,
-    here: &[Here],
+    here: &[&Here],
     document_id: i64,
 ) -> Result<Making, CatalogError> {
     let conn = catalog.read();
@@ -76,8 +76,9 @@ pub(super) fn make(
                 let bytes = match query::copy_with_content(conn, content_hash, &readable)? {
                     Some((library_id, rel)) => {
                         let root = here.iter().find(|one| one.library.library_id == library_id);
-                        let root = root.expect("the query was asked for these libraries only").root.path();
-                        Some(Bytes::File { path: rel.under(root), rel })
+                        let root = &root.expect("the query was asked for these libraries only").root;
+                        let (path, patience) = (rel.under(root.path()), root.patience());
+                        Some(Bytes::File { library_id, path, rel, patience })
                     }
                     None if ledger::has_original(conn, store.store_id, &document)? => None,
                     None => {

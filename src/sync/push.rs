@@ -4,7 +4,7 @@
 //! serves the whole chunk, and a process that dies between two steps leaves every object at a step from which the next
 //! run goes on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::backoff::backoff;
 use super::making::{Making, fingerprint, make};
@@ -19,6 +19,7 @@ use crate::model::{ObjectState, Problem, ProblemKind, setting};
 use crate::monitor::{Counter, Monitor, Phase};
 use crate::power::point;
 use crate::remote::{self, ErrorClass, Expect, Put, Store, StoreError, StoreUrl};
+use crate::volume::Probe;
 
 /// Operations leased at once.
 const BATCH: usize = 50;
@@ -50,6 +51,8 @@ pub struct PushReport {
     pub offline: Vec<Offline>,
     /// One file's trouble each.
     pub problems: Vec<Problem>,
+    /// Libraries that went away meanwhile, by their number; nothing more was read from them.
+    pub lost: BTreeMap<i64, Probe>,
     /// Whether the user stopped it.
     pub interrupted: bool,
 }
@@ -238,13 +241,29 @@ impl Run<'_> {
     }
 
     /// The libraries whose disk is still here (D3): one that was pulled meanwhile has nothing to send from.
-    fn readable(&self) -> Vec<i64> {
+    fn readable(&mut self) -> Vec<i64> {
         if self.row.payload == StorePayload::Enriched {
             // Rendered from the catalogue: no disk is asked.
             return Vec::new();
         }
-        let here = self.here.iter().filter(|here| here.root.recheck().is_ok());
-        here.map(|here| here.library.library_id).collect()
+        for library_id in self.still_here().iter().map(|here| here.library.library_id).collect::<Vec<_>>() {
+            self.look_again(library_id);
+        }
+        self.still_here().iter().map(|here| here.library.library_id).collect()
+    }
+
+    /// Those that have not gone away so far. One that has is not gone back to in the same run: a disk that hangs would cost
+    /// a deadline a file.
+    fn still_here(&self) -> Vec<&Here> {
+        self.here.iter().filter(|here| !self.report.lost.contains_key(&here.library.library_id)).collect()
+    }
+
+    /// Notices whether a library has gone away.
+    fn look_again(&mut self, library_id: i64) {
+        let gone = self.still_here().into_iter().find(|here| here.library.library_id == library_id);
+        if let Some(Err(probe)) = gone.map(|here| here.root.recheck()) {
+            self.report.lost.insert(library_id, probe);
+        }
     }
 
     /// Hands leases back without blame.
@@ -266,7 +285,7 @@ impl Run<'_> {
             while bytes < CHUNK_BYTES
                 && let Some(op) = waiting.next()
             {
-                let making = make(self.catalog, self.row, self.here, op.document_id)?;
+                let making = make(self.catalog, self.row, &self.still_here(), op.document_id)?;
                 bytes += making
                     .wanted
                     .iter()
@@ -456,7 +475,8 @@ impl Run<'_> {
             }
             ErrorClass::Verdict => fates[transfer.op] = Fate::Refused(chain(&error)),
             ErrorClass::Source => {
-                if let Bytes::File { rel, .. } = &transfer.bytes {
+                if let Bytes::File { rel, library_id, .. } = &transfer.bytes {
+                    self.look_again(*library_id);
                     let message = format!("not sent, the next scan looks at it again: {}", chain(&error));
                     let problem = Problem::new(rel.clone(), ProblemKind::ReadError, message);
                     self.monitor.problem(&problem);

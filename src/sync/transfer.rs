@@ -8,6 +8,7 @@ use crate::content;
 use crate::model::{ObjectState, RelPath};
 use crate::monitor::{Counter, Monitor};
 use crate::remote::{Expect, ObjectKey, Put, Store, StoreError};
+use crate::volume::Patience;
 
 /// Transfers side by side: a store on a disk gains little from more, and each holds a buffer.
 const TRANSFERS: usize = 4;
@@ -16,7 +17,7 @@ const TRANSFERS: usize = 4;
 #[derive(Debug)]
 pub(super) enum Bytes {
     Rendered(Vec<u8>),
-    File { path: std::path::PathBuf, rel: RelPath },
+    File { library_id: i64, path: std::path::PathBuf, rel: RelPath, patience: Patience },
 }
 
 /// One object on its way.
@@ -88,31 +89,14 @@ pub(super) fn send(store: &dyn Store, transfer: &Transfer, monitor: &dyn Monitor
 fn put(store: &dyn Store, transfer: &Transfer) -> Result<Put, StoreError> {
     match &transfer.bytes {
         Bytes::Rendered(bytes) => store.put_if_absent(&transfer.key, &mut bytes.as_slice(), &transfer.expect),
-        Bytes::File { path, .. } => {
-            store.put_if_absent(&transfer.key, &mut LazyFile::of(path), &transfer.expect)
+        Bytes::File { path, patience, .. } => {
+            // Opened at the first read: an object that is there already needs no disk.
+            let path = path.clone();
+            let mut reader = patience.reader(move || {
+                content::open_regular(&path).map(|(file, _)| file).map_err(std::io::Error::other)
+            });
+            store.put_if_absent(&transfer.key, &mut reader, &transfer.expect)
         }
-    }
-}
-
-/// Opens at the first read: an object that is there already needs no disk.
-struct LazyFile<'a> {
-    path: &'a std::path::Path,
-    file: Option<std::fs::File>,
-}
-
-impl<'a> LazyFile<'a> {
-    fn of(path: &'a std::path::Path) -> Self {
-        LazyFile { path, file: None }
-    }
-}
-
-impl Read for LazyFile<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(content::open_regular(self.path).map_err(std::io::Error::other)?.0),
-        };
-        file.read(buffer)
     }
 }
 

@@ -2,12 +2,14 @@
 //! waits no longer than its deadline.
 //!
 //! A thread that hangs in the kernel cannot be ended, only left behind. So there is at most one look a root at any
-//! time: who comes second waits for the first, and once a look is overdue, everybody is told so at once until it
-//! comes back. A dead network mount thus costs the process one thread, not one a minute.
+//! time: who comes second waits for the first, and once one has been waited for as long as anybody would wait, everybody
+//! is told so at once until it comes back; other processes, too, by [`super::hung`]. A dead network mount thus costs the computer one thread, not
+//! one a minute.
 //!
 //! What this cannot do: let the process end before the kernel lets go of a stuck thread. A hard NFS mount does so at
 //! once; a FUSE daemon that took the request and a block device that does not answer may take as long as they like
-//! (seen with FUSE: the process stays a zombie until its connection is aborted).
+//! (seen with FUSE: the process stays a zombie until its connection is aborted). So nobody waits for the end of the
+//! process that looks, see the command line's supervisor.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::hung::{Hung, is_hung};
 
 /// Why a look gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -30,11 +34,11 @@ pub enum NoAnswer {
     Died,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct UnderWay {
     /// Tells this look from the next one at the same root.
     ticket: u64,
-    overdue: bool,
+    overdue: Option<Hung>,
 }
 
 /// The looks under way, by root.
@@ -53,6 +57,9 @@ struct Ends(PathBuf);
 
 impl Drop for Ends {
     fn drop(&mut self) {
+        // First nobody is stuck here any more, then the next may look: he would be told otherwise.
+        let hung = looks().get_mut(&self.0).and_then(|state| state.overdue.take());
+        drop(hung);
         looks().remove(&self.0);
         CHANGED.notify_all();
     }
@@ -61,7 +68,7 @@ impl Drop for Ends {
 /// What `look` says, if it says it within `deadline`. `root` is what the look may get stuck on.
 ///
 /// # Errors
-/// [`NoAnswer::Overdue`] when it did not, or at once while an earlier look at `root` is overdue.
+/// [`NoAnswer::Overdue`] when it did not, or at once while an earlier look at `root` has taken that long already.
 pub(super) fn within<T: Send + 'static>(
     root: &Path,
     deadline: Duration,
@@ -69,16 +76,19 @@ pub(super) fn within<T: Send + 'static>(
 ) -> Result<T, NoAnswer> {
     let begun = Instant::now();
     let left = || deadline.saturating_sub(begun.elapsed());
-
+    if is_hung(root, deadline) {
+        return Err(NoAnswer::Overdue(deadline));
+    }
     let mut under_way = looks();
-    while let Some(state) = under_way.get(root) {
-        if state.overdue || left().is_zero() {
+    // Also behind one that is overdue by now, for the rest of one's own time.
+    while under_way.contains_key(root) {
+        if left().is_zero() {
             return Err(NoAnswer::Overdue(deadline));
         }
         under_way = CHANGED.wait_timeout(under_way, left()).unwrap_or_else(PoisonError::into_inner).0;
     }
     let ticket = TICKETS.fetch_add(1, Ordering::Relaxed);
-    under_way.insert(root.to_owned(), UnderWay { ticket, overdue: false });
+    under_way.insert(root.to_owned(), UnderWay { ticket, overdue: None });
     drop(under_way);
 
     let ends = Ends(root.to_owned());
@@ -98,12 +108,12 @@ pub(super) fn within<T: Send + 'static>(
         Ok(said) => Ok(said),
         Err(mpsc::RecvTimeoutError::Disconnected) => Err(NoAnswer::Died),
         Err(mpsc::RecvTimeoutError::Timeout) => {
+            let hung = Hung::at(root, begun.elapsed());
             // Its entry may be gone by now, or already be that of the next one.
-            if let Some(state) = looks().get_mut(root).filter(|state| state.ticket == ticket) {
-                state.overdue = true;
+            match looks().get_mut(root).filter(|state| state.ticket == ticket) {
+                Some(state) => state.overdue = Some(hung),
+                None => drop(hung),
             }
-            // Those who wait their turn need not wait any longer.
-            CHANGED.notify_all();
             answer.try_recv().map_err(|_| NoAnswer::Overdue(deadline))
         }
     }
@@ -129,17 +139,20 @@ mod tests {
         let root = Path::new("/stuck");
         let (release, stuck) = mpsc::channel::<()>();
         let (tell, came_back) = mpsc::channel();
-        let first = within(root, SHORT, move || {
+        let deadline = Duration::from_secs(1);
+        let first = within(root, deadline, move || {
             let _ = stuck.recv();
             tell.send(()).unwrap();
         });
         assert!(matches!(first, Err(NoAnswer::Overdue(_))));
 
-        // The second is told at once, long before its own deadline, and its look never begins.
+        // The next are told at once, and their looks never begin.
         let begun = Instant::now();
-        let second = within(root, LONG, || unreachable!("the first look is still stuck"));
-        assert!(matches!(second, Err(NoAnswer::Overdue(_))), "{second:?}");
-        assert!(begun.elapsed() < LONG / 2);
+        for _ in 0..10 {
+            let next = within(root, deadline, || unreachable!("the first look is still stuck"));
+            assert!(matches!(next, Err(NoAnswer::Overdue(_))), "{next:?}");
+        }
+        assert!(begun.elapsed() < deadline);
         // Another root has nothing to do with it.
         assert_eq!(within(Path::new("/stuck-not"), LONG, || 1).unwrap(), 1);
 
@@ -172,20 +185,24 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_behind_a_look_that_becomes_overdue_is_told_then() {
+    fn who_waits_behind_a_look_that_becomes_overdue_waits_his_own_time() {
+        let root = Path::new("/queue");
         let (release, held) = mpsc::channel::<()>();
         let (tell, begun) = mpsc::channel();
         let first = std::thread::spawn(move || {
-            within(Path::new("/queue"), Duration::from_millis(200), move || {
+            within(root, SHORT, move || {
                 tell.send(()).unwrap();
                 let _ = held.recv();
             })
         });
         begun.recv().unwrap();
-        let second = within(Path::new("/queue"), LONG, || unreachable!("the first look is still stuck"));
-        assert!(matches!(second, Err(NoAnswer::Overdue(_))));
+        // One comes before it is overdue, or just then; one comes later.
+        let patient = std::thread::spawn(move || within(root, LONG, || 2));
         assert!(first.join().unwrap().is_err());
+        let later = std::thread::spawn(move || within(root, LONG, || 3));
+        assert!(within(root, SHORT, || unreachable!("the first look is still stuck")).is_err());
         drop(release);
+        assert_eq!((patient.join().unwrap().unwrap(), later.join().unwrap().unwrap()), (2, 3));
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //! - what was verified is verified again at every commit ([`VerifiedRoot::recheck`], D3);
 //! - other mounts are not touched: the mount table is read from the operating system, never by a `stat` of what it
 //!   lists, and network mounts that are not the library's own are never entered;
-//! - no look can hang the caller: each happens in a thread with a deadline, one at a time for a root;
+//! - no look can hang the caller: each happens in a thread with a deadline, one at a time for a root, and a place where
+//!   somebody is stuck is not touched by anybody else ([`hung`]);
 //! - the marker is the only thing ever written under a root ([`marker`], D8), and the root itself is never made.
 //!
 //! Reading order: [`mounts`], [`marker`], [`identity`], [`findings`] (what a look saw), [`judge`] (what that means,
@@ -16,6 +17,8 @@
 //! [`advice`](mod@advice).
 
 mod deadline;
+pub mod hung;
+mod patience;
 mod platform;
 
 pub mod mounts;
@@ -33,12 +36,14 @@ pub mod find;
 pub mod profile;
 
 pub use advice::advice;
+pub use deadline::NoAnswer;
 pub use find::find_library;
 pub use identity::{Identity, identify};
 pub use judge::judge_availability;
 pub use marker::{LastScan, Marker};
 pub use mounts::{Mount, mount_of};
+pub use patience::{Patience, PatientReader};
 pub use platform::mount_table;
-pub use probe::{Expected, Probe, probe};
+pub use probe::{Expected, Probe, probe, real_path};
 pub use profile::Profile;
 pub use verified::{VerifiedRoot, verify};

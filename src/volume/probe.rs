@@ -64,6 +64,16 @@ pub fn probe(expected: &Expected, deadline: Duration) -> Probe {
     conclude(expected, &look(expected, deadline))
 }
 
+/// The path without links, as the operating system resolves it, if it says so within `deadline`.
+///
+/// # Errors
+/// That nothing is there, among others; where no answer came, [`std::io::ErrorKind::TimedOut`].
+pub fn real_path(path: &Path, deadline: Duration) -> std::io::Result<PathBuf> {
+    let asked = path.to_owned();
+    within(path, deadline, move || asked.canonicalize())
+        .map_err(|error| std::io::Error::new(std::io::ErrorKind::TimedOut, error))?
+}
+
 /// One look under the deadline.
 pub(super) fn look(expected: &Expected, deadline: Duration) -> Findings {
     let begun = Instant::now();

@@ -15,6 +15,7 @@ use super::deadline::{NoAnswer, within};
 use super::findings::{self, Answer, Findings, MarkerSeen, Place, RootSeen};
 use super::marker::{self, Marker, MarkerError, StampsSeen};
 use super::mounts::{self, Mount};
+use super::patience::Patience;
 use super::platform;
 use super::probe::{Expected, Probe, conclude, look};
 use crate::model::{Availability, Reason};
@@ -97,14 +98,21 @@ impl VerifiedRoot {
         self.availability
     }
 
+    /// How long one answer of the disk may take.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// For reading its files: how long the disk may be silent.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        Patience::new(&self.expected.root, self.deadline)
+    }
+
     /// Number of the mounting; 0 where the operating system has none.
     pub(super) fn mount_ticket(&self) -> u64 {
         self.place.mount_ticket
-    }
-
-    /// How long a look at it may take.
-    pub(super) fn deadline(&self) -> Duration {
-        self.deadline
     }
 
     /// Whether its volume was mounted read-only when it was verified.
@@ -153,10 +161,7 @@ impl VerifiedRoot {
         match within(&self.expected.root, self.deadline, move || looked_for.is_unchanged()) {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(_) => {
-                let hung = Findings::none(Answer::Hung(self.deadline));
-                return Err(conclude(&self.expected, &hung));
-            }
+            Err(_) => return Err(self.hung()),
         }
         let mut probe = conclude(&self.expected, &look(&self.expected, self.deadline));
         if probe.availability.is_readable() {
@@ -167,6 +172,12 @@ impl VerifiedRoot {
             );
         }
         Err(probe)
+    }
+
+    /// What is to be said of it where somebody did not come back from it in time.
+    #[must_use]
+    pub fn hung(&self) -> Probe {
+        conclude(&self.expected, &Findings::none(Answer::Hung(self.deadline)))
     }
 
     /// May hang, so it is only called under a deadline.

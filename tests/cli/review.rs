@@ -12,10 +12,10 @@ use crate::desk::{Desk, Ran};
 const NOBODY: u32 = 65_534;
 
 /// A desk whose librarian is not root, so that permissions mean something.
-struct Plain(Desk);
+pub(crate) struct Plain(pub(crate) Desk);
 
 impl Plain {
-    fn with_files(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn with_files(files: &[(&str, &str)]) -> Self {
         let desk = Desk::new();
         for (path, content) in files {
             desk.write(path, content);
@@ -44,7 +44,7 @@ impl Plain {
         }
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         let mut command = self.0.command(args);
         if rustix::process::getuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
@@ -52,11 +52,11 @@ impl Plain {
         command.output().unwrap().into()
     }
 
-    fn forbid(&self, path: &str) {
+    pub(crate) fn forbid(&self, path: &str) {
         fs::set_permissions(self.0.library().join(path), fs::Permissions::from_mode(0o000)).unwrap();
     }
 
-    fn allow(&self, path: &str) {
+    pub(crate) fn allow(&self, path: &str) {
         fs::set_permissions(self.0.library().join(path), fs::Permissions::from_mode(0o755)).unwrap();
     }
 

@@ -16,8 +16,51 @@ fn desk() -> Desk {
     desk
 }
 
+/// How the store stands; as kept from the last count, which must not differ from a count made now.
 fn store(desk: &Desk) -> Value {
-    desk.json(&["status"])["libraries"][0]["stores"][0].take()
+    let mut status = || desk.json(&["status"])["libraries"][0]["stores"][0].take();
+    let kept = status();
+    desk.execute("DELETE FROM kept_store_counts");
+    assert_eq!(kept, status(), "kept, counted");
+    kept
+}
+
+// L5: what was counted is kept for the next who asks, and no longer than it is true
+#[test]
+fn the_counts_of_a_store_follow_every_step() {
+    let desk = desk();
+    let counts =
+        |desk: &Desk| ["pending", "uploaded", "orphaned"].map(|key| store(desk)[key].as_u64().unwrap());
+    desk.scan();
+    assert_eq!(counts(&desk), [3, 0, 0]);
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(counts(&desk), [0, 2, 0]);
+    desk.write("a.txt", "alpha, edited");
+    desk.scan();
+    assert_eq!(counts(&desk), [1, 2, 0]);
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(counts(&desk), [0, 2, 1]);
+    // Long enough ago.
+    desk.execute("UPDATE remote_objects SET orphaned_at = 0 WHERE state = 'orphaned'");
+    desk.run(&["orphans", "clean", "--force"]).expect(0);
+    let kept: i64 = desk.sql("SELECT count(*) FROM kept_store_counts");
+    assert_eq!(kept, 0, "the clean-up changed what was counted");
+    counts(&desk);
+    // Five verdicts later.
+    desk.write("a.txt", "alpha, edited again");
+    desk.scan();
+    assert_eq!(counts(&desk), [1, 2, 0]);
+    desk.execute("UPDATE outbox SET state = 'dead' WHERE state = 'pending'");
+    assert_eq!((counts(&desk), store(&desk)["failed"].take()), ([0, 2, 0], json!(1)));
+    // A copy in another library: nothing of the store changes, but that library has documents there now.
+    let other = desk.path("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("copy.md"), "# Beta\n\ntext of b").unwrap();
+    desk.run(&["init", other.to_str().unwrap(), "--name", "other"]).expect(0);
+    let of_other = || desk.json(&["status", "other"])["libraries"][0]["stores"][0]["uploaded"].take();
+    assert_eq!(of_other(), 0);
+    desk.run(&["scan", "other"]).expect(0);
+    assert_eq!(of_other(), 1);
 }
 
 // S1, E2

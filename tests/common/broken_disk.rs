@@ -1,8 +1,9 @@
 //! A disk that breaks on command: a read-only FUSE file system served by the test itself, which answers, refuses,
 //! fails or hangs. What the program sees is a real mount of a real kernel, only that the test holds the disk's heart.
 //!
-//! While it hangs it does not even read what it is asked. A request that was read and not answered could not be killed,
-//! and with it this process, which would hold its own disk open for ever.
+//! It hangs in two ways. It may not even read what it is asked: who asked can be killed. Or it reads and does not answer:
+//! then the kernel lets go of nobody, and a process that was killed stays. Only another process must get to feel that, or
+//! this one would hold its own disk open for ever.
 //!
 //! Speaks just enough of the kernel's protocol (`linux/fuse.h`, 7.31 or later) to be mounted and read. Nothing is
 //! cached by the kernel, so a change of behaviour is felt by the very next call.
@@ -13,6 +14,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 
@@ -23,6 +25,12 @@ pub(crate) enum Behaviour {
     Answers,
     /// Says nothing, until it behaves otherwise; then what it was asked meanwhile gets the answer of that behaviour.
     Hangs,
+    /// Takes what it is asked, and says nothing either.
+    Swallows,
+    /// Works, but swallows this.
+    SwallowsAt(Call, u64),
+    /// Works, and takes so long for each name that it is asked for.
+    LooksUpSlowly(Duration),
     /// Fails with this error number.
     Fails(i32),
     /// Can be looked up and opened; listing and reading fail with this error number.
@@ -40,6 +48,30 @@ pub(crate) enum Behaviour {
     FailsToReadFile(u64),
 }
 
+/// What can be asked of one file or directory, [`BrokenDisk::number_of`] which stands beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Listing a directory.
+    List,
+    /// Opening a file.
+    Open,
+    /// Reading a file.
+    Read,
+    /// Looking for a name in a directory.
+    Lookup,
+}
+
+impl Call {
+    fn opcode(self) -> u32 {
+        match self {
+            Call::List => READDIR,
+            Call::Open => OPEN,
+            Call::Read => READ,
+            Call::Lookup => LOOKUP,
+        }
+    }
+}
+
 /// `EIO`.
 pub(crate) const EIO: i32 = 5;
 /// `EACCES`.
@@ -53,6 +85,7 @@ pub(crate) struct BrokenDisk {
     mounted_at: PathBuf,
     tree: Arc<Tree>,
     shared: Arc<Shared>,
+    kernel: File,
 }
 
 #[derive(Debug)]
@@ -66,6 +99,10 @@ struct State {
     behaviour: Behaviour,
     /// After so many more listings and readings it behaves otherwise.
     then: Option<(u64, Behaviour)>,
+    /// What was swallowed.
+    held: Vec<Vec<u8>>,
+    /// How much it was asked.
+    asked: u64,
 }
 
 impl BrokenDisk {
@@ -77,7 +114,7 @@ impl BrokenDisk {
     /// The same under another type, which begins with `fuse.`: `fuse.sshfs` passes for a network mount.
     pub(crate) fn mount_as(fs_type: &str, dir: &Path, files: &[(&str, &[u8])]) -> Self {
         let kernel = File::options().read(true).write(true).open("/dev/fuse").expect("FUSE in this kernel");
-        let state = State { behaviour: Behaviour::Answers, then: None };
+        let state = State { behaviour: Behaviour::Answers, then: None, held: Vec::new(), asked: 0 };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let tree = Arc::new(Tree::of(files));
         // mount(8) passes its standard input on as the connection.
@@ -91,20 +128,46 @@ impl BrokenDisk {
         // Only now: before the mount there is nothing to serve, and the kernel says so with an error. It ends when the
         // file system does, again with an error.
         let (served, server) = (Arc::clone(&tree), Arc::clone(&shared));
-        std::thread::spawn(move || serve(kernel, &served, &server));
-        BrokenDisk { mounted_at: dir.to_owned(), tree, shared }
+        let serving = kernel.try_clone().expect("another descriptor");
+        std::thread::spawn(move || serve(serving, &served, &server));
+        BrokenDisk { mounted_at: dir.to_owned(), tree, shared, kernel }
     }
 
     /// From now on it does this.
     pub(crate) fn set(&self, behaviour: Behaviour) {
-        *self.shared.lock() = State { behaviour, then: None };
-        self.shared.changed.notify_all();
+        self.behave(behaviour, None);
     }
 
     /// It answers so many more listings and readings; from then on it does this.
     pub(crate) fn set_after(&self, reads: u64, behaviour: Behaviour) {
-        *self.shared.lock() = State { behaviour: Behaviour::Answers, then: Some((reads, behaviour)) };
+        self.behave(Behaviour::Answers, Some((reads, behaviour)));
+    }
+
+    /// It answers until it was listed to the end and its marker was read, which is how a look at a root ends; from then on
+    /// it does this.
+    pub(crate) fn set_once_verified(&self, behaviour: Behaviour) {
+        // The one that is counted last is met by it.
+        self.set_after(4, behaviour);
+    }
+
+    fn behave(&self, behaviour: Behaviour, then: Option<(u64, Behaviour)>) {
+        let mut state = self.shared.lock();
+        (state.behaviour, state.then) = (behaviour, then);
+        for request in std::mem::take(&mut state.held) {
+            answer_or_hold(&self.kernel, &self.tree, &mut state, &request);
+        }
+        drop(state);
         self.shared.changed.notify_all();
+    }
+
+    /// How much it was asked so far.
+    pub(crate) fn asked(&self) -> u64 {
+        self.shared.lock().asked
+    }
+
+    /// How many wait for an answer that they do not get.
+    pub(crate) fn swallowed(&self) -> usize {
+        self.shared.lock().held.len()
     }
 
     /// What it does now.
@@ -193,38 +256,60 @@ fn serve(mut kernel: File, tree: &Tree, shared: &Shared) {
         if matches!(opcode, 2 | 42 | 36) {
             continue;
         }
-        let reads = matches!(opcode, READ | READDIR);
-        if reads && let Some((left, then)) = state.then {
+        state.asked += 1;
+        if let Behaviour::LooksUpSlowly(time) = state.behaviour
+            && opcode == LOOKUP
+        {
+            std::thread::park_timeout(time);
+        }
+        if matches!(opcode, READ | READDIR)
+            && let Some((left, then)) = state.then
+        {
             state.then = (left > 1).then_some((left.saturating_sub(1), then));
             if left <= 1 {
                 state.behaviour = then;
             }
         }
-        let outcome = match state.behaviour {
-            // The handshake is not what breaks.
-            _ if opcode == INIT => Ok(init()),
-            Behaviour::Fails(error) => Err(error),
-            Behaviour::FailsToRead(error) if reads => Err(error),
-            Behaviour::FailsToReadFile(number) if opcode == READ && request.node() == number => Err(EIO),
-            Behaviour::BreaksOffListing { dir, after } if opcode == READDIR && request.node() == dir => {
-                match tree.node(dir) {
-                    Some(Node::Directory(entries)) if (request.u64_at(48) as usize) < after => {
-                        Ok(listing(entries.iter().take(after), request.u64_at(48), request.u32_at(56)))
-                    }
-                    _ => Err(EIO),
-                }
+        answer_or_hold(&kernel, tree, &mut state, request.0);
+    }
+}
+
+fn answer_or_hold(kernel: &File, tree: &Tree, state: &mut State, request: &[u8]) {
+    let held = request;
+    let request = Request(request);
+    let opcode = request.u32_at(4);
+    let reads = matches!(opcode, READ | READDIR);
+    let outcome = match state.behaviour {
+        // The handshake is not what breaks.
+        _ if opcode == INIT => Ok(init()),
+        // Who closes a file is not the one who waits.
+        Behaviour::Swallows if !matches!(opcode, RELEASE | RELEASEDIR) => {
+            return state.held.push(held.to_vec());
+        }
+        Behaviour::SwallowsAt(call, number) if opcode == call.opcode() && request.node() == number => {
+            return state.held.push(held.to_vec());
+        }
+        Behaviour::Fails(error) => Err(error),
+        Behaviour::FailsToRead(error) if reads => Err(error),
+        Behaviour::FailsToReadFile(number) if opcode == READ && request.node() == number => Err(EIO),
+        Behaviour::ListsTwice if opcode == READDIR => match tree.node(request.node()) {
+            Some(Node::Directory(entries)) => {
+                let twice = entries.iter().flat_map(|entry| [entry, entry]);
+                Ok(listing(twice, request.u64_at(48), request.u32_at(56)))
             }
-            Behaviour::ListsTwice if opcode == READDIR => match tree.node(request.node()) {
-                Some(Node::Directory(entries)) => {
-                    let twice = entries.iter().flat_map(|entry| [entry, entry]);
-                    Ok(listing(twice, request.u64_at(48), request.u32_at(56)))
+            _ => Err(EIO),
+        },
+        Behaviour::BreaksOffListing { dir, after } if opcode == READDIR && request.node() == dir => {
+            match tree.node(dir) {
+                Some(Node::Directory(entries)) if (request.u64_at(48) as usize) < after => {
+                    Ok(listing(entries.iter().take(after), request.u64_at(48), request.u32_at(56)))
                 }
                 _ => Err(EIO),
-            },
-            _ => answer(tree, opcode, &request),
-        };
-        reply(&kernel, request.unique(), outcome);
-    }
+            }
+        }
+        _ => answer(tree, opcode, &request),
+    };
+    reply(kernel, request.unique(), outcome);
 }
 
 const LOOKUP: u32 = 1;

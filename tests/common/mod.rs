@@ -5,6 +5,7 @@ pub(crate) mod broken_disk;
 #[path = "../cli/desk.rs"]
 pub(crate) mod desk;
 pub(crate) mod disk;
+pub(crate) mod lent;
 pub(crate) mod mounted;
 pub(crate) mod saboteur;
 pub(crate) mod shelf;

@@ -30,7 +30,8 @@ pub(crate) fn until_of_age(probe: &Path) {
     });
 }
 
-/// Waits for the end of a process.
+/// Waits for the end of a process and of those that it has started: until nobody can write any more to what it was given
+/// as a pipe.
 #[track_caller]
 pub(crate) fn until_ended(child: &mut Child) -> ExitStatus {
     let mut status = None;
@@ -38,6 +39,11 @@ pub(crate) fn until_ended(child: &mut Child) -> ExitStatus {
         status = child.try_wait().expect("our own child");
         status.is_some()
     });
+    if let Some(mut stdout) = child.stdout.take() {
+        let (ended, end) = mpsc::channel();
+        std::thread::spawn(move || ended.send(std::io::copy(&mut stdout, &mut std::io::sink())));
+        end.recv_timeout(LONG).expect("its worker ends with it").expect("a pipe can be read");
+    }
     status.expect("it ended")
 }
 

@@ -8,6 +8,7 @@ mod away;
 mod broken;
 mod clones;
 mod frozen;
+mod hung;
 mod kinds;
 mod middle;
 mod profile;
@@ -19,6 +20,7 @@ use broken::*;
 use clones::*;
 use common::mounted::mounted_tests;
 use frozen::*;
+use hung::*;
 use middle::*;
 
 fn main() -> ExitCode {
@@ -47,12 +49,21 @@ fn main() -> ExitCode {
         a_disk_mounted_inside_the_library_is_not_part_of_it,
         a_directory_of_the_same_disk_mounted_inside_the_library_is_not_part_of_it,
         a_file_mounted_over_a_catalogued_one_is_not_believed,
-        a_listing_that_breaks_off_freezes_its_directory_and_what_is_below,
-        a_listing_of_the_root_that_breaks_off_freezes_everything,
+        a_listing_that_breaks_off_freezes_what_it_did_not_get_to,
+        a_listing_of_the_root_that_breaks_off_freezes_the_rest,
+        rules_hold_in_a_listing_that_breaks_off_before_them,
         a_file_that_fails_to_be_read_keeps_what_was_proved,
         a_disk_that_fails_in_the_middle_makes_nothing_missing,
         a_disk_that_lists_its_names_twice_is_scanned_all_the_same,
-        a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_twice,
+        a_look_at_a_disk_that_hangs_ends_and_nobody_joins_who_is_stuck,
+        a_disk_that_hangs_is_made_no_library_of_and_lets_the_program_go,
+        a_disk_that_hangs_while_text_is_read_is_left_and_nothing_is_held_against_its_files,
+        a_disk_that_hangs_while_it_is_sent_is_left_and_no_operation_is_blamed,
+        a_scan_that_comes_upon_what_hangs_is_left_in_time_and_concludes_nothing,
+        a_disk_that_hangs_holds_up_no_other,
+        a_scan_of_a_part_whose_rules_hang_is_left_in_time,
+        a_scan_of_a_disk_that_is_slow_with_every_answer_goes_on,
+        a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_once,
         a_copy_that_lags_behind_is_not_the_library,
         two_disks_that_are_alike_wait_for_a_person,
         a_disk_that_moved_is_found_beside_a_copy_that_lags_behind,

@@ -10,9 +10,10 @@ use shelflist::clock::{Clock, SystemClock};
 use shelflist::library;
 use shelflist::model::ProblemKind;
 use shelflist::monitor::Counter;
-use shelflist::scan::{self, Ending, Options, Report};
+use shelflist::scan::{Ending, Options, Report};
 
 use crate::common::disk::{Kind, LoopDisk};
+use crate::common::lent;
 use crate::common::saboteur::{Saboteur, Tick};
 use crate::common::shelf::{Shelf, write};
 use crate::common::state;
@@ -118,7 +119,7 @@ impl Bench {
         let lock = RunLock::take(catalog.path()).unwrap();
         let library = libraries::all(catalog.read()).unwrap().remove(0);
         let root = library::look(&mut catalog, &library, &SystemClock).unwrap().unwrap();
-        scan::run(&mut catalog, &lock, &library, &root, &Options::default(), saboteur, saboteur).unwrap()
+        lent::scan(&mut catalog, &lock, &library, &root, &Options::default(), saboteur, saboteur).unwrap()
     }
 
     fn undisturbed(&self) -> (Report, Saboteur<'_>) {
