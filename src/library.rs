@@ -301,7 +301,10 @@ fn canonical(root: &Path, deadline: Duration) -> Result<PathBuf, LibraryError> {
 pub fn may_be_directory(catalog: &Catalog, path: &Path) -> Result<bool, CatalogError> {
     Ok(match volume::real_path(&path.join("."), deadline(catalog)?) {
         Ok(_) => true,
-        Err(error) => error.kind() == std::io::ErrorKind::TimedOut,
+        // One that is longer than the operating system takes at once is left to who opens it in steps.
+        Err(error) => {
+            matches!(error.kind(), std::io::ErrorKind::TimedOut | std::io::ErrorKind::InvalidFilename)
+        }
     })
 }
 

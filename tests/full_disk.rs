@@ -12,7 +12,7 @@ use common::desk::{Desk, Ran};
 use common::disk::{LoopDisk, run};
 use common::mounted::mounted_tests;
 use common::saboteur::{Saboteur, Tick};
-use common::state;
+use common::{engine, state};
 use rusqlite::Connection;
 use serde_json::json;
 use shelflist::catalog::migrate;
@@ -24,6 +24,8 @@ use shelflist::sync::{self, PushReport};
 fn main() -> ExitCode {
     common::mounted::run(mounted_tests![
         a_full_disk_under_the_catalogue_is_told_and_nothing_is_lost,
+        a_disk_that_fills_up_during_a_scan_keeps_what_was_committed_and_concludes_nothing,
+        a_full_library_disk_gets_no_marker_and_no_library,
         a_library_is_made_once_there_is_room,
         questions_are_answered_on_a_full_disk,
         a_migration_on_a_full_disk_leaves_the_old_catalogue,
@@ -146,6 +148,89 @@ fn a_full_disk_under_the_catalogue_is_told_and_nothing_is_lost() {
         assert_eq!(found_objects.len(), objects.len(), "{free_kib} KiB free");
     }
     assert!((4..8).contains(&ended_full), "{ended_full} of the runs met a full disk");
+}
+
+// D1, C1, T3: full at every transaction of a scan, also while it concludes
+fn a_disk_that_fills_up_during_a_scan_keeps_what_was_committed_and_concludes_nothing() {
+    let room = || {
+        let room = Room::with_files(Desk::home, 0, 1);
+        // Enough changes that every transaction of the scan needs new pages.
+        for n in 0..FILES {
+            room.desk.write(&format!("dir-{}/file-{n:03}.txt", n % 10), &format!("text number {n}"));
+        }
+        room.init().expect(0);
+        room.desk.scan();
+        for n in 0..FILES {
+            match n % 10 {
+                0 => room.desk.remove(&format!("dir-0/file-{n:03}.txt")),
+                1 => room.desk.write(&format!("dir-1/file-{n:03}.txt"), &format!("revised number {n}")),
+                2 => room.desk.rename(&format!("dir-2/file-{n:03}.txt"), &format!("moved/file-{n:03}.txt")),
+                _ => room.desk.write(&format!("new/{}/{n}.txt", "name ".repeat(40)), &format!("new {n}")),
+            }
+        }
+        common::wait::until_of_age(&room.desk.path("probe"));
+        room
+    };
+    let undisturbed = room();
+    let counted = Saboteur::default();
+    let report = engine::scan(&undisturbed.desk, &counted).unwrap();
+    assert_eq!((report.missing, report.moved), (FILES as u64 / 10, FILES as u64 / 10));
+    let (expected, truth) = (outcome(&undisturbed.desk).0, state::files(&undisturbed.desk.home()));
+    let ticks = counted.ticks(Tick::Anything);
+    drop(counted);
+    drop(undisturbed);
+    let mut ended_full = 0;
+    for moment in (0..8).map(|n| 1 + n * (ticks - 1) / 8) {
+        let room = room();
+        let saboteur = Saboteur::default().at(Tick::Anything, moment, || room.disk.leave_kib(0));
+        let result = engine::scan(&room.desk, &saboteur);
+        if let Err(error) = &result {
+            ended_full += 1;
+            let told =
+                std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+            assert!(
+                told.contains("full") || format!("{error:?}").contains("DiskFull"),
+                "at {moment}: {error:?}"
+            );
+        }
+        drop(saboteur);
+        // Told by the program as well, for as long as it is so.
+        let again = room.desk.run(&["scan"]);
+        if again.code != 0 {
+            expect_full(again);
+        }
+        room.disk.make_room();
+        state::assert_whole(&room.desk.home());
+        for (path, (presence, _)) in state::files(&room.desk.home()) {
+            let gone = truth.get(&path).is_none_or(|(presence, _)| presence == "missing");
+            assert!(presence != "missing" || gone, "at {moment}: {path} is there and was called missing");
+        }
+        room.desk.run(&["scan"]).expect(0);
+        state::assert_same(&outcome(&room.desk).0, &expected, &format!("full at {moment} of {ticks}"));
+    }
+    assert!(ended_full >= 4, "{ended_full} scans met a full disk");
+}
+
+// L1, D8: the library's own disk is full
+fn a_full_library_disk_gets_no_marker_and_no_library() {
+    let room = Room::with_files(Desk::mirror, 0, 1);
+    let root = room.desk.mirror();
+    fs::write(root.join("a.txt"), "alpha").unwrap();
+    room.disk.leave_kib(0);
+    let entries = || fs::read_dir(&root).unwrap().count();
+    for _ in 0..2 {
+        let told = room.desk.run(&["init", root.to_str().unwrap(), "--name", "books"]);
+        assert_eq!(told.code, 1, "{told:?}");
+        assert!(told.stderr.contains("space") || told.stderr.contains("full"), "{told:?}");
+        assert_eq!(entries(), 1, "something was left behind");
+        assert_eq!(room.desk.json(&["library", "list"])["libraries"], json!([]));
+    }
+    room.disk.make_room();
+    room.desk.run(&["init", root.to_str().unwrap(), "--name", "books"]).expect(0);
+    assert_eq!(room.desk.scan()["new"], 1);
+    // Once it is one, it may be as full as it likes.
+    room.disk.leave_kib(0);
+    assert_eq!(room.desk.scan()["unchanged"], 1);
 }
 
 // L1, C1

@@ -6,7 +6,7 @@
 mod common;
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use common::desk::Desk;
@@ -262,6 +262,40 @@ fn two_ctrl_c_end_a_run_at_once() {
     assert_eq!(outcomes, "abandoned,complete");
 }
 
+// L12: `script` gives it a terminal
+#[cfg(target_os = "linux")]
+#[test]
+fn a_scan_on_a_terminal_tells_its_rate_and_once_it_can_the_time_left() {
+    let desk = desk_with(3);
+    for (was_scanned, told) in [(false, "/s"), (true, "left")] {
+        if was_scanned {
+            // How long it takes is known once it was done.
+            fs::remove_dir_all(desk.library().join("zz")).unwrap();
+            desk.scan();
+        }
+        put_endless_file(&desk);
+        let typescript = desk.path("typescript");
+        let environment = desk.command::<&str>(&[]);
+        let mut terminal = Command::new("script");
+        terminal.args(["--quiet", "--flush", "--command"]);
+        terminal.arg(format!("'{}' scan", env!("CARGO_BIN_EXE_shelflist"))).arg(&typescript);
+        terminal.env_clear().envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        terminal.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null());
+        let mut running = terminal.spawn().unwrap();
+        // Its first line repeats the command.
+        let shown = || {
+            let shown = String::from_utf8_lossy(&fs::read(&typescript).unwrap_or_default()).into_owned();
+            shown.split_once('\n').map_or_else(String::new, |(_, shown)| shown.to_owned())
+        };
+        wait::until(told, || shown().contains(told));
+        assert!(shown().contains("scanning"), "{}", shown());
+        assert_eq!(shown().contains("left"), was_scanned, "{}", shown());
+        assert!(!shown().contains("0/0"), "{}", shown());
+        wait::signal(&running, Signal::TERM);
+        wait::until_ended(&mut running);
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod killed {
     use super::*;
@@ -402,5 +436,159 @@ mod killed {
         desk.write("copy.txt", "text number 33");
         come_of_age(&desk);
         kill_at(&desk, 10);
+    }
+
+    /// Numbers that look thrown, the same ones every time (splitmix64).
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            usize::try_from((z ^ (z >> 31)) % limit as u64).expect("less than a usize")
+        }
+
+        fn one<'a>(&mut self, of: &'a [String]) -> &'a str {
+            &of[self.below(of.len())]
+        }
+    }
+
+    /// What somebody does to a library.
+    #[derive(Debug, Clone)]
+    enum Change {
+        Write(String, String),
+        Touch(String),
+        Delete(String),
+        /// A file or a directory.
+        Rename(String, String),
+    }
+
+    impl Change {
+        /// None of them depends on which file of several is looked at first: that may differ from run to run.
+        fn thrown(dice: &mut Dice, library: &Path, number: usize) -> Change {
+            let (mut files, mut dirs) = (Vec::new(), Vec::new());
+            for dir in fs::read_dir(library).unwrap().map(Result::unwrap) {
+                let name = dir.file_name().into_string().unwrap();
+                if name == ".shelflist" {
+                    continue;
+                }
+                for file in fs::read_dir(dir.path()).unwrap().map(Result::unwrap) {
+                    files.push(format!("{name}/{}", file.file_name().into_string().unwrap()));
+                }
+                dirs.push(name);
+            }
+            files.sort();
+            dirs.sort();
+            let (file, dir) = (dice.one(&files).to_owned(), dice.one(&dirs).to_owned());
+            match dice.below(8) {
+                0 | 1 => Change::Write(file, format!("edited for the {number}th time")),
+                2 => Change::Write(format!("{dir}/added-{number}.txt"), format!("addition number {number}")),
+                3 => Change::Write(
+                    format!("{dir}/copy-{number}.txt"),
+                    fs::read_to_string(library.join(file)).unwrap(),
+                ),
+                4 => Change::Touch(file),
+                5 if files.len() > FILES / 2 => Change::Delete(file),
+                6 => Change::Rename(dir, format!("moved-{number}")),
+                _ => Change::Rename(file, format!("{dir}/renamed-{number}.txt")),
+            }
+        }
+
+        fn apply(&self, library: &Path) {
+            match self {
+                Change::Write(path, content) => fs::write(library.join(path), content).unwrap(),
+                Change::Touch(path) => {
+                    let file = fs::File::options().append(true).open(library.join(path)).unwrap();
+                    let before = file.metadata().unwrap().modified().unwrap();
+                    file.set_modified(before - std::time::Duration::from_secs(3600)).unwrap();
+                }
+                Change::Delete(path) => fs::remove_file(library.join(path)).unwrap(),
+                Change::Rename(from, to) => fs::rename(library.join(from), library.join(to)).unwrap(),
+            }
+        }
+
+        /// Where it takes place.
+        fn paths(&self) -> Vec<&str> {
+            match self {
+                Change::Write(path, _) | Change::Touch(path) | Change::Delete(path) => vec![path],
+                Change::Rename(from, to) => vec![from, to],
+            }
+        }
+    }
+
+    /// Some changes, no two of them of the same place, done to both libraries.
+    fn change_alike(dice: &mut Dice, libraries: [&Path; 2], round: usize) -> Vec<Change> {
+        let mut changes: Vec<Change> = Vec::new();
+        for n in 0..3 + dice.below(6) {
+            let change = Change::thrown(dice, libraries[0], round * 10 + n);
+            let meets = |one: &str, other: &str| {
+                Path::new(one).starts_with(other) || Path::new(other).starts_with(one)
+            };
+            let is_new = changes.iter().all(|done| {
+                done.paths().iter().all(|one| change.paths().iter().all(|other| !meets(one, other)))
+            });
+            if is_new {
+                libraries.iter().for_each(|library| change.apply(library));
+                changes.push(change);
+            }
+        }
+        changes
+    }
+
+    fn watch_all(desk: &Desk) -> wait::Watch {
+        let mut dirs = vec![desk.home()];
+        dirs.extend(fs::read_dir(desk.library()).unwrap().map(|entry| entry.unwrap().path()));
+        wait::Watch::directories(dirs.iter().filter(|dir| dir.is_dir()).map(|dir| dir.as_path()))
+    }
+
+    const SEED: u64 = 20_261_121;
+    const KILLS: usize = 200;
+
+    // T3, D1, D3, L7: between changes of every kind, one scan killed up to four times and one that nobody disturbs
+    #[test]
+    #[expect(clippy::print_stdout, reason = "the seed, for whoever sees it fail")]
+    fn two_hundred_scans_killed_at_random_end_where_scans_end_that_nobody_kills() {
+        let mut dice = Dice(SEED);
+        let [killed, spared] = [desk_with(FILES), desk_with(FILES)];
+        let (mut kills, mut round, mut changes) = (0, 0, Vec::new());
+        while kills < KILLS {
+            assert!(
+                round < KILLS,
+                "{kills} kills in {round} rounds: the scans end before they can be killed"
+            );
+            let context = format!("seed {SEED}, round {round}, {changes:?}");
+            let mut watch = watch_all(&spared);
+            spared.run(&["scan"]).expect(0);
+            let events = usize::try_from(watch.seen()).unwrap();
+            let (expected, truth) = (state::of_catalogue(&spared.home()), state::files(&spared.home()));
+            for _ in 0..1 + dice.below(4) {
+                let (event, pause) = (1 + dice.below(events) as u64, dice.below(400));
+                let mut watch = watch_all(&killed);
+                let mut scan = start(&killed, &["scan"]);
+                if watch.until_seen(event, &mut scan) {
+                    // Also between two things that can be seen.
+                    std::thread::park_timeout(std::time::Duration::from_micros(pause as u64));
+                    wait::signal(&scan, Signal::KILL);
+                    let status = wait::until_ended(&mut scan);
+                    kills += usize::from(status.code().is_none());
+                }
+                state::assert_whole(&killed.home());
+                for (path, (presence, _)) in state::files(&killed.home()) {
+                    let gone = truth.get(&path).is_none_or(|(presence, _)| presence == "missing");
+                    assert!(
+                        presence != "missing" || gone,
+                        "{context}: {path} is there and was called missing"
+                    );
+                }
+            }
+            killed.run(&["scan"]).expect(0);
+            state::assert_same(&state::of_catalogue(&killed.home()), &expected, &context);
+            round += 1;
+            changes = change_alike(&mut dice, [&killed.library(), &spared.library()], round);
+            come_of_age(&killed);
+        }
+        println!("{kills} kills in {round} rounds, seed {SEED}");
     }
 }

@@ -341,6 +341,18 @@ pub fn exclude(conn: &Connection, file_id: i64, now_ms: i64) -> Result<bool> {
         > 0)
 }
 
+/// A file that stood there could not be looked at, for `evidence` (D1).
+///
+/// # Errors
+/// SQLite's.
+pub fn set_unknown(conn: &Connection, file_id: i64, evidence: &str, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE files SET presence = 'unknown', evidence = ?2, updated_at = ?3 WHERE file_id = ?1 AND presence = 'present'",
+    )?
+    .execute(params![file_id, evidence, now_ms])?;
+    Ok(())
+}
+
 /// Every file of a directory that stood there is from now on `presence`, for `evidence`. Returns how many.
 ///
 /// # Errors
@@ -362,18 +374,6 @@ pub fn set_presence_in_dir(
             .execute(params![dir_id, from.as_str(), presence.as_str(), evidence, now_ms])?;
     }
     Ok(changed as u64)
-}
-
-/// A file that stood as present could not be looked at.
-///
-/// # Errors
-/// SQLite's.
-pub fn set_unknown(conn: &Connection, file_id: i64, evidence: &str, now_ms: i64) -> Result<()> {
-    conn.prepare_cached(
-        "UPDATE files SET presence = 'unknown', evidence = ?2, updated_at = ?3 WHERE file_id = ?1 AND presence = 'present'",
-    )?
-    .execute(params![file_id, evidence, now_ms])?;
-    Ok(())
 }
 
 /// Some of a library's present files, spread over all of them, with their stats.

@@ -4,7 +4,7 @@
 //! scan that dies has concluded nothing. Only [`finish_missing`] turns candidates into missing files, after the root was
 //! verified once more and the guard has agreed.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Result;
 use crate::model::{RelPath, words};
@@ -45,6 +45,23 @@ pub fn begin(conn: &Connection, library_id: i64, scope: &RelPath, now_ms: i64) -
         params![library_id, scope.as_bytes(), now_ms],
     )?;
     Ok(conn.last_insert_rowid())
+}
+
+/// How many files the last complete scan of a library saw: about as many as the next one will.
+///
+/// # Errors
+/// SQLite's.
+pub fn files_seen_last(conn: &Connection, library_id: i64) -> Result<Option<u64>> {
+    let seen: Option<i64> = conn
+        .query_row(
+            "SELECT json_extract(report, '$.files_seen') FROM scans WHERE library_id = ?1 AND outcome = 'complete'
+             ORDER BY scan_id DESC LIMIT 1",
+            [library_id],
+            |row| row.get(0),
+        )
+        .optional()?
+        .flatten();
+    Ok(seen.map(i64::cast_unsigned))
 }
 
 /// Ends a scan.

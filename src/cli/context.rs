@@ -61,12 +61,17 @@ impl Context {
     /// SQLite's locks do not hold on network file systems: two computers would damage the catalogue.
     fn refuse_network(&self) -> Result<(), Failure> {
         let table = volume::mount_table()?;
-        match volume::mount_of(&table, &self.config.home).filter(|mount| mount.is_network()) {
+        let network = |place: &Path| volume::mount_of(&table, place).filter(|mount| mount.is_network());
+        let home = &self.config.home;
+        // As it is written first: whatever is touched on a network may hang. Then where its links lead, or those of what is
+        // there of it so far.
+        let really = || home.ancestors().find_map(|place| place.canonicalize().ok());
+        match network(home).or_else(|| network(&really()?)) {
             Some(mount) => Err(Failure::new(
                 Exit::Failed,
                 format!(
                     "the catalogue's directory {} is on a network file system ({})",
-                    self.config.home.display(),
+                    home.display(),
                     mount.fs_type
                 ),
             )

@@ -20,7 +20,7 @@ impl Ui {
     pub(super) fn new(quiet: bool, verbose: bool) -> Self {
         // indicatif draws nothing where standard error is no terminal.
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(None, target);
+        let bar = ProgressBar::with_draw_target(None, target).with_style(nothing());
         catch_ctrl_c();
         Ui { bar, verbose }
     }
@@ -29,6 +29,11 @@ impl Ui {
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// A progress line with nothing on it.
+fn nothing() -> ProgressStyle {
+    ProgressStyle::with_template("{msg}").expect("a template that names one thing")
 }
 
 /// The first Ctrl-C asks the run to end; the second ends the process.
@@ -45,23 +50,25 @@ impl Monitor for Ui {
             Phase::Enrich => ("reading text", "documents"),
             Phase::Push => ("sending", "operations"),
         };
-        self.bar.reset();
         let style = match total {
-            Some(total) => {
-                self.bar.set_length(total);
+            Some(_) => {
                 format!(
                     "{{spinner}} {what}  {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}"
                 )
             }
-            None => {
-                self.bar.unset_length();
-                format!("{{spinner}} {what}  {{human_pos}} {unit}  {{per_sec}}  {{msg}}")
-            }
+            None => format!("{{spinner}} {what}  {{human_pos}} {unit}  {{per_sec}}  {{msg}}"),
         };
+        // Whatever is set draws, and would show for a moment what does not belong together: so nothing is shown meanwhile.
+        self.bar.set_style(nothing());
+        self.bar.set_message("");
+        match total {
+            Some(total) => self.bar.set_length(total),
+            None => self.bar.unset_length(),
+        }
+        self.bar.reset();
         if let Ok(style) = ProgressStyle::with_template(&style) {
             self.bar.set_style(style);
         }
-        self.bar.set_message("");
         self.bar.enable_steady_tick(Duration::from_millis(200));
     }
 

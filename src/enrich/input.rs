@@ -9,9 +9,11 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::SystemTime;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::extract::Appetite;
+use crate::content;
 
 /// Why a file could not be read. Never says anything about its content.
 #[derive(Debug)]
@@ -57,11 +59,13 @@ impl Input {
     /// Opens a regular file. Follows no symbolic link and never waits for the other end of a FIFO.
     pub(super) fn open(path: &Path) -> Result<Self, Unread> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        let file = match content::open(path, flags) {
             Ok(descriptor) => File::from(descriptor),
-            // ELOOP is NOFOLLOW's answer to a link, ENXIO the answer of a socket or of a FIFO without a writer.
-            Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return Err(Unread::NotRegular),
-            Err(errno) => return Err(Unread::Io(errno.into())),
+            Err(error) => match Errno::from_io_error(&error) {
+                // ELOOP is NOFOLLOW's answer to a link, ENXIO the answer of a socket or of a FIFO without a writer.
+                Some(Errno::LOOP | Errno::NXIO) => return Err(Unread::NotRegular),
+                _ => return Err(Unread::Io(error)),
+            },
         };
         let metadata = file.metadata()?;
         if !metadata.is_file() {

@@ -88,12 +88,22 @@ impl Stat {
     /// The modification time in milliseconds; `None` where it is too far away to be kept.
     #[must_use]
     pub fn mtime_ms(&self) -> Option<i64> {
-        Stat::is_known(self.mtime_ns).then(|| self.mtime_ns.div_euclid(1_000_000))
+        milliseconds(self.mtime_ns)
+    }
+
+    /// The change time of the inode, as [`Stat::mtime_ms`].
+    #[must_use]
+    pub fn ctime_ms(&self) -> Option<i64> {
+        milliseconds(self.ctime_ns)
     }
 
     fn is_known(stamp_ns: i64) -> bool {
         (i64::MIN + BEYOND_NS..=i64::MAX - BEYOND_NS).contains(&stamp_ns)
     }
+}
+
+fn milliseconds(stamp_ns: i64) -> Option<i64> {
+    Stat::is_known(stamp_ns).then(|| stamp_ns.div_euclid(1_000_000))
 }
 
 words! {

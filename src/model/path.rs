@@ -149,7 +149,7 @@ fn escape(bytes: &[u8], control_too: bool) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
-            if control_too && char.is_control() {
+            if control_too && is_obeyed(char) {
                 let _ = write!(text, "{}", char.escape_default());
             } else {
                 text.push(char);
@@ -160,6 +160,14 @@ fn escape(bytes: &[u8], control_too: bool) -> String {
         }
     }
     text
+}
+
+/// Whether a terminal does something at this character instead of showing it: control characters, and those of Unicode that
+/// break a line or turn the direction of all that follows on it, so that `exe.txt` may be shown of what ends in `txt.exe`.
+/// Marks that belong to one word, as of Hebrew or of joined emoji, are left alone.
+fn is_obeyed(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The key under which names that differ only in normalisation are twins: NFC where the name is UTF-8, else its bytes.
@@ -195,6 +203,17 @@ mod tests {
         assert_eq!(path.json_text(), "caf\\xe9/a\nb");
         assert_eq!(path.json_bytes().as_deref(), Some("Y2Fm6S9hCmI="));
         assert_eq!(RelPath::from("plain").json_bytes(), None);
+    }
+
+    #[test]
+    fn a_name_does_not_turn_round_the_line_it_is_shown_in() {
+        assert_eq!(
+            display_name("a\u{202e}txt.exe\u{2028}b\u{feff}".as_bytes()),
+            "a\\u{202e}txt.exe\\u{2028}b\\u{feff}"
+        );
+        // What belongs to a word is left alone: joined emoji, Hebrew with its mark.
+        let words = "\u{1f469}\u{200d}\u{1f3eb} \u{5e9}\u{5dc}\u{5d5}\u{5dd}\u{200f}";
+        assert_eq!(display_name(words.as_bytes()), words);
     }
 
     #[test]

@@ -33,13 +33,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::Connection;
+use rustix::fs::{AtFlags, FileType};
 
 pub use rules::{LeftOut, RULE_FILE, RuleOrigin, left_out_by};
 
 use record::Written;
 
 use crate::catalog::libraries::Library;
-use crate::catalog::{Catalog, CatalogError, RunLock, dirs, profiles, settings};
+use crate::catalog::{Catalog, CatalogError, RunLock, dirs, profiles, scans, settings};
 use crate::clock::Clock;
 use crate::content;
 use crate::model::{Problem, RelPath, setting};
@@ -302,7 +303,11 @@ pub fn run(
         let looked = root.clone().patience().work(&|| true, move |_| rules_above(&root, &rules, &scope));
         looked.ok().transpose()?
     };
-    monitor.phase(Phase::Scan, None);
+    let total = match options.scope.is_root() {
+        true => scans::files_seen_last(catalog.read(), library.library_id)?,
+        false => None,
+    };
+    monitor.phase(Phase::Scan, total);
 
     let mut writer = record::Writer::begin(catalog, library, root, options, &*clock)?;
     let Some(rules) = rules else {
@@ -410,16 +415,15 @@ fn rules_above(
     let mut rules = Arc::clone(rules);
     let mut above = RelPath::root();
     for name in scope.as_bytes().split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-        let read = content::open(&above.under(root.path()), content::LIST).and_then(walk::read_rule_file);
-        match read {
-            Ok(None) => {}
-            Ok(Some(text)) => rules = rules.with_file(&above, &text).0,
-            Err(source) => return Err(ScanError::RulesUnread { path: above, source }),
+        let unread = |source| ScanError::RulesUnread { path: above.clone(), source };
+        let dir = content::open(&above.under(root.path()), content::LIST).map_err(unread)?;
+        if let Some(text) = walk::read_rule_file(&dir).map_err(unread)? {
+            rules = rules.with_file(&above, &text).0;
         }
         let path = above.join(name);
         let own = above.is_root() && name == crate::volume::marker::MARKER_DIR.as_bytes();
-        match std::fs::symlink_metadata(path.under(root.path())) {
-            Ok(metadata) if metadata.is_dir() && !own => {}
+        match rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && !own => {}
             // A directory that was catalogued and is gone is walked from above: say which to take.
             _ => return Err(ScanError::NoSuchScope(scope.clone())),
         }

@@ -48,7 +48,7 @@ pub(super) enum Record {
     Listed { dir_id: i64 },
     /// A directory could not be listed, or not to the end: then some of it was.
     Frozen { dir_id: i64, problem: Problem, listed: bool },
-    /// A listing that broke off did not get to a known file.
+    /// A listing that broke off did not get to a known file, or it could not be looked at.
     Unseen { file_id: i64, kind: ProblemKind },
     /// Nor to a known directory.
     UnseenDir { path: RelPath, kind: ProblemKind },

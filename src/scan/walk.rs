@@ -3,6 +3,7 @@
 //! A directory is a task; its children become tasks of the same pool, the last one first, so that the walk goes deep
 //! before it goes wide and few directories wait in memory. Nothing is kept per file beyond the directory at hand.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -66,8 +67,9 @@ struct Listed {
     inode: u64,
     files: Vec<(Vec<u8>, Stat)>,
     subdirs: Vec<Vec<u8>>,
-    /// Names that are there, but could not be looked at: nothing is concluded about them.
-    unclear: Vec<Vec<u8>>,
+    /// Names that are there, but could not be looked at, and why not: nothing negative is concluded about them. None of one
+    /// that was gone a moment later.
+    unclear: BTreeMap<Vec<u8>, Option<Problem>>,
     complete: Result<(), Problem>,
     has_rules: bool,
     /// Where this directory stood at another place before: the files it had there, in byte order of their names.
@@ -123,7 +125,7 @@ fn walk_one(
 ) -> Result<Vec<(KnownOrNew, Arc<Rules>)>, Stopped> {
     let dir = &task.dir;
     let abs = dir.path.under(shared.root.path());
-    let mut listed = match list(shared, &dir.path, &abs, to_writer)? {
+    let mut listed = match list(shared, &dir.path, &abs) {
         Ok(listed) => listed,
         Err(problem) => {
             shared.monitor.problem(&problem);
@@ -158,10 +160,10 @@ fn walk_one(
     // A damaged directory lists a name twice, and so does one in which somebody renames meanwhile. It leads to one thing.
     listed.files.dedup_by(|a, b| a.0 == b.0);
     listed.subdirs.dedup();
-    listed.unclear.sort_unstable();
     shared.files_seen.fetch_add(listed.files.len() as u64, Ordering::Relaxed);
     shared.monitor.count(Counter::FilesSeen, listed.files.len() as u64);
 
+    tell_unclear(shared, &rules, &listed, &known_files, &known_dirs, to_writer)?;
     let place = Arc::new(Place { dir_id: dir.dir_id, path: dir.path.clone() });
     merge_files(shared, &place, &rules, &mut listed, known_files, to_hash, to_writer)?;
     let children = merge_dirs(shared, dir, &rules, &listed, &known_dirs, to_writer)?;
@@ -220,40 +222,35 @@ fn came_along(shared: &Shared, former: &[KnownFile], name: &[u8], stat: &Stat) -
     }
 }
 
-/// Lists a directory and stats what is in it. The outer error ends the run, the inner one freezes the directory.
-fn list(
-    shared: &Shared,
-    path: &RelPath,
-    abs: &Path,
-    to_writer: &Batches<Record>,
-) -> Result<Result<Listed, Problem>, Stopped> {
+/// Lists a directory and stats what is in it. An error freezes the directory.
+fn list(shared: &Shared, path: &RelPath, abs: &Path) -> Result<Listed, Problem> {
     let io = |error: rustix::io::Errno| Problem::from_io(path.clone(), &error.into());
     let _at_disk = watch::at_disk();
     let fd = match content::open(abs, content::LIST) {
         Ok(fd) => fd,
-        Err(error) => return Ok(Err(Problem::from_io(path.clone(), &error))),
+        Err(error) => return Err(Problem::from_io(path.clone(), &error)),
     };
     watch::answered();
     let inode = match inode_of_the_librarys(shared, &fd) {
         // What another mount carries is another disk's, or, after an unmount, the empty mount point's.
         Ok(None) => {
             let message = "another file system is mounted here; make it a library of its own, or exclude it";
-            return Ok(Err(Problem::new(path.clone(), ProblemKind::OtherFileSystem, message)));
+            return Err(Problem::new(path.clone(), ProblemKind::OtherFileSystem, message));
         }
         Ok(Some(inode)) => inode,
-        Err(error) => return Ok(Err(Problem::from_io(path.clone(), &error))),
+        Err(error) => return Err(Problem::from_io(path.clone(), &error)),
     };
     watch::answered();
     let mut entries = match Dir::read_from(&fd) {
         Ok(entries) => entries,
-        Err(error) => return Ok(Err(io(error))),
+        Err(error) => return Err(io(error)),
     };
     let mut listed = Listed {
         dir: Arc::new(fd),
         inode,
         files: Vec::new(),
         subdirs: Vec::new(),
-        unclear: Vec::new(),
+        unclear: BTreeMap::new(),
         complete: Ok(()),
         has_rules: false,
         former: Vec::new(),
@@ -287,25 +284,21 @@ fn list(
                 None => {
                     let kind = special_name(FileType::from_raw_mode(stat.st_mode));
                     let message = format!("a {kind} is never opened");
-                    send_problem(
-                        shared,
-                        to_writer,
-                        Problem::new(path.join(name), ProblemKind::Special, message),
-                        None,
-                    )?;
-                    listed.unclear.push(name.to_vec());
+                    let problem = Problem::new(path.join(name), ProblemKind::Special, message);
+                    listed.unclear.insert(name.to_vec(), Some(problem));
                 }
             },
             // Listed and gone a moment later: neither there nor proved absent, the next scan tells.
-            Err(rustix::io::Errno::NOENT) => listed.unclear.push(name.to_vec()),
+            Err(rustix::io::Errno::NOENT) => {
+                listed.unclear.insert(name.to_vec(), None);
+            }
             Err(error) => {
                 let problem = Problem::from_io(path.join(name), &error.into());
-                send_problem(shared, to_writer, problem, None)?;
-                listed.unclear.push(name.to_vec());
+                listed.unclear.insert(name.to_vec(), Some(problem));
             }
         }
     }
-    Ok(Ok(listed))
+    Ok(listed)
 }
 
 /// Not a mount inside the library, whatever it shows, nor a volume inside a volume (btrfs), which has a device of its own.
@@ -394,6 +387,42 @@ pub(super) fn read_rule_file(dir: impl AsFd) -> std::io::Result<Option<String>> 
         return Err(std::io::Error::other(format!("it is larger than {RULE_FILE_LIMIT} bytes")));
     }
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Says of what could not be looked at why not. What was known at such a place is neither present, for nobody saw it, nor
+/// missing; a directory takes all that is below it along (D4). Only what the rules leave out is nobody's trouble.
+fn tell_unclear(
+    shared: &Shared,
+    rules: &Rules,
+    listed: &Listed,
+    known_files: &[KnownFile],
+    known_dirs: &[KnownDir],
+    to_writer: &Batches<Record>,
+) -> Result<(), Stopped> {
+    for (name, problem) in &listed.unclear {
+        let Some(problem) = problem.clone() else { continue };
+        let file = known_files.binary_search_by(|file| file.name.cmp(name)).ok().map(|at| &known_files[at]);
+        let dir = known_dirs.iter().find(|dir| dir.path == problem.path && dir.state != DirState::Gone);
+        if rules.exclude(&problem.path, dir.is_some()) {
+            shared.excluded.fetch_add(1, Ordering::Relaxed);
+            if let Some(file) = file.filter(|file| file.presence != Presence::Excluded) {
+                to_writer.send(Record::Exclude { file_id: file.file_id })?;
+            }
+            if let Some(dir) = dir.filter(|dir| dir.state != DirState::Excluded) {
+                to_writer.send(Record::ExcludeDir { dir: dir.clone() })?;
+            }
+            continue;
+        }
+        if let Some(file) = file.filter(|file| file.presence == Presence::Present) {
+            to_writer.send(Record::Unseen { file_id: file.file_id, kind: problem.kind })?;
+        }
+        shared.monitor.problem(&problem);
+        to_writer.send(match dir {
+            Some(dir) => Record::Frozen { dir_id: dir.dir_id, problem, listed: false },
+            None => Record::Problem { problem, file_id: file.map(|file| file.file_id) },
+        })?;
+    }
+    Ok(())
 }
 
 fn merge_files(
@@ -535,7 +564,7 @@ fn not_listed(
     file: &KnownFile,
     to_writer: &Batches<Record>,
 ) -> Result<(), Stopped> {
-    if listed.unclear.binary_search(&file.name).is_ok() {
+    if listed.unclear.contains_key(&file.name) {
         return Ok(());
     }
     if let Err(problem) = &listed.complete {
@@ -593,8 +622,7 @@ fn merge_dirs(
     }
     for lost in known {
         let name = lost.path.split().map(|(_, name)| name.to_vec()).unwrap_or_default();
-        let there =
-            listed.subdirs.binary_search(&name).is_ok() || listed.unclear.binary_search(&name).is_ok();
+        let there = listed.subdirs.binary_search(&name).is_ok() || listed.unclear.contains_key(&name);
         match (lost.state, &listed.complete) {
             _ if there => {}
             (DirState::Gone | DirState::Excluded, _) => {}

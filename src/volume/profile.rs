@@ -269,7 +269,9 @@ fn granularity(profile: &Profile, seen: &Seen, remounted: bool) -> Fact<i64> {
         (_, Some(_)) | (How::Measured | How::Asked, None) => return before,
         (How::Assumed, None) => {}
     }
-    let stamps: Vec<i64> = seen.known.iter().map(|(_, now)| now.mtime_ns).collect();
+    // One that is too far away to be kept is kept by a number that is no time.
+    let stamps: Vec<i64> =
+        seen.known.iter().filter(|(_, now)| now.mtime_ms().is_some()).map(|(_, now)| now.mtime_ns).collect();
     match common_step(&stamps) {
         _ if stamps.is_empty() => before,
         // One fine stamp proves a fine clock; any number of coarse ones may have been brought along.

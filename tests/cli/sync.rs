@@ -18,7 +18,7 @@ fn desk() -> Desk {
 
 /// How the store stands; as kept from the last count, which must not differ from a count made now.
 fn store(desk: &Desk) -> Value {
-    let mut status = || desk.json(&["status"])["libraries"][0]["stores"][0].take();
+    let status = || desk.json(&["status"])["libraries"][0]["stores"][0].take();
     let kept = status();
     desk.execute("DELETE FROM kept_store_counts");
     assert_eq!(kept, status(), "kept, counted");

@@ -46,6 +46,26 @@ pub(crate) enum Behaviour {
     ListsTwice,
     /// Works, but for reading this file, which fails with `EIO`.
     FailsToReadFile(u64),
+    /// Works, but for one thing that is asked of one file or directory, which fails with this error number.
+    FailsAt {
+        /// What is asked.
+        question: Question,
+        /// Of [`BrokenDisk::number_of`].
+        of: u64,
+        /// Error number.
+        error: i32,
+    },
+}
+
+/// What a disk can be asked about one file or directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// What it is, how large, how old.
+    Stat,
+    /// To open it, to read it or to list it.
+    Open,
+    /// What is in it.
+    Read,
 }
 
 /// What can be asked of one file or directory, [`BrokenDisk::number_of`] which stands beside it.
@@ -83,7 +103,7 @@ const ENOSYS: i32 = 38;
 #[derive(Debug)]
 pub(crate) struct BrokenDisk {
     mounted_at: PathBuf,
-    tree: Arc<Tree>,
+    tree: Arc<Mutex<Tree>>,
     shared: Arc<Shared>,
     kernel: File,
 }
@@ -116,7 +136,7 @@ impl BrokenDisk {
         let kernel = File::options().read(true).write(true).open("/dev/fuse").expect("FUSE in this kernel");
         let state = State { behaviour: Behaviour::Answers, then: None, held: Vec::new(), asked: 0 };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
-        let tree = Arc::new(Tree::of(files));
+        let tree = Arc::new(Mutex::new(Tree::of(files)));
         // mount(8) passes its standard input on as the connection.
         super::disk::run(
             Command::new("mount")
@@ -177,10 +197,17 @@ impl BrokenDisk {
 
     /// The number of a file or directory, by its path relative to the top.
     pub(crate) fn number_of(&self, path: &str) -> u64 {
-        path.split('/').fold(1, |dir, name| match self.tree.node(dir) {
-            Some(Node::Directory(entries)) => entries[name],
-            _ => panic!("{path} is not on the disk"),
-        })
+        lock(&self.tree).number_of(path)
+    }
+
+    /// Writes a file, as somebody else does who has the disk: to mount it is not to write to it.
+    pub(crate) fn put(&self, path: &str, content: &[u8]) {
+        lock(&self.tree).put(path, content);
+    }
+
+    /// Deletes a file, or a directory with what is in it.
+    pub(crate) fn remove(&self, path: &str) {
+        lock(&self.tree).remove(path);
     }
 }
 
@@ -201,32 +228,60 @@ impl Drop for BrokenDisk {
 #[derive(Debug)]
 enum Node {
     Directory(BTreeMap<String, u64>),
-    File(Vec<u8>),
+    File { content: Vec<u8>, mtime_s: u64 },
 }
 
 #[derive(Debug)]
 struct Tree(Vec<Node>);
 
+fn lock(tree: &Mutex<Tree>) -> MutexGuard<'_, Tree> {
+    tree.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 impl Tree {
     fn of(files: &[(&str, &[u8])]) -> Self {
         let mut tree = Tree(vec![Node::Directory(BTreeMap::new())]);
         for (path, content) in files {
-            let mut dir = 1;
-            let mut names = path.split('/').peekable();
-            while let Some(name) = names.next() {
-                let is_last = names.peek().is_none();
-                let next = tree.0.len() as u64 + 1;
-                let Node::Directory(entries) = tree.node_mut(dir) else { panic!("{path} lies in a file") };
-                let number = *entries.entry(name.to_owned()).or_insert(next);
-                if number == next {
-                    let node =
-                        if is_last { Node::File(content.to_vec()) } else { Node::Directory(BTreeMap::new()) };
-                    tree.0.push(node);
-                }
-                dir = number;
-            }
+            tree.put(path, content);
         }
         tree
+    }
+
+    fn put(&mut self, path: &str, content: &[u8]) {
+        let mut dir = 1;
+        let mut names = path.split('/').peekable();
+        while let Some(name) = names.next() {
+            let is_last = names.peek().is_none();
+            let next = self.0.len() as u64 + 1;
+            let Node::Directory(entries) = self.node_mut(dir) else { panic!("{path} lies in a file") };
+            let number = *entries.entry(name.to_owned()).or_insert(next);
+            // Long ago, and no two files at the same time.
+            let file = Node::File { content: content.to_vec(), mtime_s: next };
+            if number == next {
+                self.0.push(if is_last { file } else { Node::Directory(BTreeMap::new()) });
+            } else if is_last {
+                let Node::File { mtime_s, .. } = self.node(number).expect("it has a number") else {
+                    panic!("{path} is a directory")
+                };
+                let mtime_s = *mtime_s + 1_000_000;
+                *self.node_mut(number) = Node::File { content: content.to_vec(), mtime_s };
+            }
+            dir = number;
+        }
+    }
+
+    fn remove(&mut self, path: &str) {
+        let (dir, name) = path.rsplit_once('/').expect("nobody removes the top");
+        let dir = self.number_of(dir);
+        let Node::Directory(entries) = self.node_mut(dir) else { panic!("{path} lies in a file") };
+        entries.remove(name).expect("it was there");
+    }
+
+    fn number_of(&self, path: &str) -> u64 {
+        path.split('/').fold(1, |dir, name| match self.node(dir) {
+            Some(Node::Directory(entries)) => entries[name],
+            _ => panic!("{path} is not on the disk"),
+        })
     }
 
     fn node(&self, number: u64) -> Option<&Node> {
@@ -238,7 +293,7 @@ impl Tree {
     }
 }
 
-fn serve(mut kernel: File, tree: &Tree, shared: &Shared) {
+fn serve(mut kernel: File, tree: &Mutex<Tree>, shared: &Shared) {
     let mut buffer = vec![0; 1024 * 1024 + 4096];
     loop {
         let asked = rustix::event::poll(&mut [PollFd::new(&kernel, PollFlags::IN)], None);
@@ -274,11 +329,12 @@ fn serve(mut kernel: File, tree: &Tree, shared: &Shared) {
     }
 }
 
-fn answer_or_hold(kernel: &File, tree: &Tree, state: &mut State, request: &[u8]) {
+fn answer_or_hold(kernel: &File, tree: &Mutex<Tree>, state: &mut State, request: &[u8]) {
     let held = request;
     let request = Request(request);
     let opcode = request.u32_at(4);
     let reads = matches!(opcode, READ | READDIR);
+    let tree = &*lock(tree);
     let outcome = match state.behaviour {
         // The handshake is not what breaks.
         _ if opcode == INIT => Ok(init()),
@@ -307,9 +363,26 @@ fn answer_or_hold(kernel: &File, tree: &Tree, state: &mut State, request: &[u8])
                 _ => Err(EIO),
             }
         }
+        Behaviour::FailsAt { question, of, error } if asks(tree, &request, opcode, question, of) => {
+            Err(error)
+        }
         _ => answer(tree, opcode, &request),
     };
     reply(kernel, request.unique(), outcome);
+}
+
+/// Whether this request is that question about that file or directory.
+fn asks(tree: &Tree, request: &Request<'_>, opcode: u32, question: Question, of: u64) -> bool {
+    match (question, opcode) {
+        // By its name in its directory, mostly.
+        (Question::Stat, LOOKUP) => {
+            matches!(tree.node(request.node()), Some(Node::Directory(entries)) if entries.get(&request.name()) == Some(&of))
+        }
+        (Question::Stat, GETATTR) | (Question::Open, OPEN | OPENDIR) | (Question::Read, READ | READDIR) => {
+            request.node() == of
+        }
+        _ => false,
+    }
 }
 
 const LOOKUP: u32 = 1;
@@ -384,7 +457,7 @@ fn answer(tree: &Tree, opcode: u32, request: &Request<'_>) -> Result<Vec<u8>, i3
             out.extend([1_u32, 0].iter().flat_map(|word| word.to_ne_bytes()));
             Ok(out)
         }
-        (READ, Node::File(content)) => {
+        (READ, Node::File { content, .. }) => {
             let from = usize::try_from(request.u64_at(48)).unwrap_or(usize::MAX).min(content.len());
             let length = request.u32_at(56) as usize;
             Ok(content[from..content.len().min(from + length)].to_vec())
@@ -426,11 +499,12 @@ fn listing<'a>(entries: impl IntoIterator<Item = (&'a String, &'a u64)>, offset:
 
 /// `struct fuse_attr`.
 fn attributes(number: u64, node: &Node) -> Vec<u8> {
-    let (mode, size) = match node {
-        Node::Directory(_) => (0o040_755_u32, 0),
-        Node::File(content) => (0o100_644, content.len() as u64),
+    let (mode, size, mtime_s) = match node {
+        Node::Directory(_) => (0o040_755_u32, 0, 0),
+        Node::File { content, mtime_s } => (0o100_644, content.len() as u64, *mtime_s),
     };
-    let mut out = words64(&[number, size, 1, 0, 0, 0]);
+    // blocks, atime, mtime, ctime
+    let mut out = words64(&[number, size, 1, 0, mtime_s, mtime_s]);
     out.extend([0, 0, 0, mode, 1, 0, 0, 0, 4096, 0].iter().flat_map(|word| word.to_ne_bytes()));
     out
 }

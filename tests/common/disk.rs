@@ -3,10 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::wait;
+
+/// Longer than it takes to start a program.
+const BUSY: Duration = Duration::from_secs(2);
 
 /// A kind of file system, as disks have it. (FAT is not among them: this kernel has it not, and the one FUSE driver there is
 /// loses files when a directory is renamed.)
@@ -117,13 +121,16 @@ impl LoopDisk {
     /// A disk that holds what this directory holds, for good.
     pub(crate) fn written_once(kind: Kind, content: &Path) -> Self {
         let (drawer, image) = drawer();
-        match kind {
-            Kind::Squashfs => {
-                run(Command::new("mksquashfs").arg(content).arg(&image).args(["-quiet", "-no-progress"]));
-            }
-            Kind::Erofs => run(Command::new("mkfs.erofs").arg(&image).arg(content)),
+        let mut maker = match kind {
+            Kind::Squashfs => Command::new("mksquashfs"),
+            Kind::Erofs => Command::new("mkfs.erofs"),
             _ => panic!("{kind:?} is written to"),
-        }
+        };
+        // One wants the image first, the other what is to be in it.
+        run(match kind {
+            Kind::Erofs => maker.arg(&image).arg(content),
+            _ => maker.arg(content).arg(&image).args(["-quiet", "-no-progress"]),
+        });
         LoopDisk { kind, image, mounted_at: Vec::new(), server: None, _drawer: drawer }
     }
 
@@ -189,10 +196,18 @@ impl LoopDisk {
         !self.mounted_at.is_empty()
     }
 
-    /// Ejects it from where it was mounted last. Fails the test if something keeps it busy.
+    /// Ejects it from where it was mounted last. Fails the test if something keeps it busy; not for a moment, for which a
+    /// program that another test is just starting has all that is open here open, too.
     pub(crate) fn unmount(&mut self) {
         let dir = self.mounted_at.pop().expect("it is mounted");
-        run(Command::new("umount").arg(dir));
+        let begun = Instant::now();
+        let unmount = || Command::new("umount").arg(&dir).output().expect("umount starts");
+        let mut output = unmount();
+        while !output.status.success() && begun.elapsed() < BUSY {
+            std::thread::park_timeout(Duration::from_millis(10));
+            output = unmount();
+        }
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         if self.mounted_at.is_empty() {
             self.wait_for_server();
         }

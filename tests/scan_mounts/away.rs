@@ -5,7 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::common::desk::Ran;
+use crate::common::broken_disk::BrokenDisk;
+use crate::common::desk::{Desk, Ran};
 use crate::common::disk::{LoopDisk, run};
 use crate::common::shelf::{Shelf, write};
 use crate::common::state;
@@ -281,4 +282,34 @@ pub(crate) fn files_deleted_on_a_mounted_disk_are_missing() {
     shelf.write("a.txt", "alpha");
     assert_eq!(shelf.desk.json(&["sync"])["uploaded_objects"], 0);
     assert_eq!(shelf.missing(), 0);
+}
+
+// L1: SQLite's locks do not hold there, and whoever pulls the cable has half a catalogue
+pub(crate) fn a_catalogue_on_a_network_disk_is_refused() {
+    let desk = Desk::new();
+    let network = desk.path("network");
+    fs::create_dir(&network).unwrap();
+    let _network = BrokenDisk::mount_as("fuse.sshfs", &network, &[("dir/file", b"x")]);
+    // Itself, by a link, and a place on it where nothing is yet.
+    for place in [network.clone(), network.join("dir"), network.join("dir/none/yet")] {
+        std::os::unix::fs::symlink(&place, desk.home()).unwrap();
+        let (library, by_name) = (desk.library(), place.to_str().unwrap());
+        let init = ["init", library.to_str().unwrap(), "--name", "books"];
+        for args in [init.as_slice(), &["scan"], &["status"], &["find", "x"]] {
+            // A link that leads nowhere is no place for a catalogue either.
+            let by_link = place.exists().then(|| desk.run(args));
+            for told in by_link.into_iter().chain([desk.run(&[&["--home", by_name], args].concat())]) {
+                assert_eq!(told.code, 1, "{args:?}: {told:?}");
+                for help in ["is on a network file system (fuse.sshfs)", "SHELFLIST_HOME"] {
+                    assert!(told.stderr.contains(help), "{help}: {told:?}");
+                }
+            }
+        }
+        fs::remove_file(desk.home()).unwrap();
+    }
+    assert_eq!(
+        fs::read_dir(desk.library()).unwrap().count(),
+        0,
+        "D8: no marker of a library that was not made"
+    );
 }

@@ -5,13 +5,18 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use shelflist::scan::Ending;
 
 use crate::common::desk::Desk;
 use crate::common::disk::{Kind, LoopDisk, run};
+use crate::common::engine;
 use crate::common::mounted::CaseTest;
+use crate::common::names::naughty_names;
+use crate::common::saboteur::{Saboteur, Tick};
 use crate::common::shelf::{Shelf, write};
 use crate::common::state;
 
@@ -28,6 +33,16 @@ pub(crate) fn cases() -> Vec<CaseTest> {
             kind,
             "times_of_other_centuries_are_kept_as_they_are",
             times_of_other_centuries_are_kept_as_they_are,
+        );
+        add(
+            kind,
+            "a_change_of_equal_size_and_stamp_is_found_at_once",
+            a_change_of_equal_size_and_stamp_is_found_at_once,
+        );
+        add(
+            kind,
+            "a_disk_pulled_in_the_middle_takes_nothing_along",
+            a_disk_pulled_in_the_middle_takes_nothing_along,
         );
         add(kind, "names_are_kept_as_they_are", names_are_kept_as_they_are);
     }
@@ -252,12 +267,8 @@ fn times_of_other_centuries_are_kept_as_they_are(kind: Kind) {
         let seconds = mtime_s(&path);
         let shown = shelf.desk.json(&["show", path.to_str().unwrap()])["file"]["mtime"].take();
         let fits = i64::try_from(i128::from(seconds) * 1_000_000_000).is_ok();
-        match shown.as_str() {
-            Some(shown) => {
-                assert_eq!((shown.parse::<jiff::Timestamp>().unwrap().as_second(), fits), (seconds, true));
-            }
-            None => assert!(shown.is_null() && !fits, "{seconds}: {shown}"),
-        }
+        let shown = shown.as_str().map(|shown| shown.parse::<jiff::Timestamp>().unwrap().as_second());
+        assert_eq!(shown, fits.then_some(seconds));
     }
 
     // A day later, and nothing else that shows.
@@ -270,42 +281,60 @@ fn times_of_other_centuries_are_kept_as_they_are(kind: Kind) {
     assert_true(&shelf, 0);
 }
 
-/// Names that broke programs. None of them is more than 255 bytes.
-fn naughty_names() -> Vec<Vec<u8>> {
-    let mut names: Vec<Vec<u8>> = [
-        "Caf\u{e9}.txt",
-        "Cafe\u{301}.txt",
-        "case.txt",
-        "CASE.TXT",
-        " leading and trailing ",
-        "-rf",
-        "--json",
-        "new\nline.txt",
-        "tab\tand\rreturn",
-        "\u{1b}[31mred\u{7}",
-        "'; DROP TABLE files; --",
-        "<script>alert(1)<\u{2044}script>",
-        "quote\"and\\backslash",
-        "%00%2f..",
-        "100%_*?[a]{b}!",
-        "\u{202e}txt.exe",
-        "\u{feff}mark",
-        "\u{1f4da}\u{200d}\u{1f3eb}",
-        "\u{6f22}\u{5b57}",
-        "...",
-        "NUL",
-        "con.txt",
-        "$HOME",
-        "`id`",
-    ]
-    .iter()
-    .map(|name| name.as_bytes().to_vec())
-    .collect();
-    names.push(vec![b'n'; 255]);
-    names.push("\u{e9}".repeat(127).into_bytes());
-    names.push(b"not utf-8 \xff\xfe.txt".to_vec());
-    names.push(b"\x80".to_vec());
-    names
+// D9: by a program that puts the stamp back; where no ctime tells, the stamp is too young to be believed
+fn a_change_of_equal_size_and_stamp_is_found_at_once(kind: Kind) {
+    let shelf = Shelf::on(LoopDisk::of(kind, "SHELF"), |root| write(root, "a.txt", "0000"));
+    let path = shelf.root().join("a.txt");
+    for n in 1..6 {
+        let content = format!("{n:04}");
+        shelf.desk.scan();
+        let stamp = fs::metadata(&path).unwrap().modified().unwrap();
+        let mut file = File::options().write(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
+        file.set_times(fs::FileTimes::new().set_accessed(stamp).set_modified(stamp)).unwrap();
+        drop(file);
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), stamp);
+        shelf.desk.scan();
+        assert_true(&shelf, 0);
+        // Written by nobody else meanwhile: the next one begins in the tick that there is then.
+        fs::write(&path, content).unwrap();
+    }
+}
+
+// D1, D3: `umount --lazy` while walkers and hashers are at it
+fn a_disk_pulled_in_the_middle_takes_nothing_along(kind: Kind) {
+    let mut shelf = Shelf::on(LoopDisk::of(kind, "SHELF"), fill);
+    come_of_age(&shelf.desk, kind);
+    scan(&shelf.desk);
+    let root = shelf.root();
+    write_at(&root, "file 00.txt", "a longer text than before", 100);
+    write_at(&root, "notes/new.txt", "a new one", 100);
+    fs::remove_file(root.join("notes/2021/file 03.txt")).unwrap();
+    fs::rename(root.join("notes/file 04.txt"), root.join("renamed.txt")).unwrap();
+    come_of_age(&shelf.desk, kind);
+    let mut lost = 0;
+    for moment in [1, 3, 5] {
+        let Shelf { disk, desk } = shelf;
+        let disk = Mutex::new(disk);
+        let saboteur = Saboteur::default().at(Tick::Anything, moment, || disk.lock().unwrap().lazy_unmount());
+        let report = engine::scan(&desk, &saboteur).unwrap();
+        assert_eq!(
+            (saboteur.acts_left(), report.missing, report.decision),
+            (0, 0, None),
+            "{moment}: {report:?}"
+        );
+        lost += u64::from(matches!(report.ending, Ending::RootLost(_)));
+        drop(saboteur);
+        shelf = Shelf { disk: disk.into_inner().unwrap(), desk };
+        assert_eq!(shelf.missing(), 0, "{moment}");
+        assert_eq!(fs::read_dir(shelf.point()).unwrap().count(), 0, "the mount point is empty, and stays so");
+        shelf.plug_in();
+    }
+    assert_eq!(lost, 3);
+    let (counts, report) = scan(&shelf.desk);
+    assert_eq!(counts[5], 1, "{report:#}");
+    assert_true(&shelf, 1);
+    assert_unchanged(&shelf.desk, ALL);
 }
 
 /// Every path under the root, by its bytes.

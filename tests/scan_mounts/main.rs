@@ -12,6 +12,7 @@ mod hung;
 mod kinds;
 mod middle;
 mod profile;
+mod trouble;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ use common::mounted::mounted_tests;
 use frozen::*;
 use hung::*;
 use middle::*;
+use trouble::*;
 
 fn main() -> ExitCode {
     let tests = mounted_tests![
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         a_disk_that_is_back_at_another_place_is_found_by_its_marker,
         a_read_only_disk_is_scanned_like_any_other,
         files_deleted_on_a_mounted_disk_are_missing,
+        a_catalogue_on_a_network_disk_is_refused,
         a_first_scan_that_is_disturbed_anywhere_is_made_good_by_the_next,
         a_scan_of_changes_that_is_disturbed_anywhere_calls_nothing_missing_that_is_there,
         what_is_read_from_a_disk_mounted_over_the_library_is_not_believed,
@@ -55,6 +58,10 @@ fn main() -> ExitCode {
         a_file_that_fails_to_be_read_keeps_what_was_proved,
         a_disk_that_fails_in_the_middle_makes_nothing_missing,
         a_disk_that_lists_its_names_twice_is_scanned_all_the_same,
+        trouble_at_one_place_stops_nothing_elsewhere,
+        trouble_with_one_file_is_a_problem_of_that_file,
+        a_directory_that_turns_into_trouble_during_the_scan_is_frozen,
+        what_vanishes_between_two_looks_is_not_missing_yet,
         a_look_at_a_disk_that_hangs_ends_and_nobody_joins_who_is_stuck,
         a_disk_that_hangs_is_made_no_library_of_and_lets_the_program_go,
         a_disk_that_hangs_while_text_is_read_is_left_and_nothing_is_held_against_its_files,

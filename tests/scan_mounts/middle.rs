@@ -174,6 +174,8 @@ enum Deed {
     Cover,
     /// Another disk mounted over it, and taken away again some moments later.
     CoverForAWhile(u64),
+    /// Read-only from then on, as the kernel does it to a disk with errors: no reason to stop reading.
+    MakeReadOnly,
 }
 
 fn sabotage<'a>(bench: &'a Bench, deed: Deed, tick: Tick, moment: u64) -> Saboteur<'a> {
@@ -193,6 +195,7 @@ fn sabotage<'a>(bench: &'a Bench, deed: Deed, tick: Tick, moment: u64) -> Sabote
         Deed::CoverForAWhile(later) => {
             saboteur.at(tick, moment, || other.plug_in()).at(tick, later, || other.pull())
         }
+        Deed::MakeReadOnly => saboteur.at(tick, moment, || disk.hold().remount_read_only()),
     }
 }
 
@@ -239,6 +242,7 @@ fn disturb(bench: &Bench, deeds: &[Deed], how_many: u64) -> u64 {
             bench.bring_back("before");
             let report = bench.scan(&sabotage(bench, *deed, Tick::Anything, moment));
             lost += u64::from(matches!(report.ending, Ending::RootLost(_)));
+            assert!(!matches!(deed, Deed::MakeReadOnly) || report.is_complete(), "{context}: {report:?}");
             if matches!(report.ending, Ending::RootLost(_)) {
                 assert_eq!((report.missing, report.decision), (0, None), "{context}");
             }
@@ -252,20 +256,22 @@ fn disturb(bench: &Bench, deeds: &[Deed], how_many: u64) -> u64 {
     lost
 }
 
-const DEEDS: [Deed; 6] = [
+const DEEDS: [Deed; 7] = [
     Deed::Pull,
     Deed::PullAndPlugIn,
     Deed::Swap,
     Deed::Cover,
     Deed::CoverForAWhile(3),
     Deed::CoverForAWhile(300),
+    Deed::MakeReadOnly,
 ];
 
 // D2, D3, D4
 pub(crate) fn a_first_scan_that_is_disturbed_anywhere_is_made_good_by_the_next() {
     let bench = Bench::new();
     let lost = disturb(&bench, &[Deed::Pull, Deed::Swap, Deed::CoverForAWhile(3)], 1);
-    assert!(lost >= 3, "{lost} scans were ended by what was done to the disk");
+    // A disk that was covered for a moment may be itself again when the next transaction looks.
+    assert!(lost >= 2, "{lost} scans were ended by what was done to the disk");
 }
 
 // D1, D2, D3, D4: while there is something to conclude

@@ -175,7 +175,7 @@ pub(super) fn tell_known(
 }
 
 fn stat_words(card: &FileCard) -> String {
-    let mtime = local_time(card.stat.mtime_ns.div_euclid(1_000_000));
+    let mtime = card.stat.mtime_ms().map_or_else(|| "before 1677 or after 2262".to_owned(), local_time);
     format!("{}, {}, modified {mtime}", card.stat.kind, size(card.stat.size))
 }
 

@@ -73,6 +73,16 @@ fn what_was_tried_on_the_marker_is_measured() {
     assert_eq!((not_set.granularity_ns, not_set.ctime), (Fact::assumed(1), Fact::assumed(true)));
 }
 
+// L10, D9
+#[test]
+fn a_time_beyond_2262_proves_no_fine_clock() {
+    let in_2300 = stat(Stat::stamp(10_413_792_000, 0), 9);
+    let mut known = known(40, |_, before| Stat { mtime_ns: before.mtime_ns / SECOND * SECOND, ..before });
+    known.push((in_2300, in_2300));
+    let seen = Seen { mounting: mounting(1), known, ..Seen::default() };
+    assert_eq!(Profile::assumed("vfat").learn(&seen).granularity_ns, Fact::assumed(SECOND));
+}
+
 // L10
 #[rstest]
 #[case::one_fine_stamp_proves_it(1, 123_456_789, Fact::measured(1))]
