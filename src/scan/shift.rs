@@ -232,6 +232,7 @@ fn read_sample(
             content_hash: Some(proved.hash),
             link_target: None,
             because: file.because,
+            read_as: None,
         };
         records.send(Record::Look { look: Box::new(look), place: file.place })?;
         read.push(at);
