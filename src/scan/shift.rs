@@ -271,8 +271,8 @@ pub(super) fn quarters(known: &KnownFile, seen: &Stat, rule: &StatRule) -> Optio
 
 /// How far a stamp has moved, in whole quarters of an hour; what the disk cut off of it does not count.
 fn distance(before_ns: i64, now_ns: i64, step: i64) -> Option<i8> {
-    let cut_ns = before_ns - before_ns.rem_euclid(step.max(1));
-    [before_ns, cut_ns].into_iter().find_map(|before_ns| {
+    let cut_ns = before_ns.checked_sub(before_ns.rem_euclid(step.max(1)));
+    [Some(before_ns), cut_ns].into_iter().flatten().find_map(|before_ns| {
         let moved = now_ns.checked_sub(before_ns)?;
         let quarters = moved / QUARTER_NS;
         let whole = moved % QUARTER_NS == 0 && quarters != 0 && quarters.abs() <= MAX_QUARTERS;
@@ -357,6 +357,15 @@ mod tests {
         assert_eq!(quarters(&fine, &moved(60), &FAT), Some(4));
         assert_eq!(quarters(&fine, &STAT, &FAT), None, "cut off, and not moved");
         assert_eq!(quarters(&fine, &moved(60), &StatRule { granularity_ns: 1, ..FAT }), None);
+    }
+
+    // Times before 1677, which NTFS has where it has none, are kept at the end of the range.
+    #[test]
+    fn what_comes_from_far_away_is_no_distance() {
+        for mtime_ns in [i64::MIN, i64::MIN + 1, i64::MAX] {
+            let far = KnownFile { stat: Stat { mtime_ns, ..STAT }, ..known() };
+            assert_eq!(quarters(&far, &STAT, &FAT), None);
+        }
     }
 
     // D9, D6: a touch shows in ctime.
