@@ -15,10 +15,14 @@ const READ_AT: i64 = 1_700_000_000_000;
 
 /// Scanned until nothing of it is young any more.
 fn desk(files: u64) -> Desk {
+    desk_with(files, |n| format!("text {n:03}"))
+}
+
+fn desk_with(files: u64, text: fn(u64) -> String) -> Desk {
     let desk = Desk::new();
     for n in 0..files {
         let name = format!("{n:03}.txt");
-        desk.write(&name, &format!("text {n:03}"));
+        desk.write(&name, &text(n));
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000 + n * 61);
         let file = File::options().write(true).open(desk.library().join(name)).unwrap();
         file.set_modified(time).unwrap();
@@ -115,6 +119,14 @@ fn what_may_have_been_written_since_it_was_read_is_read_again() {
         (&report["hashed_files"], &report["modified"], &report["time_shift_min"]),
         (&json!(200), &json!(1), &Value::Null)
     );
+}
+
+// D9: what is empty is always as it was; a sample of it would prove nothing of the others.
+#[test]
+fn empty_files_are_no_sample() {
+    let desk = desk_with(80, |n| if n % 2 == 0 { String::new() } else { format!("text {n:03}") });
+    move_times(&desk, 60, "true");
+    expect_counts(&desk.scan(), 80, 80, &Value::Null);
 }
 
 // L10
