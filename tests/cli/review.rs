@@ -670,3 +670,22 @@ fn what_came_along_with_its_directory_is_not_said_to_have_been_read() {
     assert_eq!(desk.scan()["moved"], 1);
     assert_eq!(desk.sql::<i64>("SELECT count(*) FROM files WHERE hashed_at = 1000"), 2);
 }
+
+// L13: a scan that was killed long before stands there as running still, or as having ended when the next began.
+#[test]
+fn what_a_person_approved_was_said_by_no_scan() {
+    let names: Vec<String> = (0..30).map(|n| format!("f{n}.txt")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+    let desk = Desk::with_files(&files);
+    desk.scan();
+    names.iter().for_each(|name| desk.remove(name));
+    let number = desk.run(&["scan", "--json"]).expect(6).json()["libraries"][0]["decision"].as_i64().unwrap();
+    desk.execute(
+        "INSERT INTO scans (library_id, scope, outcome, started_at)
+         SELECT library_id, scope, 'running', ended_at + 1 FROM scans ORDER BY scan_id DESC LIMIT 1",
+    );
+    desk.run(&["approve", &number.to_string()]).expect(0);
+    let explained = desk.json(&["explain", "f1.txt"]);
+    assert_eq!(explained["presence"]["evidence"], "approved: not in a complete listing");
+    assert_eq!(explained["said_by"]["scan"], json!(null), "{explained}");
+}
