@@ -423,11 +423,11 @@ fn a_disk_that_hangs_is_told_within_the_deadline_and_comes_back() {
     let points = MountPoints::new();
     let (disk, expected) = broken_library(&points);
     disk.set(Behaviour::Hangs);
-    assert_eq!(probe(&expected, SHORT).availability.to_string(), "unavailable(hung)");
+    assert_eq!(probe(&expected, SHORT).availability.to_string(), "degraded(hung)");
     // The next one does not wait at all.
     let begun = Instant::now();
     for _ in 0..20 {
-        assert_eq!(probe(&expected, SHORT).availability.to_string(), "unavailable(hung)");
+        assert_eq!(probe(&expected, SHORT).availability.to_string(), "degraded(hung)");
         assert!(verify(&expected, SHORT).is_err());
     }
     assert!(begun.elapsed() < SHORT * 10);
@@ -449,7 +449,7 @@ fn a_network_mount_in_the_way_is_never_touched() {
         let begun = Instant::now();
         let found = probe(&library.expected, LONG);
         assert!(!found.availability.is_readable());
-        assert_ne!(found.availability.to_string(), "unavailable(hung)");
+        assert_ne!(found.availability.to_string(), "degraded(hung)");
         assert!(begun.elapsed() < LONG / 2);
         assert_eq!(search(&library, LONG).1, [] as [PathBuf; 0]);
         drop(network);
@@ -624,7 +624,7 @@ fn a_recheck_of_a_disk_that_hangs_or_fails_is_no_pass() {
     disk.set(Behaviour::Answers);
     verified.recheck().unwrap();
     disk.set(Behaviour::Hangs);
-    assert_eq!(verified.recheck().unwrap_err().availability.to_string(), "unavailable(hung)");
+    assert_eq!(verified.recheck().unwrap_err().availability.to_string(), "degraded(hung)");
 }
 
 // D2: containers, and people with bind mounts in their fstab.

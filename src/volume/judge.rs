@@ -91,7 +91,7 @@ impl Verdict {
             Verdict::Denied(_) => Degraded(Reason::Permission),
             Verdict::Failed(..) | Verdict::NoLook(_) => Degraded(Reason::ReadError),
             Verdict::Empty => Degraded(Reason::Empty),
-            Verdict::Hung(_) => Unavailable(Reason::Hung),
+            Verdict::Hung(_) => Degraded(Reason::Hung),
         }
     }
 

@@ -55,7 +55,7 @@ pub struct Probe {
 }
 
 /// Looks whether the library is there. Comes back within `deadline`, and a little for starting a thread, whatever the
-/// disk does. A library that never answers is `unavailable(hung)`.
+/// disk does. A library that never answers is `degraded(hung)`.
 ///
 /// Touches nothing but the mount table, the root and its marker, the library's own mount point, and disks that may be
 /// copies of the library's, bit by bit.

@@ -37,10 +37,10 @@ fn expect_nobody_joins(shelf: &BrokenShelf) {
     let asked = shelf.disk.asked();
     for args in [&["scan"][..], &["scan", "--path", "b"]] {
         let told = shelf.desk.run(args).expect(7);
-        assert!(told.stdout.contains("unavailable(hung)"), "{told:?}");
+        assert!(told.stdout.contains("degraded(hung)"), "{told:?}");
     }
     let told = shelf.desk.run(&["sync"]).expect(3);
-    assert!(told.stdout.contains("unavailable(hung)"), "{told:?}");
+    assert!(told.stdout.contains("degraded(hung)"), "{told:?}");
     let listed = shelf.desk.json(&["library", "list"]);
     assert_eq!(listed["libraries"][0]["availability"]["reason"], "hung");
     let status = shelf.desk.json(&["status"]);
@@ -101,7 +101,7 @@ pub(crate) fn a_disk_that_hangs_while_text_is_read_is_left_and_nothing_is_held_a
         shelf.desk.run(&["config", "set", "extract.timeout_ms", "500"]).expect(0);
         shelf.disk.set(Behaviour::SwallowsAt(call, shelf.disk.number_of("lib/b/file-07.txt")));
         let ran = run_in_time(&shelf, &["sync"]).expect(3);
-        assert!(ran.stdout.contains("unavailable(hung)"), "{call:?}: {ran:?}");
+        assert!(ran.stdout.contains("degraded(hung)"), "{call:?}: {ran:?}");
         let failed: i64 = shelf.desk.sql("SELECT count(*) FROM enrichments WHERE outcome <> 'extracted'");
         assert_eq!((failed, shelf.files()), (0, counts(ALL, 0)), "{call:?}");
         expect_nobody_joins(&shelf);
@@ -121,7 +121,7 @@ pub(crate) fn a_disk_that_hangs_while_it_is_sent_is_left_and_no_operation_is_bla
         allow(&shelf, DEADLINE);
         shelf.disk.set(Behaviour::SwallowsAt(call, shelf.disk.number_of("lib/b/file-07.txt")));
         let ran = run_in_time(&shelf, &["sync"]).expect(3);
-        assert!(ran.stdout.contains("unavailable(hung)"), "{call:?}: {ran:?}");
+        assert!(ran.stdout.contains("degraded(hung)"), "{call:?}: {ran:?}");
         let blamed = "SELECT count(*) FROM outbox WHERE attempts > 0 OR state IN ('leased', 'dead')";
         assert_eq!(shelf.desk.sql::<i64>(blamed), 0, "{call:?}");
         expect_nobody_joins(&shelf);
@@ -138,7 +138,7 @@ pub(crate) fn a_disk_that_hangs_while_it_is_sent_is_left_and_no_operation_is_bla
 fn expect_scan_is_left(shelf: &BrokenShelf, args: &[&str], context: &str) -> Value {
     let ran = run_in_time(shelf, args).expect(7);
     let report = ran.json()["libraries"][0].take();
-    assert_eq!(report["availability"], json!({ "state": "unavailable", "reason": "hung" }), "{context}");
+    assert_eq!(report["availability"], json!({ "state": "degraded", "reason": "hung" }), "{context}");
     assert_eq!((&report["complete"], &report["missing"]), (&json!(false), &json!(0)), "{context}");
     let outcome: String = shelf.desk.sql("SELECT outcome FROM scans ORDER BY scan_id DESC LIMIT 1");
     assert_eq!(outcome, "root-lost", "{context}");

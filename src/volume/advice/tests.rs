@@ -37,7 +37,7 @@ fn advise(platform: Platform, expected: &Expected, availability: Availability) -
 /// Every reason, each in the state in which it is reported.
 fn every_reason() -> impl Iterator<Item = Availability> {
     Reason::ALL.iter().map(|&reason| match reason {
-        Reason::NotMounted | Reason::RootMissing | Reason::Hung => Unavailable(reason),
+        Reason::NotMounted | Reason::RootMissing => Unavailable(reason),
         _ => Degraded(reason),
     })
 }
@@ -57,7 +57,7 @@ degraded(permission): Give the user who runs shelflist the right to list and rea
 degraded(read-error): Check the disk "SHELF" (last seen 3 days ago, on 2026-11-17): its cable, the system's log, its health. Then mount it anew at /media/disk and run `shelflist scan Lectures` again; no file counts as missing meanwhile.
 degraded(read-only): Nothing needs to be done: a library that cannot be written is scanned and read like any other.
 degraded(slow): Nothing needs to be done. If it gets slower, check the disk "SHELF", or give it longer with `shelflist config set probe.deadline_ms 60000`.
-unavailable(hung): Check the disk "SHELF" (last seen 3 days ago, on 2026-11-17): its cable, or the network it is reached by. When `ls /media/disk/lib` answers again, run `shelflist scan Lectures` again; if it is only slow, give it longer with `shelflist config set probe.deadline_ms 60000`.
+degraded(hung): Check the disk "SHELF" (last seen 3 days ago, on 2026-11-17): its cable, or the network it is reached by. When `ls /media/disk/lib` answers again, run `shelflist scan Lectures` again; if it is only slow, give it longer with `shelflist config set probe.deadline_ms 60000`.
 degraded(empty): If the files were moved elsewhere, run `shelflist library relocate Lectures NEW_ROOT`; else check that /media/disk/lib is the directory you mean on the disk "SHELF" (last seen 3 days ago, on 2026-11-17), and run `shelflist scan Lectures` again. No file counts as missing meanwhile.
 "#);
 }

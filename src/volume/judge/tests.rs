@@ -131,8 +131,8 @@ const EIO: &str = "Input/output error (os error 5)";
 #[case::another_disk_just_like_it(but(|f| f.doubles = vec!["/media/disk-2/lib".into()]), "degraded(cloned)")]
 #[case::an_empty_library_with_its_marker_is_there(but(|f| f.contents = ContentsSeen::Something), "available")]
 // Hung, and no look at all.
-#[case::hung(Findings::none(Answer::Hung(MS)), "unavailable(hung)")]
-#[case::hung_says_nothing_of_the_rest(but(|f| f.answer = Answer::Hung(MS)), "unavailable(hung)")]
+#[case::hung(Findings::none(Answer::Hung(MS)), "degraded(hung)")]
+#[case::hung_says_nothing_of_the_rest(but(|f| f.answer = Answer::Hung(MS)), "degraded(hung)")]
 #[case::no_mount_table(but(|f| f.answer = Answer::Failed("no /proc".into())), "degraded(read-error)")]
 // The volume is away.
 #[case::no_mount_at_all(but(|f| f.carrier = None), "unavailable(not-mounted)")]
