@@ -411,6 +411,7 @@ fn a_look(n: u32, content: u32) -> Look {
         young: false,
         content_hash: Some(*blake3::hash(&content.to_le_bytes()).as_bytes()),
         link_target: None,
+        read_as: None,
         because: Vec::new(),
     }
 }

@@ -185,6 +185,9 @@ pub fn hold_changed(conn: &Connection, decision_id: i64, library_id: i64, since_
     )? as u64)
 }
 
+/// The evidence of what is missing because a person said so.
+pub const APPROVED: &str = "approved: not in a complete listing";
+
 /// Approves: what waited is done. Returns how many files or operations it was about.
 ///
 /// # Errors
@@ -193,10 +196,10 @@ pub fn approve(conn: &Connection, decision: &Decision, now_ms: i64) -> Result<u6
     super::query::forget_counts(conn, decision.library_id)?;
     let done = match decision.kind {
         DecisionKind::MassMissing => conn.execute(
-            "UPDATE files SET presence = 'missing', evidence = 'approved: not in a complete listing', missing_since = ?2,
+            "UPDATE files SET presence = 'missing', evidence = ?3, missing_since = ?2,
                     missing_scans = 0, updated_at = ?2
              WHERE file_id IN (SELECT file_id FROM decision_files WHERE decision_id = ?1) AND presence IN ('present', 'unknown')",
-            params![decision.decision_id, now_ms],
+            params![decision.decision_id, now_ms, APPROVED],
         )?,
         DecisionKind::MassChange => held(conn, decision.decision_id)?,
     };

@@ -87,6 +87,8 @@ pub struct Look {
     pub link_target: Option<Vec<u8>>,
     /// Why a known file was read; empty where it was not, or was not known.
     pub because: Vec<LookCause>,
+    /// The file as which it was read, where it was not read now: its directory was renamed.
+    pub read_as: Option<i64>,
 }
 
 impl Look {
@@ -157,6 +159,7 @@ pub fn record(conn: &Connection, recording: &mut Recording<'_>, look: &Look) -> 
             None => None,
         };
         insert(conn, look, document_id, scan_id, now_ms)?;
+        read_before(conn, conn.last_insert_rowid(), look)?;
         return Ok(Recorded::New);
     };
     let recorded = classify(look);
@@ -188,6 +191,7 @@ pub fn record(conn: &Connection, recording: &mut Recording<'_>, look: &Look) -> 
         }
     };
     update(conn, known.file_id, look, document_id, now_ms)?;
+    read_before(conn, known.file_id, look)?;
     if let (Recorded::Restored, Presence::Missing, Some(document_id)) =
         (recorded, known.presence, document_id)
     {
@@ -199,6 +203,16 @@ pub fn record(conn: &Connection, recording: &mut Recording<'_>, look: &Look) -> 
 
 fn insert(conn: &Connection, look: &Look, document_id: Option<i64>, scan_id: i64, now_ms: i64) -> Result<()> {
     insert_rows(conn, &[(look, document_id)], scan_id, now_ms)
+}
+
+/// Of what was not read now nobody says that it was.
+fn read_before(conn: &Connection, file_id: i64, look: &Look) -> Result<()> {
+    let Some(read_as) = look.read_as else { return Ok(()) };
+    conn.prepare_cached(
+        "UPDATE files SET hashed_at = (SELECT hashed_at FROM files WHERE file_id = ?2) WHERE file_id = ?1",
+    )?
+    .execute([file_id, read_as])?;
+    Ok(())
 }
 
 /// Files without a past.
@@ -313,6 +327,16 @@ pub fn known_by_id(conn: &Connection, file_id: i64) -> Result<(i64, RelPath, Kno
         .query_row([file_id], |row| {
             Ok((row.get(11)?, RelPath::from_bytes(row.get::<_, Vec<u8>>(12)?), known_file(row)?))
         })?)
+}
+
+/// When a file was read last, in milliseconds.
+///
+/// # Errors
+/// SQLite's; a number that is no file's is one.
+pub fn read_at(conn: &Connection, file_id: i64) -> Result<Option<i64>> {
+    Ok(conn
+        .prepare_cached("SELECT hashed_at FROM files WHERE file_id = ?1")?
+        .query_row([file_id], |row| row.get(0))?)
 }
 
 /// A rule leaves out a file that was listed, or that nobody has looked for since it was there. One that was missing and is

@@ -120,7 +120,10 @@ impl Context {
 
     /// The library and the path in it that somebody means by `path`: on disk (here or recorded), or inside a library.
     pub(super) fn resolve(&self, catalog: &Catalog, path: &Path) -> Result<Vec<(Library, RelPath)>, Failure> {
-        let mut meant = Vec::new();
+        let mut meant: Vec<(Library, RelPath)> = Vec::new();
+        let is_among = |meant: &[(Library, RelPath)], library: &Library, rel: &RelPath| {
+            meant.iter().any(|(known, path)| known.ulid == library.ulid && path == rel)
+        };
         let absolute = clean(&std::path::absolute(path)?);
         // A disk that was away at the last look may hang now: its links are not asked for.
         let away = self
@@ -129,16 +132,17 @@ impl Context {
         let real = if away { None } else { real_parent(&absolute) };
         for candidate in [Some(absolute), real].into_iter().flatten() {
             if let Some((library, rel)) = self.by_recorded_root(catalog, &candidate)?
-                && !meant
-                    .iter()
-                    .any(|(known, path): &(Library, RelPath)| known.ulid == library.ulid && *path == rel)
+                && !is_among(&meant, &library, &rel)
             {
                 meant.push((library, rel));
             }
         }
         if let Some(rel) = RelPath::from_relative(path) {
             for library in libraries::all(catalog.read())? {
-                meant.push((library, rel.clone()));
+                // From within the library both ways lead to one place.
+                if !is_among(&meant, &library, &rel) {
+                    meant.push((library, rel.clone()));
+                }
             }
         }
         Ok(meant)

@@ -166,7 +166,11 @@ fn place(catalog: &Catalog, library: Library, path: RelPath, perhaps_dir: bool) 
 fn known(catalog: &Catalog, library: &Library, card: FileCard) -> Result<Known, Failure> {
     let conn = catalog.read();
     let look = explain::last_look(conn, &card)?;
-    let scan = explain::scan_at(conn, library.library_id, look.said_at)?;
+    // A scan that was killed before that seems to have gone on until the next one began.
+    let scan = match card.evidence.as_deref() {
+        Some(decisions::APPROVED) => None,
+        _ => explain::scan_at(conn, library.library_id, look.said_at)?,
+    };
     let stores = stores::all(conn)?;
     let of_store = |object: RemoteObject| {
         let store = stores.iter().find(|store| store.store_id == object.store_id);

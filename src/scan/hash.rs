@@ -151,6 +151,7 @@ fn hash_one(shared: &Shared, file: Work, buffer: &mut [u8], to_writer: &Batches<
         content_hash,
         link_target: None,
         because: file.because,
+        read_as: None,
     };
     // By weight: what took long to read is not kept waiting for a hundred others.
     let bytes = look.stat.size;

@@ -179,6 +179,14 @@ mod tests {
         assert_eq!(judge(&known, &Stat { mtime_ns, ..STAT }, &fat), verdict);
     }
 
+    // Times before 1677, which NTFS has where it has none, are kept at the end of the range.
+    #[test]
+    fn a_stamp_from_the_end_of_the_range_is_compared_like_any_other() {
+        let fat = StatRule { inode: false, ctime: false, granularity_ns: 2_000_000_000, ..RULE };
+        let known = KnownFile { stat: Stat { mtime_ns: i64::MIN + 1, ..STAT }, ..known() };
+        assert_eq!(judge(&known, &STAT, &fat), Verdict::Differs);
+    }
+
     // L10
     #[rstest]
     #[case::ext4("ext4", StatRule { inode: true, ctime: true, doubt_ns: 20_000_000, granularity_ns: 1 })]

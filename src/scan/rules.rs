@@ -36,6 +36,7 @@ const DEFAULTS: &[&str] = &[
     "#recycle/",
     ".Trash-*/",
     "lost+found/",
+    ".shelflist/",
     ".fuse_hidden*",
     ".nfs[0-9a-f]*",
     ".~lock.*#",
@@ -162,6 +163,15 @@ mod tests {
         assert!(below.exclude(&"a/other.tmp".into(), false));
         assert!(below.exclude(&"a/only-here".into(), false));
         assert!(!below.exclude(&"a/b/only-here".into(), false));
+    }
+
+    // L11: a library in the library, of another catalogue: its marker is written anew after every scan of it.
+    #[test]
+    fn what_shelflist_leaves_on_disks_for_itself_is_left_out_as_well() {
+        let top = Rules::of_library("").unwrap();
+        assert!(top.exclude(&"sub/.shelflist".into(), true));
+        assert!(!top.exclude(&"sub/.shelflist".into(), false), "only as a directory");
+        assert!(!top.exclude(&".shelflistignore".into(), false));
     }
 
     // L13

@@ -5,6 +5,10 @@
 //! refreshed. Otherwise they are read like any other (L10, D6).
 //!
 //! Where ctime means something a real touch shows in it, and no file is kept waiting.
+//!
+//! What is written at the same time of every day, as an export to a stick is, leaves stamps that are as far apart as those
+//! of two time zones, and of such files most may be as they were and some not. So a stamp that is not from before the file
+//! was read last proves that nothing: that file may have been written since, and is read (D9).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,13 +98,14 @@ pub(super) fn keep_waiting(shared: &Shared, known: &KnownFile, seen: &Stat) -> b
 
 /// The walk is over: what waited is believed, or read like any other.
 pub(super) fn settle(shared: &Shared, to_hash: &Sender<Vec<Work>>, to_writer: &Sender<Vec<Record>>) {
-    let waiting = std::mem::take(&mut *shared.waiting.lock().expect("no holder panics"));
+    let mut waiting = std::mem::take(&mut *shared.waiting.lock().expect("no holder panics"));
     // Of what waited in a run that was stopped nothing is said: the next scan finds it as this one did.
     if waiting.is_empty() || shared.stopped() {
         return;
     }
     let (work, records) = (Batches::new(to_hash), Batches::new(to_writer));
-    let settled = settle_all(shared, &waiting, &work, &records);
+    let settled = read_what_may_be_new(shared, &mut waiting, &work)
+        .and_then(|()| settle_all(shared, &waiting, &work, &records));
     let flushed = work.flush().and_then(|()| records.flush());
     if let Err(Trouble::Catalog(error)) = settled {
         shared.catalog_error.lock().expect("no holder panics").get_or_insert(error);
@@ -126,6 +131,44 @@ impl From<CatalogError> for Trouble {
     fn from(error: CatalogError) -> Self {
         Trouble::Catalog(error)
     }
+}
+
+/// Of what waits, sends on to be read whatever may have been written since it was read last; the others go on waiting.
+fn read_what_may_be_new(
+    shared: &Shared,
+    waiting: &mut Vec<Shifted>,
+    work: &Batches<Work>,
+) -> Result<(), Trouble> {
+    let mut old = 0;
+    for at in 0..waiting.len() {
+        if shared.stopped() {
+            break;
+        }
+        let file = waiting[at];
+        if is_older_than_its_reading(file.mtime_ns, read_at(shared, &file)?) {
+            waiting[old] = file;
+            old += 1;
+        } else {
+            let file = work_of(shared, &file)?;
+            let bytes = file.stat.size;
+            work.send_work(file, bytes)?;
+        }
+    }
+    waiting.truncate(old);
+    Ok(())
+}
+
+fn read_at(shared: &Shared, file: &Shifted) -> Result<Option<i64>, Trouble> {
+    let reader = shared.readers[0].lock().expect("no holder panics");
+    Ok(files::read_at(reader.as_ref().ok_or(Gone)?, file.file_id)?)
+}
+
+/// Whether a file with this stamp cannot have been written since it was read at `read_ms`. That is when the reading was
+/// written down, which may be minutes after it.
+fn is_older_than_its_reading(mtime_ns: i64, read_ms: Option<i64>) -> bool {
+    read_ms.is_some_and(|read_ms| {
+        i128::from(mtime_ns) + i128::from(QUARTER_NS) < i128::from(read_ms) * 1_000_000
+    })
 }
 
 fn settle_all(
@@ -189,6 +232,7 @@ fn read_sample(
             content_hash: Some(proved.hash),
             link_target: None,
             because: file.because,
+            read_as: None,
         };
         records.send(Record::Look { look: Box::new(look), place: file.place })?;
         read.push(at);
@@ -211,7 +255,11 @@ fn work_of(shared: &Shared, file: &Shifted) -> Result<Work, Trouble> {
 /// By how many quarters of an hour a known file has moved, if it differs in nothing else and its content was proved.
 pub(super) fn quarters(known: &KnownFile, seen: &Stat, rule: &StatRule) -> Option<i8> {
     let before = &known.stat;
-    let proved = known.presence == Presence::Present && known.content_hash.is_some() && !known.young;
+    // What is empty costs next to nothing to read, and proves nothing of the others.
+    let proved = before.size > 0
+        && known.presence == Presence::Present
+        && known.content_hash.is_some()
+        && !known.young;
     let same_else = before.kind == FileKind::Regular
         && seen.kind == FileKind::Regular
         && before.size == seen.size
@@ -227,8 +275,8 @@ pub(super) fn quarters(known: &KnownFile, seen: &Stat, rule: &StatRule) -> Optio
 
 /// How far a stamp has moved, in whole quarters of an hour; what the disk cut off of it does not count.
 fn distance(before_ns: i64, now_ns: i64, step: i64) -> Option<i8> {
-    let cut_ns = before_ns - before_ns.rem_euclid(step.max(1));
-    [before_ns, cut_ns].into_iter().find_map(|before_ns| {
+    let cut_ns = before_ns.checked_sub(before_ns.rem_euclid(step.max(1)));
+    [Some(before_ns), cut_ns].into_iter().flatten().find_map(|before_ns| {
         let moved = now_ns.checked_sub(before_ns)?;
         let quarters = moved / QUARTER_NS;
         let whole = moved % QUARTER_NS == 0 && quarters != 0 && quarters.abs() <= MAX_QUARTERS;
@@ -313,6 +361,15 @@ mod tests {
         assert_eq!(quarters(&fine, &moved(60), &FAT), Some(4));
         assert_eq!(quarters(&fine, &STAT, &FAT), None, "cut off, and not moved");
         assert_eq!(quarters(&fine, &moved(60), &StatRule { granularity_ns: 1, ..FAT }), None);
+    }
+
+    // Times before 1677, which NTFS has where it has none, are kept at the end of the range.
+    #[test]
+    fn what_comes_from_far_away_is_no_distance() {
+        for mtime_ns in [i64::MIN, i64::MIN + 1, i64::MAX] {
+            let far = KnownFile { stat: Stat { mtime_ns, ..STAT }, ..known() };
+            assert_eq!(quarters(&far, &STAT, &FAT), None);
+        }
     }
 
     // D9, D6: a touch shows in ctime.

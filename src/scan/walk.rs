@@ -157,6 +157,9 @@ fn walk_one(
 
     listed.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     listed.subdirs.sort_unstable();
+    // A damaged directory lists a name twice, and so does one in which somebody renames meanwhile. It leads to one thing.
+    listed.files.dedup_by(|a, b| a.0 == b.0);
+    listed.subdirs.dedup();
     shared.files_seen.fetch_add(listed.files.len() as u64, Ordering::Relaxed);
     shared.monitor.count(Counter::FilesSeen, listed.files.len() as u64);
 
@@ -211,10 +214,10 @@ fn former(shared: &Shared, dir: &KnownOrNew, inode: u64) -> Result<Vec<KnownFile
 }
 
 /// The proved content of a file that came along with its directory.
-fn came_along(shared: &Shared, former: &[KnownFile], name: &[u8], stat: &Stat) -> Option<[u8; 32]> {
+fn came_along(shared: &Shared, former: &[KnownFile], name: &[u8], stat: &Stat) -> Option<([u8; 32], i64)> {
     let before = &former[former.binary_search_by(|file| file.name.as_slice().cmp(name)).ok()?];
     match judge(before, stat, &shared.rule) {
-        Verdict::Unchanged | Verdict::Back => before.content_hash,
+        Verdict::Unchanged | Verdict::Back => Some((before.content_hash?, before.file_id)),
         Verdict::Differs | Verdict::TooYoung => None,
     }
 }
@@ -496,6 +499,7 @@ fn seen(
                 content_hash,
                 link_target: None,
                 because,
+                read_as: None,
             };
             to_writer.send(Record::Look { look: Box::new(look), place: Arc::clone(dir) })?;
         }
@@ -511,6 +515,7 @@ fn seen(
                         content_hash: None,
                         link_target: Some(target.into_bytes()),
                         because,
+                        read_as: None,
                     };
                     to_writer.send(Record::Look { look: Box::new(look), place: Arc::clone(dir) })?;
                 }
@@ -523,7 +528,7 @@ fn seen(
         Verdict::Differs if known.as_ref().is_some_and(|known| shift::keep_waiting(shared, known, &stat)) => {
         }
         Verdict::Differs | Verdict::TooYoung => {
-            if let Some(content_hash) = came_along(shared, &listed.former, &name, &stat) {
+            if let Some((content_hash, read_as)) = came_along(shared, &listed.former, &name, &stat) {
                 let look = Look {
                     dir_id: dir.dir_id,
                     name,
@@ -533,6 +538,7 @@ fn seen(
                     content_hash: Some(content_hash),
                     link_target: None,
                     because: Vec::new(),
+                    read_as: Some(read_as),
                 };
                 to_writer.send(Record::Look { look: Box::new(look), place: Arc::clone(dir) })?;
                 return Ok(());

@@ -322,7 +322,12 @@ pub(super) fn rewrite_in(
         }
     }
     let text = merged(&text, &marker).map_err(|error| not_written(error.into()))?;
+    if text.len() as u64 > MAX_BYTES {
+        // Nobody would read it again: the library would be lost to all who use the disk.
+        return Err(not_written(io::ErrorKind::FileTooLarge.into()));
+    }
     let (temporary, file) = open_temporary(&marker_dir, &marker).map_err(&not_written)?;
+    give_to_the_same(&marker_dir, &file);
     let outcome = write_durably(file, &text).and_then(|stamps| {
         point("marker-written");
         rustix::fs::renameat(&marker_dir, &temporary, &marker_dir, MARKER_FILE)?;
@@ -335,6 +340,27 @@ pub(super) fn rewrite_in(
     })?;
     sync_directory(&marker_dir).map_err(not_written)?;
     Ok((marker, stamps))
+}
+
+/// The new file is whose the marker is, and open to whom that is: a scan by root, or under a narrow umask, would take the
+/// library from everybody else who uses the disk. As far as the file system and the rights go; what cannot be given away
+/// can still be read by whom it could before, mostly.
+fn give_to_the_same(marker_dir: &File, file: &File) {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let (Ok(before), Ok(now)) =
+        (rustix::fs::statat(marker_dir, MARKER_FILE, AtFlags::SYMLINK_NOFOLLOW), file.metadata())
+    else {
+        return;
+    };
+    let given = now.uid() != before.st_uid && fchown(file, Some(before.st_uid), Some(before.st_gid)).is_ok();
+    if !given && now.gid() != before.st_gid {
+        let _ = fchown(file, None, Some(before.st_gid));
+    }
+    #[allow(clippy::useless_conversion, reason = "u16 on macOS")]
+    let mode = u32::from(before.st_mode) & 0o777;
+    if now.mode() & 0o777 != mode {
+        let _ = file.set_permissions(std::fs::Permissions::from_mode(mode));
+    }
 }
 
 /// The marker's text with what `marker` says, and whatever else stood there.
@@ -567,6 +593,39 @@ mod tests {
         let refused = rewrite(root.path(), |marker| marker.generation = 9);
         assert!(matches!(refused, Err(MarkerError::NotUnderstood { .. })), "{refused:?}");
         assert_eq!(std::fs::read(marker_path(root.path())).unwrap(), before);
+    }
+
+    // D2: a scan by root, or under a narrow umask, must not lock the others out who use the disk.
+    #[test]
+    fn a_rewritten_marker_is_whose_it_was_and_read_by_whom_it_was() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let root = root();
+        create(root.path(), &marker(1)).unwrap();
+        let path = marker_path(root.path());
+        for mode in [0o666, 0o640, 0o444] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            // Only root can give it away.
+            let given_away = std::os::unix::fs::chown(&path, Some(12345), Some(54321)).is_ok();
+            rewrite(root.path(), |marker| marker.generation += 1).unwrap();
+            let metadata = std::fs::metadata(&path).unwrap();
+            assert_eq!(metadata.mode() & 0o7777, mode, "{:o}", metadata.mode());
+            assert!(!given_away || (metadata.uid(), metadata.gid()) == (12345, 54321), "{metadata:?}");
+        }
+    }
+
+    // D2: whoever read it afterwards would not understand it.
+    #[test]
+    fn a_marker_is_not_rewritten_longer_than_it_may_be() {
+        let root = root();
+        let mut text = serde_json::to_vec(&marker(1)).unwrap();
+        let rest = usize::try_from(MAX_BYTES).unwrap() - text.len() - 20;
+        text.splice(1..1, format!("\"later\":\"{}\",", "x".repeat(rest)).into_bytes());
+        put(root.path(), &text);
+        assert_eq!(read(root.path()).unwrap(), Some(marker(1)));
+        let refused = rewrite(root.path(), |marker| marker.put_last_scan(scan(1, 5)));
+        assert!(matches!(refused, Err(MarkerError::NotWritten { .. })), "{refused:?}");
+        assert_eq!(std::fs::read(marker_path(root.path())).unwrap(), text);
+        assert_eq!(names(&root.path().join(MARKER_DIR)), [MARKER_FILE]);
     }
 
     // L9: each would put back the entry that the other has just replaced.

@@ -339,7 +339,7 @@ fn stable_inodes(profile: &Profile, seen: &Seen) -> Option<bool> {
 /// times in steps of `step` nanoseconds. Memory may keep a finer one than the disk until then.
 #[must_use]
 pub fn is_same_stamp(known_ns: i64, seen_ns: i64, step: i64) -> bool {
-    known_ns == seen_ns || (step > 1 && known_ns - known_ns.rem_euclid(step) == seen_ns)
+    known_ns == seen_ns || (step > 1 && known_ns.checked_sub(known_ns.rem_euclid(step)) == Some(seen_ns))
 }
 
 /// Which volume a profile is of: another one is measured anew.

@@ -638,3 +638,54 @@ fn what_can_be_sent_is_sent_where_no_file_can_be_read_for_its_text() {
     assert!(ran.stderr.contains("read for their text"), "{ran:?}");
     assert_eq!(desk.objects().len(), 3);
 }
+
+// L13: where somebody stands in his library, a path on the disk and one relative to the root are the same.
+#[test]
+fn what_a_path_means_is_told_once() {
+    let desk = Desk::new();
+    desk.write("shelf/a.txt", "text");
+    desk.run(&["init", desk.library().to_str().unwrap(), "--name", "books"]).expect(0);
+    desk.scan();
+    for path in ["shelf", "shelf/nothing"] {
+        let mut command = desk.command(&["explain", "--json", path]);
+        let ran = Ran::from(command.current_dir(desk.library()).output().unwrap());
+        let places = ran.expect(0).json()["places"].take();
+        assert_eq!(places.as_array().map(Vec::len), Some(1), "{places}");
+    }
+}
+
+// F1, L7: the fixity of a file counts from when its bytes were read, not from when its directory was renamed.
+#[test]
+fn what_came_along_with_its_directory_is_not_said_to_have_been_read() {
+    let desk = Desk::new();
+    desk.write("a/one.txt", "text");
+    desk.write("b/other.txt", "other");
+    desk.run(&["init", desk.library().to_str().unwrap(), "--name", "books"]).expect(0);
+    while desk.scan()["hashed_files"] != 0 {}
+    desk.execute("UPDATE files SET hashed_at = 1000");
+    fs::rename(desk.library().join("a"), desk.library().join("b/a")).unwrap();
+    let report = desk.json(&["scan", "--path", "b"])["libraries"][0].take();
+    assert_eq!((&report["new"], &report["hashed_files"]), (&json!(1), &json!(0)), "{report}");
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM files WHERE hashed_at = 1000"), 3);
+    assert_eq!(desk.scan()["moved"], 1);
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM files WHERE hashed_at = 1000"), 2);
+}
+
+// L13: a scan that was killed long before stands there as running still, or as having ended when the next began.
+#[test]
+fn what_a_person_approved_was_said_by_no_scan() {
+    let names: Vec<String> = (0..30).map(|n| format!("f{n}.txt")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+    let desk = Desk::with_files(&files);
+    desk.scan();
+    names.iter().for_each(|name| desk.remove(name));
+    let number = desk.run(&["scan", "--json"]).expect(6).json()["libraries"][0]["decision"].as_i64().unwrap();
+    desk.execute(
+        "INSERT INTO scans (library_id, scope, outcome, started_at)
+         SELECT library_id, scope, 'running', ended_at + 1 FROM scans ORDER BY scan_id DESC LIMIT 1",
+    );
+    desk.run(&["approve", &number.to_string()]).expect(0);
+    let explained = desk.json(&["explain", "f1.txt"]);
+    assert_eq!(explained["presence"]["evidence"], "approved: not in a complete listing");
+    assert_eq!(explained["said_by"]["scan"], json!(null), "{explained}");
+}

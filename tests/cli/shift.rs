@@ -10,12 +10,19 @@ use crate::desk::Desk;
 
 const HOUR_NS: i64 = 3_600_000_000_000;
 
+/// When the files were read: later than all their times, and long ago.
+const READ_AT: i64 = 1_700_000_000_000;
+
 /// Scanned until nothing of it is young any more.
 fn desk(files: u64) -> Desk {
+    desk_with(files, |n| format!("text {n:03}"))
+}
+
+fn desk_with(files: u64, text: fn(u64) -> String) -> Desk {
     let desk = Desk::new();
     for n in 0..files {
         let name = format!("{n:03}.txt");
-        desk.write(&name, &format!("text {n:03}"));
+        desk.write(&name, &text(n));
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000 + n * 61);
         let file = File::options().write(true).open(desk.library().join(name)).unwrap();
         file.set_modified(time).unwrap();
@@ -29,7 +36,7 @@ fn desk(files: u64) -> Desk {
 fn move_times(desk: &Desk, minutes: i64, which: &str) {
     let by = minutes * 60_000_000_000;
     desk.execute(&format!(
-        "UPDATE files SET mtime_ns = mtime_ns - {by}, ctime_ns = ctime_ns - {by}, hashed_at = 1 WHERE {which}"
+        "UPDATE files SET mtime_ns = mtime_ns - {by}, ctime_ns = ctime_ns - {by}, hashed_at = {READ_AT} WHERE {which}"
     ));
 }
 
@@ -50,8 +57,10 @@ fn when_all_times_moved_by_an_hour_a_sample_is_read() {
     assert_eq!(local(&desk), json!({ "value": false, "how": "assumed" }));
     move_times(&desk, 60, "true");
     expect_counts(&desk.scan(), 64, 200, &json!(60));
-    let of_rest = "SELECT count(*) FROM files WHERE hashed_at = 1 AND evidence = 'all times moved by 60 min, proved on a sample'";
-    assert_eq!(desk.sql::<i64>(of_rest), 136, "nobody claims to have read them");
+    let of_rest = format!(
+        "SELECT count(*) FROM files WHERE hashed_at = {READ_AT} AND evidence = 'all times moved by 60 min, proved on a sample'"
+    );
+    assert_eq!(desk.sql::<i64>(&of_rest), 136, "nobody claims to have read them");
     assert_eq!(local(&desk), json!({ "value": true, "how": "measured" }));
     let after = desk.scan();
     expect_counts(&after, 0, 0, &Value::Null);
@@ -84,6 +93,40 @@ fn where_the_sample_is_not_as_it_was_everything_is_read() {
         (&json!(100), &json!(0), &Value::Null)
     );
     assert!(report["decision"].is_number(), "and somebody is asked");
+}
+
+// D9: what writes all of a disk anew at the same time of every day, as an export to a stick does, leaves stamps that are as
+// far apart as those of other time zones. A text that changed among hundreds that did not must not be believed unchanged.
+#[test]
+fn what_may_have_been_written_since_it_was_read_is_read_again() {
+    let desk = desk(200);
+    let day_ms = 86_400_000;
+    // What was exported yesterday and read soon after was exported again today.
+    let stamp_ns: i64 = 1_600_000_000_000_000_000;
+    for n in 0..200 {
+        let text = if n == 102 { "TEXT 102".to_owned() } else { format!("text {n:03}") };
+        desk.write(&format!("{n:03}.txt"), &text);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(stamp_ns.unsigned_abs());
+        let file = File::options().write(true).open(desk.library().join(format!("{n:03}.txt"))).unwrap();
+        file.set_modified(time).unwrap();
+    }
+    desk.execute(&format!(
+        "UPDATE files SET mtime_ns = {stamp_ns} - {day_ms} * 1000000, hashed_at = {stamp_ns} / 1000000 - {day_ms} + 60000;
+         UPDATE volume_profiles SET profile = json_set(profile, '$.ctime.value', json('false'))"
+    ));
+    let report = desk.scan();
+    assert_eq!(
+        (&report["hashed_files"], &report["modified"], &report["time_shift_min"]),
+        (&json!(200), &json!(1), &Value::Null)
+    );
+}
+
+// D9: what is empty is always as it was; a sample of it would prove nothing of the others.
+#[test]
+fn empty_files_are_no_sample() {
+    let desk = desk_with(80, |n| if n % 2 == 0 { String::new() } else { format!("text {n:03}") });
+    move_times(&desk, 60, "true");
+    expect_counts(&desk.scan(), 80, 80, &Value::Null);
 }
 
 // L10
@@ -121,7 +164,7 @@ fn a_full_scan_takes_no_short_cut_and_a_dry_run_writes_nothing() {
     move_times(&desk, 60, "true");
     let report = desk.json(&["scan", "--dry-run"])["libraries"][0].take();
     expect_counts(&report, 64, 100, &json!(60));
-    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM files WHERE hashed_at = 1"), 100);
+    assert_eq!(desk.sql::<i64>(&format!("SELECT count(*) FROM files WHERE hashed_at = {READ_AT}")), 100);
     let report = desk.json(&["scan", "--full"])["libraries"][0].take();
     expect_counts(&report, 100, 100, &Value::Null);
 }

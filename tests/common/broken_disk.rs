@@ -42,6 +42,8 @@ pub(crate) enum Behaviour {
         /// How many names it gives.
         after: usize,
     },
+    /// Works, but that every name is listed twice, as by a damaged directory.
+    ListsTwice,
     /// Works, but for reading this file, which fails with `EIO`.
     FailsToReadFile(u64),
     /// Works, but for one thing that is asked of one file or directory, which fails with this error number.
@@ -346,11 +348,17 @@ fn answer_or_hold(kernel: &File, tree: &Mutex<Tree>, state: &mut State, request:
         Behaviour::Fails(error) => Err(error),
         Behaviour::FailsToRead(error) if reads => Err(error),
         Behaviour::FailsToReadFile(number) if opcode == READ && request.node() == number => Err(EIO),
+        Behaviour::ListsTwice if opcode == READDIR => match tree.node(request.node()) {
+            Some(Node::Directory(entries)) => {
+                let twice = entries.iter().flat_map(|entry| [entry, entry]);
+                Ok(listing(twice, request.u64_at(48), request.u32_at(56)))
+            }
+            _ => Err(EIO),
+        },
         Behaviour::BreaksOffListing { dir, after } if opcode == READDIR && request.node() == dir => {
             match tree.node(dir) {
                 Some(Node::Directory(entries)) if (request.u64_at(48) as usize) < after => {
-                    let first = entries.iter().take(after).map(|(name, number)| (name.clone(), *number));
-                    Ok(listing(&first.collect(), request.u64_at(48), request.u32_at(56)))
+                    Ok(listing(entries.iter().take(after), request.u64_at(48), request.u32_at(56)))
                 }
                 _ => Err(EIO),
             }
@@ -469,7 +477,7 @@ fn answer(tree: &Tree, opcode: u32, request: &Request<'_>) -> Result<Vec<u8>, i3
 }
 
 /// The entries from number `offset` on, as many as fit.
-fn listing(entries: &BTreeMap<String, u64>, offset: u64, size: u32) -> Vec<u8> {
+fn listing<'a>(entries: impl IntoIterator<Item = (&'a String, &'a u64)>, offset: u64, size: u32) -> Vec<u8> {
     let mut out = Vec::new();
     for (index, (name, &number)) in (1_u64..).zip(entries) {
         let padded = (24 + name.len()).next_multiple_of(8);

@@ -184,3 +184,16 @@ pub(crate) fn a_disk_that_fails_in_the_middle_makes_nothing_missing() {
         state::assert_same(&state::of_catalogue(&shelf.desk.home()), &expected, &context);
     }
 }
+
+// D1: directories of damaged disks do that, and disks behind a program while somebody renames in them.
+pub(crate) fn a_disk_that_lists_its_names_twice_is_scanned_all_the_same() {
+    let shelf = BrokenShelf::new();
+    shelf.disk.set(Behaviour::ListsTwice);
+    let report = shelf.desk.scan();
+    assert_eq!(
+        (&report["files_seen"], &report["new"], &report["complete"]),
+        (&json!(ALL), &json!(ALL), &json!(true))
+    );
+    assert_eq!(shelf.desk.scan()["files_seen"], ALL);
+    assert_eq!(shelf.files()["present"], ALL);
+}

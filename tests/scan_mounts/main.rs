@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         rules_hold_in_a_listing_that_breaks_off_before_them,
         a_file_that_fails_to_be_read_keeps_what_was_proved,
         a_disk_that_fails_in_the_middle_makes_nothing_missing,
+        a_disk_that_lists_its_names_twice_is_scanned_all_the_same,
         trouble_at_one_place_stops_nothing_elsewhere,
         trouble_with_one_file_is_a_problem_of_that_file,
         a_directory_that_turns_into_trouble_during_the_scan_is_frozen,
