@@ -602,6 +602,9 @@ fn next_entry(library: &Library, marker: Option<&Marker>, now_ms: i64) -> LastSc
 /// Leaves in the marker that a scan has come to its conclusions, so that an older copy of the disk is told from it (L9). A
 /// scan of a part counts, and one that could not list everything: the catalogue knows more than a copy made before.
 ///
+/// A scan that found nothing changed leaves the marker alone, and the disk unwritten: a copy of what was there before is
+/// as good as the disk. One that follows a scan that was killed may find unchanged what that one has written down.
+///
 /// Only on disks of their own: what lies on the system disk is not copied apart from this catalogue, and what is reached
 /// over a network is not copied bit by bit. A marker that cannot be written (a read-only disk, a full one) is no trouble of
 /// the scan: nothing is expected of it then that is not in it.
@@ -612,8 +615,14 @@ pub fn mark_scan(
     catalog: &mut Catalog,
     library: &Library,
     root: &VerifiedRoot,
+    found_changes: bool,
     clock: &dyn Clock,
 ) -> Result<(), CatalogError> {
+    let stands =
+        library.marked.is_some() && !libraries::knows_more_than_marked(catalog.read(), library.library_id)?;
+    if stands && !found_changes {
+        return Ok(());
+    }
     let read_only = root.availability() == Availability::Degraded(Reason::ReadOnly);
     if !library.has_marker
         || read_only

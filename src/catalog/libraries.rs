@@ -97,6 +97,24 @@ pub fn set_marked(conn: &Connection, library_id: i64, marked: MarkedScan, now_ms
     Ok(())
 }
 
+/// Whether a scan has written down, since the marker was written last, that the disk was otherwise than before: one that was
+/// killed before it could leave that in the marker, or one that was cut off and may have.
+///
+/// # Errors
+/// SQLite's.
+pub fn knows_more_than_marked(conn: &Connection, library_id: i64) -> Result<bool> {
+    Ok(conn.query_row(
+        "SELECT EXISTS (
+             SELECT 1 FROM scans s JOIN marked_scans m USING (library_id)
+             WHERE library_id = ?1 AND s.ended_at > m.marked_at AND coalesce(s.report ->> 'dry_run', 0) = 0
+               AND (s.outcome IN ('interrupted', 'root-lost', 'abandoned')
+                    OR (s.report ->> 'new') + (s.report ->> 'modified') + (s.report ->> 'touched') + (s.report ->> 'moved')
+                       + (s.report ->> 'missing') + (s.report ->> 'restored') > 0))",
+        [library_id],
+        |row| row.get(0),
+    )?)
+}
+
 /// Nothing is expected of the marker any more: it is another one, or it could not be written.
 ///
 /// # Errors

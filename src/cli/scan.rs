@@ -128,7 +128,13 @@ pub(super) fn scan_all(
                     _ => {
                         let concluded = matches!(report.ending, Ending::Complete | Ending::Partial);
                         if concluded && !options.dry_run {
-                            library::mark_scan(catalog, &library, &root, &context.clock)?;
+                            library::mark_scan(
+                                catalog,
+                                &library,
+                                &root,
+                                report.found_changes(),
+                                &context.clock,
+                            )?;
                         }
                         Turn {
                             library,

@@ -150,6 +150,13 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether the disk was found otherwise than the catalogue had it.
+    #[must_use]
+    pub fn found_changes(&self) -> bool {
+        self.new + self.modified + self.touched + self.moved + self.missing + self.restored > 0
+            || self.decision.is_some()
+    }
+
     /// Whether all of the library was looked at.
     #[must_use]
     pub fn is_complete(&self) -> bool {

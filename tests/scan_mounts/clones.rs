@@ -96,6 +96,7 @@ pub(crate) fn two_disks_that_are_alike_wait_for_a_person() {
     copy.mount_read_only_at(&point);
     assert_eq!(shelf.status()["availability"]["state"], "available");
     copy.unmount();
+    shelf.write("new.txt", "after the copy was made");
     expect_here(&shelf);
     copy.mount_at(&point);
     // After that scan the copy lags behind, and is none that could be taken for the original.
@@ -105,6 +106,28 @@ pub(crate) fn two_disks_that_are_alike_wait_for_a_person() {
     copy.mount_at(&shelf.point());
     expect_cloned(&shelf);
     copy.unmount();
+}
+
+// D8: the marker is written for a reason or not at all
+pub(crate) fn a_scan_that_finds_nothing_changed_writes_nothing() {
+    let shelf = shelf();
+    let written = || marker(&shelf.root()).last_scans[0].scan;
+    // A file as young as the first scan is read again by the next.
+    expect_here(&shelf);
+    let before = written();
+    expect_here(&shelf);
+    assert_eq!(written(), before);
+    shelf.write("new.txt", "x");
+    expect_here(&shelf);
+    let after = written();
+    assert_ne!(after, before);
+    // One that was killed may have written down what the next finds unchanged.
+    shelf.desk.execute(
+        "UPDATE scans SET outcome = 'abandoned', ended_at = (SELECT marked_at + 1 FROM marked_scans), report = NULL
+         WHERE scan_id = (SELECT max(scan_id) FROM scans)",
+    );
+    expect_here(&shelf);
+    assert_ne!(written(), after);
 }
 
 // L9
@@ -197,6 +220,7 @@ pub(crate) fn a_disk_that_two_catalogues_use_is_nobodys_copy() {
     assert_eq!(marker(&root).last_scans.len(), 2);
     // And a copy that lags behind one of them lags behind both.
     let mut copy = copied(&mut shelf);
+    shelf.write("new.txt", "after the copy was made");
     shelf.desk.run(&["--home", home, "scan"]).expect(0);
     shelf.disk.unmount();
     copy.mount_at(&shelf.point());

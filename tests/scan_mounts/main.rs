@@ -72,6 +72,7 @@ fn main() -> ExitCode {
         a_scan_of_a_disk_that_is_slow_with_every_answer_goes_on,
         a_scan_on_a_disk_that_hangs_is_left_by_pressing_ctrl_c_once,
         a_copy_that_lags_behind_is_not_the_library,
+        a_scan_that_finds_nothing_changed_writes_nothing,
         two_disks_that_are_alike_wait_for_a_person,
         a_disk_that_moved_is_found_beside_a_copy_that_lags_behind,
         a_scan_that_is_killed_while_it_rewrites_the_marker_harms_nothing,
