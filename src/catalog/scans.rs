@@ -198,13 +198,18 @@ pub fn count_elsewhere(conn: &Connection) -> Result<u64> {
     Ok(moved.cast_unsigned())
 }
 
-/// How many files the library had: what the guard's share is a share of. Reads all of them.
+/// How many files the library had: what the guard's share is a share of.
+///
+/// All there are, less the few that are not: the one is told by an index alone, the other by that of what is not present,
+/// and no row of a library that stands as it should is read.
 ///
 /// # Errors
 /// SQLite's.
 pub fn count_known(conn: &Connection, library_id: i64) -> Result<u64> {
     let known: i64 = conn.query_row(
-        "SELECT count(*) FROM files JOIN dirs USING (dir_id) WHERE library_id = ?1 AND presence IN ('present', 'unknown')",
+        "SELECT (SELECT count(*) FROM dirs JOIN files USING (dir_id) WHERE library_id = ?1)
+              - (SELECT count(*) FROM files JOIN dirs USING (dir_id)
+                 WHERE library_id = ?1 AND presence <> 'present' AND presence IN ('missing', 'excluded'))",
         [library_id],
         |row| row.get(0),
     )?;
