@@ -6,16 +6,16 @@
 //! |---|---|
 //! | [`model`] | plain data: names, files, presence, availability, operations, problems; no input or output |
 //! | [`clock`], [`monitor`], [`config`] | time, the watcher of a run, settings: leaves that come in as arguments |
-//! | [`catalog`] | all SQLite: migrations, libraries, files, documents, enrichments, outbox, ledger |
-//! | [`volume`] | mount table, marker, probe with a deadline, availability |
+//! | [`catalog`] | all SQLite: migrations, libraries, files, documents, enrichments, outbox, ledger, events |
+//! | [`volume`] | mount table, marker, probe with a deadline, availability, profile, what hangs |
 //! | [`content`] | reads a file and proves that it held still meanwhile |
 //! | [`remote`] | stores: what they can do, and the doing |
 //! | [`library`] | a library as a whole: make it, look whether it is there, find it again |
-//! | [`scan`] | walk, judge, hash, record; moves; guard |
+//! | [`scan`] | walk, judge, hash, record; moves; time shifts; guard; the watch over stuck threads |
 //! | [`enrich`] | type, text and metadata in a limited child process; the canonical enriched content |
 //! | [`sync`] | outbox to store: lease, send, verify, switch; orphans |
 //! | [`daemon`] | running by itself: launchd and systemd |
-//! | [`cli`] | the command line: parse, open, act in the library, print |
+//! | [`cli`] | the command line: supervisor and worker; parse, open, act in the library, print |
 //!
 //! What is absent, on purpose:
 //! - Nothing here writes under a library's root, the marker apart ([`volume::marker`]).
