@@ -2,21 +2,28 @@
 //!
 //! The verbs between the catalogue, which remembers, and the volume room, which looks. Nothing here walks or reads files.
 
+mod adopt;
+mod marks;
+mod measured;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ulid::Ulid;
 
-use crate::catalog::libraries::{self, Library, MarkedScan, NewLibrary};
-use crate::catalog::{Catalog, CatalogError, Ids, files, profiles, settings, stores};
+use crate::catalog::libraries::{self, Library, NewLibrary};
+use crate::catalog::{Catalog, CatalogError, Ids, settings, stores};
 use crate::clock::Clock;
-use crate::model::{Availability, Reason, setting};
+use crate::model::{Availability, setting};
 use crate::remote::StoreUrl;
 use crate::volume::find::FoundLibrary;
 use crate::volume::identity::IdentifyError;
-use crate::volume::marker::{self, Marker, MarkerError, StampsSeen};
-use crate::volume::profile::{self, How, Profile};
+use crate::volume::marker::{self, Marker, MarkerError};
 use crate::volume::{self, Expected, Identity, LastScan, Probe, VerifiedRoot};
+
+pub use adopt::adopt;
+pub use marks::mark_scan;
+pub use measured::measure;
 
 /// Why a library could not be made or found.
 #[derive(Debug, thiserror::Error)]
@@ -221,70 +228,6 @@ pub fn init(
     Ok(library)
 }
 
-/// Known files that are looked at to find out what the volume has kept of their stats.
-const PROFILE_SAMPLE: u32 = 64;
-
-/// What the volume under a library is like: measured where it has not been yet or is another one now, corrected where it
-/// was mounted anew, and else as it was. Costs next to nothing then.
-///
-/// # Errors
-/// The catalogue's. A disk that does not answer meanwhile is as it was known, or assumed, to be.
-pub fn measure(
-    catalog: &mut Catalog,
-    library: &Library,
-    root: &VerifiedRoot,
-    stamps: Option<StampsSeen>,
-    clock: &dyn Clock,
-) -> Result<Profile, CatalogError> {
-    let kept = kept_profile(catalog, library, root)?;
-    let before = kept.clone().unwrap_or_else(|| Profile::assumed(&root.mount().fs_type));
-    let anew = kept.is_none() || before.is_remounted(profile::mounting(root).as_ref());
-    let untold = before.case_sensitive.value.is_none() || before.normalisation_sensitive.value.is_none();
-    let known = match anew {
-        true => files::sample(catalog.read(), library.library_id, PROFILE_SAMPLE)?,
-        false => Vec::new(),
-    };
-    let after = match profile::look(root, known, anew && untold, stamps) {
-        Ok(seen) => before.clone().learn(&seen),
-        Err(error) => {
-            tracing::info!(library = library.name, %error, "the volume is not measured");
-            return Ok(before);
-        }
-    };
-    if kept.as_ref() != Some(&after) {
-        keep_profile(catalog, library, root, &after, clock)?;
-    }
-    Ok(after)
-}
-
-/// What is kept of the very volume that carries a library now.
-fn kept_profile(
-    catalog: &Catalog,
-    library: &Library,
-    root: &VerifiedRoot,
-) -> Result<Option<Profile>, CatalogError> {
-    let kept = profiles::get(catalog.read(), library.library_id)?;
-    // One that another version wrote in other words is as good as none: it is measured again.
-    Ok(kept
-        .filter(|kept| kept.volume == profile::volume_key(root))
-        .and_then(|kept| serde_json::from_str(&kept.profile).ok()))
-}
-
-fn keep_profile(
-    catalog: &mut Catalog,
-    library: &Library,
-    root: &VerifiedRoot,
-    profile: &Profile,
-    clock: &dyn Clock,
-) -> Result<(), CatalogError> {
-    let (volume, text, now_ms) = (profile::volume_key(root), serde_json::to_string(profile)?, clock.now_ms());
-    match catalog.change(|tx| profiles::put(tx, library.library_id, &volume, &text, now_ms)) {
-        // Measured again next time.
-        Err(error) if error.is_for_want_of_writing() => Ok(()),
-        kept => kept,
-    }
-}
-
 fn canonical(root: &Path, deadline: Duration) -> Result<PathBuf, LibraryError> {
     // With the dot it has to be a directory, and only one question is put to a disk that may not answer.
     volume::real_path(&root.join("."), deadline).map_err(|error| match error.kind() {
@@ -464,203 +407,6 @@ fn settle(
         libraries::set_availability(tx, library.library_id, Availability::Available, now_ms)
     })?;
     Ok(libraries::by_id(catalog.read(), library.library_id)?)
-}
-
-/// Files that are compared before a directory without a marker is believed to be a library.
-const SAMPLE: u32 = 64;
-
-/// A person says that what lies at `root` is the library from now on (L9): a copy of its disk that takes its place, or the
-/// library itself that lost its marker. The word alone is not enough: the marker is the library's, or nine of ten of a
-/// sample of its files are there with the size they had.
-///
-/// From then on its marker is told from the one it was copied from, by its generation. Where another catalogue has
-/// raised that already, this one takes it over: each raising it in its turn would never come to an end. A disk that cannot
-/// be written is taken as it is.
-///
-/// # Errors
-/// See [`LibraryError`]; nothing is changed then.
-pub fn adopt(
-    catalog: &mut Catalog,
-    library: &Library,
-    root: &Path,
-    clock: &dyn Clock,
-) -> Result<Library, LibraryError> {
-    let root = canonical(root, deadline(catalog)?)?;
-    for other in
-        libraries::all(catalog.read())?.into_iter().filter(|other| other.library_id != library.library_id)
-    {
-        if overlap(&other.root, &root) {
-            return Err(LibraryError::Nested { root, name: other.name, other: other.root });
-        }
-    }
-    let deadline = deadline(catalog)?;
-    let identity = volume::identify(&root, None, deadline)?;
-    let mut marked = None;
-    let mut generation = library.marker_generation;
-    match marker::read(&root)? {
-        Some(found) if found.library_id != library.ulid => {
-            return Err(LibraryError::ForeignMarker { root, name: found.name, id: found.library_id });
-        }
-        Some(found) => generation = found.generation,
-        None => {
-            let sample = files::sample(catalog.read(), library.library_id, SAMPLE)?;
-            let there = sample.iter().filter(|(path, stat)| is_there(&path.under(&root), stat.size)).count();
-            if sample.is_empty() || there * 10 < sample.len() * 9 {
-                return Err(LibraryError::NotAlike {
-                    root,
-                    name: library.name.clone(),
-                    there,
-                    of: sample.len(),
-                });
-            }
-            if library.has_marker {
-                // It says from the first that it is not the marker that was lost.
-                let entry = next_entry(library, None, clock.now_ms());
-                let marker = Marker {
-                    library_id: library.ulid,
-                    name: library.name.clone(),
-                    generation,
-                    created: clock.now(),
-                    last_scans: vec![entry],
-                };
-                marker::create(&root, &marker)?;
-                marked = Some(entry);
-            }
-        }
-    }
-    let expected = Expected {
-        root: root.clone(),
-        // A copy beside it is no hindrance: which of the two is meant is being said just now.
-        identity: Identity { separate_mount: false, ..identity.clone() },
-        marker_generation: generation,
-        last_scan: None,
-        ..expected(library)?
-    };
-    let verified = match volume::verify(&expected, deadline) {
-        Ok(verified) => verified,
-        Err(probe) => {
-            return Err(LibraryError::NotTheLibrary {
-                root,
-                name: library.name.clone(),
-                probe: Box::new(probe),
-            });
-        }
-    };
-    if library.has_marker && marked.is_none() {
-        (generation, marked) = tell_from_the_original(library, &verified, clock);
-    }
-    catalog.change::<_, CatalogError>(|tx| {
-        libraries::set_marker_generation(tx, library.library_id, generation, clock.now_ms())?;
-        profiles::forget(tx, library.library_id)?;
-        libraries::forget_marked(tx, library.library_id)?;
-        match marked {
-            Some(LastScan { catalog, scan }) => {
-                let marked = MarkedScan { catalog, scan };
-                libraries::set_marked(tx, library.library_id, marked, clock.now_ms())
-            }
-            None => Ok(()),
-        }
-    })?;
-    settle(catalog, library, &root, &identity, clock)
-}
-
-/// Raises the generation in the marker of what takes a disk's place. What the marker holds then: its generation, and this
-/// catalogue's entry, where it could be written.
-fn tell_from_the_original(
-    library: &Library,
-    root: &VerifiedRoot,
-    clock: &dyn Clock,
-) -> (u64, Option<LastScan>) {
-    let (found, known) = (root.expected().marker_generation, library.marker_generation);
-    let generation = if found > known { found } else { known + 1 };
-    let (of_library, now_ms) = (library.clone(), clock.now_ms());
-    let written = root.rewrite_marker(move |marker| {
-        marker.generation = generation;
-        let entry = next_entry(&of_library, Some(marker), now_ms);
-        marker.put_last_scan(entry);
-    });
-    match written {
-        Ok((marker, _)) => (generation, marker.last_scans.first().copied()),
-        Err(error) => {
-            tracing::info!(library = library.name, %error, "the marker stays as it is");
-            (found, None)
-        }
-    }
-}
-
-/// This catalogue's next entry in a library's marker: greater than what it knows and what stands there, also when the clock
-/// was set back or the catalogue comes out of a backup.
-fn next_entry(library: &Library, marker: Option<&Marker>, now_ms: i64) -> LastScan {
-    let mut ids = Ids::default();
-    let catalog = library.marked.map_or_else(|| ids.next(now_ms), |marked| marked.catalog);
-    let there = marker.and_then(|marker| marker.last_scan_of(catalog));
-    let before = library.marked.map(|marked| marked.scan).max(there);
-    let scan = before.map_or(ids, Ids::after).next(now_ms);
-    LastScan { catalog, scan }
-}
-
-/// Leaves in the marker that a scan has come to its conclusions, so that an older copy of the disk is told from it (L9). A
-/// scan of a part counts, and one that could not list everything: the catalogue knows more than a copy made before.
-///
-/// A scan that found nothing changed leaves the marker alone, and the disk unwritten: a copy of what was there before is
-/// as good as the disk. One that follows a scan that was killed may find unchanged what that one has written down.
-///
-/// Only on disks of their own: what lies on the system disk is not copied apart from this catalogue, and what is reached
-/// over a network is not copied bit by bit. A marker that cannot be written (a read-only disk, a full one) is no trouble of
-/// the scan: nothing is expected of it then that is not in it.
-///
-/// # Errors
-/// The catalogue's.
-pub fn mark_scan(
-    catalog: &mut Catalog,
-    library: &Library,
-    root: &VerifiedRoot,
-    found_changes: bool,
-    clock: &dyn Clock,
-) -> Result<(), CatalogError> {
-    let stands =
-        library.marked.is_some() && !libraries::knows_more_than_marked(catalog.read(), library.library_id)?;
-    if stands && !found_changes {
-        return Ok(());
-    }
-    let read_only = root.availability() == Availability::Degraded(Reason::ReadOnly);
-    if !library.has_marker
-        || read_only
-        || root.mount().is_network()
-        || !root.expected().identity.separate_mount
-    {
-        return Ok(());
-    }
-    let (of_library, now_ms) = (library.clone(), clock.now_ms());
-    let written = root.rewrite_marker(move |marker| {
-        let entry = next_entry(&of_library, Some(marker), now_ms);
-        marker.put_last_scan(entry);
-    });
-    match written {
-        Ok((marker, stamps)) => {
-            if stamps.is_some()
-                && kept_profile(catalog, library, root)?
-                    .is_some_and(|kept| kept.granularity_ns.how == How::Assumed)
-            {
-                measure(catalog, library, root, stamps, clock)?;
-            }
-            let LastScan { catalog: key, scan } = *marker.last_scans.first().expect("it was put in front");
-            let marked = MarkedScan { catalog: key, scan };
-            match catalog.change(|tx| libraries::set_marked(tx, library.library_id, marked, now_ms)) {
-                // A marker that knows more than the catalogue is no copy's.
-                Err(error) if error.is_for_want_of_writing() => Ok(()),
-                kept => kept,
-            }
-        }
-        Err(error) => {
-            tracing::info!(library = library.name, %error, "the scan is not left in the marker");
-            Ok(())
-        }
-    }
-}
-
-fn is_there(path: &Path, size: u64) -> bool {
-    path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
 }
 
 fn search(catalog: &Catalog, expected: &Expected) -> Result<PathBuf, LibraryError> {
