@@ -207,6 +207,14 @@ impl Catalog {
         &self.conn
     }
 
+    /// As long as it lives, everything that is read is of one moment: who asks twice gets answers that fit.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn snapshot(&self) -> Result<Transaction<'_>> {
+        Ok(self.conn.unchecked_transaction()?)
+    }
+
     /// How it is written from now on.
     ///
     /// # Errors

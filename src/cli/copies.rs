@@ -29,6 +29,7 @@ struct Kin {
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     let Args { path } = args;
     let catalog = context.open()?;
+    let _snapshot = catalog.snapshot()?;
     let conn = catalog.read();
     let (library, card) = context.known_file(&catalog, &path)?;
     let libraries: HashMap<i64, Library> =

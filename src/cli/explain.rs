@@ -70,6 +70,7 @@ struct Known {
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     let Args { path } = args;
     let catalog = context.open()?;
+    let _snapshot = catalog.snapshot()?;
     if let Some((library, card)) = context.file(&catalog, &path)? {
         let place = place(&catalog, library, card.path.clone(), false)?;
         let known = known(&catalog, &place.library, card)?;

@@ -23,6 +23,7 @@ pub(super) struct Args {
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     let Args { path, limit } = args;
     let catalog = context.open()?;
+    let _snapshot = catalog.snapshot()?;
     let (library, card) = context.known_file(&catalog, &path)?;
     let log = history::of_file(catalog.read(), &card)?;
     // Steps between the queue and the end say little to people.
