@@ -2,8 +2,13 @@
 
 #![allow(missing_docs)]
 
+#[path = "common/sources.rs"]
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+use sources::sources;
 
 /// A room, and the rooms it may know. `model` and the leaves `clock`, `monitor`, `power` and `config` come on top of each.
 const TABLE: &[(&str, &[&str])] = &[
@@ -26,17 +31,6 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 const EVERYBODYS: &[&str] = &["model", "clock", "monitor", "power"];
-
-fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-}
 
 /// The rooms that a source names after `crate::` or, in `main.rs`, `shelflist::`.
 fn named(source: &str) -> BTreeSet<String> {

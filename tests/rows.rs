@@ -3,22 +3,16 @@
 
 #![allow(missing_docs)]
 
+#[path = "common/sources.rs"]
+mod sources;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use sources::sources;
 
 /// How many there are of each: the design's invariants, the requirements of libraries, disks and scanning.
 const ROWS: [(char, u32); 2] = [('D', 10), ('L', 15)];
-
-fn sources(dir: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-}
 
 /// The rows that a comment names: before its colon, separated by commas.
 fn rows_in(comment: &str) -> impl Iterator<Item = &str> {
