@@ -46,6 +46,9 @@ done
 for number in "$files" "$median" "$runs"; do
   case "$number" in '' | *[!0-9]*) die "not a number: $number" ;; esac
 done
+for what in ${only//,/ }; do
+  case "$what" in rescan | changed | status | first) ;; *) die "--only knows rescan, changed, status and first, not $what" ;; esac
+done
 have python3 || die "python3 is missing"
 
 # Whatever the user has set must not change what is measured.
