@@ -64,7 +64,11 @@ impl Newcomers {
         let document = match (&look.known, look.content_hash) {
             (None, None) => None,
             // Empty files stand alone: that another is empty, too, makes no copy of them.
-            (None, Some(hash)) if look.stat.size == 0 || !self.is_known(conn, recording, &hash)? => {
+            // What was not read now keeps the time of its reading, which the ordinary way sees to.
+            (None, Some(hash))
+                if look.read_as.is_none()
+                    && (look.stat.size == 0 || !self.is_known(conn, recording, &hash)?) =>
+            {
                 self.last_document_id += 1;
                 self.note(&hash);
                 Some((self.last_document_id, recording.ids.next(recording.now_ms)))
