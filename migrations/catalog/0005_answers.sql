@@ -32,8 +32,8 @@ BEGIN
             OLD.availability || coalesce('(' || OLD.reason || ')', ''), NEW.availability || coalesce('(' || NEW.reason || ')', ''));
 END;
 
--- L15: a copy that was edited apart, or became a copy of something else. Before and after are numbers of documents, which
--- are never given again: a document is never deleted.
+-- L15: a copy that was edited apart, or became a copy of something else. Before and after are numbers of documents; where one
+-- is deleted, because its file turned out to be another document's, what was told of it is told of that one (documents.rs).
 CREATE TRIGGER files_document_event AFTER UPDATE OF document_id ON files
 WHEN OLD.document_id IS NOT NEW.document_id AND OLD.document_id IS NOT NULL
 BEGIN
