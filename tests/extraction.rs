@@ -61,6 +61,11 @@ struct Expected {
     date: Option<String>,
     publisher: Option<String>,
     subjects: Option<Vec<String>>,
+    description: Option<String>,
+    part_of: Option<String>,
+    format: Option<String>,
+    extent: Option<String>,
+    place: Option<String>,
 }
 
 fn expectations() -> BTreeMap<String, BTreeMap<String, Expected>> {
@@ -100,6 +105,11 @@ fn differences(expected: &Expected, outcome: &Outcome) -> Vec<String> {
                 (Field::Language, &expected.language),
                 (Field::Date, &expected.date),
                 (Field::Publisher, &expected.publisher),
+                (Field::Description, &expected.description),
+                (Field::PartOf, &expected.part_of),
+                (Field::Format, &expected.format),
+                (Field::Extent, &expected.extent),
+                (Field::Place, &expected.place),
             ] {
                 if wanted.is_some() {
                     check(field.as_str(), &one(field), &wanted.as_ref());

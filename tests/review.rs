@@ -583,7 +583,7 @@ fn an_old_row_that_points_nowhere_does_not_keep_a_catalogue_from_being_opened() 
     let conn = migrate::open_at(&path, 1, Timestamp::UNIX_EPOCH).unwrap();
     conn.execute_batch(
         "PRAGMA foreign_keys = OFF;
-         INSERT INTO annotations VALUES (4711, 'title', 'person', '[\"of nothing\"]', 1.0, 0)",
+         INSERT INTO annotations (document_id, field, source, value, confidence, updated_at) VALUES (4711, 'title', 'person', '[\"of nothing\"]', 1.0, 0)",
     )
     .unwrap();
     drop(conn);

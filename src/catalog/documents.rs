@@ -164,8 +164,8 @@ pub(super) fn found(
 /// What people and their commands said of the work holds for the edited copy; what was read out of the old bytes does not.
 fn copy_curation(conn: &Connection, document_id: i64, origin: i64) -> Result<()> {
     conn.prepare_cached(
-        "INSERT OR IGNORE INTO annotations (document_id, field, source, value, confidence, updated_at)
-         SELECT ?1, field, source, value, confidence, updated_at FROM annotations
+        "INSERT OR IGNORE INTO annotations (document_id, field, source, agent, value, confidence, updated_at)
+         SELECT ?1, field, source, agent, value, confidence, updated_at FROM annotations
          WHERE document_id = ?2 AND source IN ('person', 'command')",
     )?
     .execute(params![document_id, origin])?;
@@ -346,7 +346,8 @@ pub(super) fn ulid_of(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Ul
 /// SQLite's.
 pub fn annotations(conn: &Connection, document_id: i64) -> Result<Vec<Annotation>> {
     let mut statement = conn.prepare_cached(
-        "SELECT field, source, value, confidence FROM annotations WHERE document_id = ?1 ORDER BY field, source",
+        "SELECT field, source, agent, value, confidence, updated_at FROM annotations WHERE document_id = ?1
+         ORDER BY field, source, agent",
     )?;
     let mut rows = statement.query([document_id])?;
     let mut all = Vec::new();
@@ -355,7 +356,9 @@ pub fn annotations(conn: &Connection, document_id: i64) -> Result<Vec<Annotation
             field: word_of::<Field>(row, "field")?,
             source: word_of::<Source>(row, "source")?,
             values: serde_json::from_str(row.get_ref("value")?.as_str().map_err(rusqlite::Error::from)?)?,
+            agent: row.get("agent")?,
             confidence: row.get("confidence")?,
+            updated_at: row.get("updated_at")?,
         });
     }
     Ok(all)
@@ -380,7 +383,7 @@ pub fn replace_annotations(
             .prepare_cached(
                 "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT (document_id, field, source) DO UPDATE
+                 ON CONFLICT (document_id, field, source, agent) DO UPDATE
                  SET value = excluded.value, confidence = excluded.confidence, updated_at = excluded.updated_at
                  WHERE value <> excluded.value OR confidence <> excluded.confidence",
             )?

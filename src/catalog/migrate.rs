@@ -28,6 +28,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V6__volume_profile", include_str!("../../migrations/catalog/0006_volume_profile.sql")),
     ("V7__moves", include_str!("../../migrations/catalog/0007_moves.sql")),
     ("V8__kept_store_counts", include_str!("../../migrations/catalog/0008_kept_store_counts.sql")),
+    ("V9__agents", include_str!("../../migrations/catalog/0009_agents.sql")),
 ];
 
 /// The version this program's catalogues have.

@@ -58,7 +58,7 @@ const SELECT: &str = "SELECT f.file_id, d.library_id, d.path AS dir, f.name, f.k
     (SELECT count(*) FROM remote_objects r WHERE r.document_id = f.document_id AND r.state IN ('orphaned', 'deleted') AND r.cause = 'missing') AS retired,
     EXISTS (SELECT 1 FROM stores) AS has_stores,
     (SELECT json_extract(a.value, '$[0]') FROM annotations a WHERE a.document_id = f.document_id AND a.field = 'title'
-      ORDER BY CASE a.source WHEN 'person' THEN 0 WHEN 'command' THEN 1 WHEN 'extractor' THEN 2 ELSE 3 END LIMIT 1) AS title
+      ORDER BY CASE a.source WHEN 'person' THEN 0 WHEN 'command' THEN 1 WHEN 'extractor' THEN 2 ELSE 3 END, a.confidence DESC LIMIT 1) AS title
     FROM files f JOIN dirs d USING (dir_id) JOIN libraries l USING (library_id)";
 
 fn card(row: &Row<'_>) -> rusqlite::Result<FileCard> {

@@ -101,6 +101,16 @@ pub fn find(conn: &Connection, query: &str, limit: usize) -> Result<(Vec<i64>, u
     Ok((found, total))
 }
 
+/// All documents that fit a query, in the order of their numbers.
+///
+/// # Errors
+/// SQLite's.
+pub fn matching(conn: &Connection, query: &str) -> Result<Vec<i64>> {
+    let (mut found, _) = find(conn, query, usize::MAX)?;
+    found.sort_unstable();
+    Ok(found)
+}
+
 /// A piece of a text round the first of the query's words, for people.
 #[must_use]
 pub fn snippet(text: &str, query: &str, around: usize) -> Option<String> {

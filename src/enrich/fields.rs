@@ -44,8 +44,8 @@ pub(super) fn by_name(name: &str) -> Option<Field> {
         }
         "language" | "lang" | "content-language" => Field::Language,
         "publisher" => Field::Publisher,
-        // The catalogue has no field for a summary; what the file says it is about is its subject.
-        "description" | "abstract" | "subject" | "subjects" | "keywords" | "tags" => Field::Subject,
+        "description" | "abstract" => Field::Description,
+        "subject" | "subjects" | "keywords" | "tags" => Field::Subject,
         "identifier" | "doi" | "isbn" => Field::Identifier,
         _ => return None,
     })

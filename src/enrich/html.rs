@@ -16,7 +16,7 @@ impl Extractor for Html {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
@@ -333,7 +333,8 @@ mod tests {
                 (Field::Author, vec!["Ada".to_owned()]),
                 (Field::Date, vec!["2024-05-01".to_owned()]),
                 (Field::Language, vec!["en".to_owned()]),
-                (Field::Subject, vec!["a".to_owned(), "b".to_owned(), "About, shelves".to_owned()]),
+                (Field::Subject, vec!["a".to_owned(), "b".to_owned()]),
+                (Field::Description, vec!["About, shelves".to_owned()]),
             ]
         );
     }

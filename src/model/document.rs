@@ -17,8 +17,18 @@ words! {
         Identifier = "identifier",
         /// Who published it.
         Publisher = "publisher",
-        /// What it is about, as the file says it.
+        /// What it is about, as the file says it: keywords.
         Subject = "subject",
+        /// A summary, as the file gives it.
+        Description = "description",
+        /// The larger work it belongs to: an album, a series, a journal.
+        PartOf = "part_of",
+        /// The format as people name it, with its version where it has one: `PDF 1.7`, `JPEG`.
+        Format = "format",
+        /// How large the work is, in the measure of its kind: `261 pages`, `0:03:42`, `4032 x 3024 pixels`.
+        Extent = "extent",
+        /// Where it is about or was taken: a name, or latitude and longitude in degrees as ISO 6709.
+        Place = "place",
         /// What kind of source this is: book, paper, transcript, ...
         SourceType = "source_type",
         /// How far it can be relied on.
@@ -59,15 +69,20 @@ words! {
 pub struct Annotation {
     /// Which field.
     pub field: Field,
-    /// One value; several for a list field.
+    /// One value; several for a list field. None at all is a word too: the field is empty, whatever weaker sources say.
     pub values: Vec<String>,
     /// Who says so.
     pub source: Source,
+    /// Which command, where a command says so; else empty.
+    pub agent: String,
     /// From 0 to 1.
     pub confidence: f64,
+    /// Since when, in milliseconds.
+    pub updated_at: i64,
 }
 
-/// Of several annotations, the one that counts for each field: the strongest source, then the higher confidence.
+/// Of several annotations, the one that counts for each field: the strongest source, then the higher confidence. A field
+/// that somebody emptied is not among them.
 #[must_use]
 pub fn effective(annotations: &[Annotation]) -> std::collections::BTreeMap<Field, &Annotation> {
     let mut best: std::collections::BTreeMap<Field, &Annotation> = std::collections::BTreeMap::new();
@@ -79,6 +94,7 @@ pub fn effective(annotations: &[Annotation]) -> std::collections::BTreeMap<Field
             best.insert(annotation.field, annotation);
         }
     }
+    best.retain(|_, annotation| !annotation.values.is_empty());
     best
 }
 
@@ -92,9 +108,30 @@ mod tests {
             field: Field::Title,
             values: vec![value.to_owned()],
             source,
+            agent: String::new(),
             confidence,
+            updated_at: 0,
         };
         let all = [of(Source::Person, "Right", 0.5), of(Source::Extractor, "untitled.doc", 1.0)];
         assert_eq!(effective(&all)[&Field::Title].values, ["Right"]);
+    }
+
+    // E4
+    #[test]
+    fn what_a_person_emptied_is_empty_whatever_the_file_says() {
+        let emptied = Annotation {
+            field: Field::Title,
+            values: Vec::new(),
+            source: Source::Person,
+            agent: String::new(),
+            confidence: 1.0,
+            updated_at: 0,
+        };
+        let extracted = Annotation {
+            values: vec!["untitled.doc".to_owned()],
+            source: Source::Extractor,
+            ..emptied.clone()
+        };
+        assert!(effective(&[extracted, emptied]).is_empty());
     }
 }

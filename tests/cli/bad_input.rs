@@ -261,7 +261,7 @@ fn a_removed_library_deletes_nothing_and_is_taken_back_with_its_documents() {
     desk.add_mirror("enriched");
     desk.run(&["sync"]).expect(0);
     desk.execute(
-        "INSERT INTO annotations SELECT document_id, 'notes', 'person', '[\"mine\"]', 1.0, 0 FROM documents",
+        "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at) SELECT document_id, 'notes', 'person', '[\"mine\"]', 1.0, 0 FROM documents",
     );
     desk.run(&["library", "remove", "books"]).expect(0);
     assert!(desk.library().join(".shelflist/library.json").exists());

@@ -54,8 +54,8 @@ fn a_list_is_filtered_and_limited() {
     let desk = Desk::with_files(&[("a.txt", "a"), ("b.txt", "b"), ("c.txt", "c")]);
     desk.run(&["scan"]).expect(0);
     desk.execute(
-        "INSERT INTO annotations SELECT document_id, 'authority_tier', 'person', '[\"primary\"]', 1.0, 0 FROM files WHERE name = CAST('b.txt' AS BLOB);
-         INSERT INTO annotations SELECT document_id, 'tags', 'person', '[\"x\", \"disk\"]', 1.0, 0 FROM files WHERE name = CAST('c.txt' AS BLOB);",
+        "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at) SELECT document_id, 'authority_tier', 'person', '[\"primary\"]', 1.0, 0 FROM files WHERE name = CAST('b.txt' AS BLOB);
+         INSERT INTO annotations (document_id, field, source, value, confidence, updated_at) SELECT document_id, 'tags', 'person', '[\"x\", \"disk\"]', 1.0, 0 FROM files WHERE name = CAST('c.txt' AS BLOB);",
     );
     let paths = |args: &[&str]| -> Vec<String> {
         let listed = desk.json(args);

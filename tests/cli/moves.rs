@@ -35,7 +35,7 @@ fn expect(desk: &Desk, expected: &[(&str, u64)]) -> Value {
 fn entitle(desk: &Desk, path: &str, title: &str) {
     let ulid = document(desk, path);
     desk.execute(&format!(
-        "INSERT INTO annotations SELECT document_id, 'title', 'person', '[\"{title}\"]', 1.0, 0 FROM documents WHERE ulid = '{ulid}'"
+        "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at) SELECT document_id, 'title', 'person', '[\"{title}\"]', 1.0, 0 FROM documents WHERE ulid = '{ulid}'"
     ));
 }
 

@@ -423,7 +423,7 @@ fn a_directory_that_becomes_a_file_and_a_link_and_back_loses_nothing() {
 fn no_name_title_or_message_controls_the_terminal() {
     let desk = Desk::with_files(&[("a\u{1b}[31m.txt", "needle"), ("bad\u{7}.pdf", "%PDF-1.4 nothing")]);
     desk.run(&["sync"]);
-    desk.execute("INSERT OR REPLACE INTO annotations SELECT document_id, 'title', 'person', json_array('A' || char(27) || ']0;pwned' || char(7) || char(10) || 'x'), 1.0, 0 FROM files");
+    desk.execute("INSERT OR REPLACE INTO annotations (document_id, field, source, value, confidence, updated_at) SELECT document_id, 'title', 'person', json_array('A' || char(27) || ']0;pwned' || char(7) || char(10) || 'x'), 1.0, 0 FROM files");
     for args in [
         &["list"][..],
         &["find", "needle"],
@@ -542,7 +542,7 @@ fn a_new_title_is_sent_while_the_disk_with_the_original_is_away() {
     desk.run(&["sync"]).expect(0);
     fs::rename(desk.library(), desk.path("drawer")).unwrap();
     desk.execute(
-        "INSERT INTO annotations SELECT document_id, 'title', 'person', '[\"Alpha\"]', 1.0, 0 FROM files WHERE name = x'612E747874';
+        "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at) SELECT document_id, 'title', 'person', '[\"Alpha\"]', 1.0, 0 FROM files WHERE name = x'612E747874';
          INSERT INTO outbox (op_id, channel_id, document_id, kind, created_at, updated_at)
          SELECT 'edit', 1, document_id, 'mirror', 0, 0 FROM files WHERE name = x'612E747874'",
     );

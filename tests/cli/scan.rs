@@ -119,7 +119,7 @@ fn copies_share_a_document_until_one_is_edited_apart() {
         Desk::with_files(&[("a.txt", "alpha"), ("copy.txt", "alpha"), ("empty-1", ""), ("empty-2", "")]);
     desk.scan();
     assert_eq!(desk.sql::<i64>("SELECT count(*) FROM documents"), 3, "empty files stand alone");
-    desk.execute("INSERT INTO annotations SELECT document_id, 'title', 'person', '[\"Alpha\"]', 1.0, 0 FROM files WHERE name = x'612E747874'");
+    desk.execute("INSERT INTO annotations (document_id, field, source, value, confidence, updated_at) SELECT document_id, 'title', 'person', '[\"Alpha\"]', 1.0, 0 FROM files WHERE name = x'612E747874'");
     desk.write("copy.txt", "alpha, my own way");
     assert_eq!(desk.scan()["modified"], 1);
     assert_eq!(desk.sql::<i64>("SELECT count(*) FROM documents"), 4);

@@ -296,7 +296,7 @@ fn originals_are_sent_byte_by_byte() {
 fn what_is_local_only_never_leaves() {
     let desk = desk();
     desk.run(&["scan"]).expect(0);
-    desk.execute("INSERT INTO annotations SELECT document_id, 'privacy', 'person', '[\"local_only\"]', 1.0, 0 FROM files WHERE name = x'612E747874'");
+    desk.execute("INSERT INTO annotations (document_id, field, source, value, confidence, updated_at) SELECT document_id, 'privacy', 'person', '[\"local_only\"]', 1.0, 0 FROM files WHERE name = x'612E747874'");
     assert_eq!(desk.json(&["sync"])["uploaded_objects"], 1);
     assert!(desk.objects().values().all(|content| !String::from_utf8_lossy(content).contains("alpha")));
 }
