@@ -4,6 +4,7 @@ pub mod availability;
 pub mod document;
 pub mod file;
 pub mod name;
+pub mod named;
 pub mod operation;
 pub mod path;
 pub mod problem;
