@@ -20,6 +20,7 @@ mod edited;
 mod exit;
 mod explain;
 mod export;
+mod fields;
 mod find;
 mod history;
 mod import;
