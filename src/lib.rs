@@ -13,6 +13,7 @@
 //! | [`library`] | a library as a whole: make it, look whether it is there, find it again |
 //! | [`scan`] | walk, judge, hash, record; moves; time shifts; guard; the watch over stuck threads |
 //! | [`enrich`] | type, text and metadata in a limited child process; the canonical enriched content |
+//! | [`curate`] | what people change on cards: edit, undo, lists that go through a spreadsheet |
 //! | [`sync`] | outbox to store: lease, send, verify, switch; orphans |
 //! | [`daemon`] | running by itself: launchd and systemd |
 //! | [`cli`] | the command line: supervisor and worker; parse, open, act in the library, print |
@@ -38,6 +39,7 @@ pub mod content;
 pub mod remote;
 pub mod volume;
 
+pub mod curate;
 pub mod enrich;
 pub mod library;
 pub mod scan;

@@ -24,9 +24,13 @@ const TABLE: &[(&str, &[&str])] = &[
     ("library", &["catalog", "volume", "remote"]),
     ("scan", &["catalog", "volume", "content"]),
     ("enrich", &["catalog", "volume", "content"]),
+    ("curate", &["catalog"]),
     ("sync", &["catalog", "volume", "content", "remote", "enrich"]),
     ("daemon", &[]),
-    ("cli", &["catalog", "volume", "content", "remote", "library", "scan", "enrich", "sync", "daemon"]),
+    (
+        "cli",
+        &["catalog", "volume", "content", "remote", "library", "scan", "enrich", "curate", "sync", "daemon"],
+    ),
     ("main", &["cli"]),
 ];
 

@@ -200,6 +200,7 @@ fn is_first_met(conn: &Connection, document_id: i64, scan_id: i64) -> Result<boo
             "SELECT origin_id IS NULL
                AND created_at >= (SELECT started_at FROM scans WHERE scan_id = ?2)
                AND NOT EXISTS (SELECT 1 FROM annotations a WHERE a.document_id = ?1 AND a.source IN ('person', 'command'))
+               AND NOT EXISTS (SELECT 1 FROM edit_changes e WHERE e.document_id = ?1)
                AND NOT EXISTS (SELECT 1 FROM remote_objects r WHERE r.document_id = ?1)
              FROM documents WHERE document_id = ?1",
         )?
@@ -214,11 +215,12 @@ fn merge(conn: &Connection, document_id: i64, into: i64, now_ms: i64) -> Result<
 }
 
 /// A document that has no file any more, because its file turned out to be another document's: it goes, unless somebody
-/// has said something of it or a store was told of it.
+/// has said something of it, be it taken back since, or a store was told of it.
 pub(super) fn discard(conn: &Connection, document_id: i64, heir: i64, now_ms: i64) -> Result<()> {
     let unused: bool = conn
         .prepare_cached(
             "SELECT NOT EXISTS (SELECT 1 FROM annotations a WHERE a.document_id = ?1 AND a.source IN ('person', 'command'))
+                AND NOT EXISTS (SELECT 1 FROM edit_changes e WHERE e.document_id = ?1)
                 AND NOT EXISTS (SELECT 1 FROM remote_objects r WHERE r.document_id = ?1)
                 AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = ?1 AND (o.leases > 0 OR o.state <> 'pending'))
                 AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.origin_id = ?1)
@@ -315,6 +317,17 @@ pub fn by_id(conn: &Connection, document_id: i64) -> Result<Document> {
                 size: row.get::<_, i64>(3)?.cast_unsigned(),
             })
         })?)
+}
+
+/// The number of the document that has that name everywhere.
+///
+/// # Errors
+/// SQLite's.
+pub fn by_ulid(conn: &Connection, ulid: Ulid) -> Result<Option<i64>> {
+    Ok(conn
+        .prepare_cached("SELECT document_id FROM documents WHERE ulid = ?1")?
+        .query_row([ulid.to_string()], |row| row.get(0))
+        .optional()?)
 }
 
 /// The document that one was edited apart from, and those that were edited apart from it (L15).

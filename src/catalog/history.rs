@@ -1,15 +1,18 @@
-//! The log of a file: every change of its status and its document's, with time and cause (L13).
+//! The log of a file: every change of its status and its document's, with time and cause (L13), and of what people wrote on
+//! the document's card (E4).
 //!
-//! Triggers write it, so that no path through the program can forget to; this room only reads. Three things are no rows of
+//! Triggers write the log of statuses, so that no path through the program can forget to; this room only reads it, and that
+//! of edits. Three things are no rows of
 //! their own, because a first scan or a new store would write a million of them: that a file was seen first (its own row
 //! says when), that its document was put in line together with that, and what adding or removing a whole store meant for
 //! each document (one event of the store stands for all).
 
 use rusqlite::{Connection, Row, params};
 
+use super::edits::{self, Word};
 use super::query::FileCard;
 use super::{Result, documents};
-use crate::model::{FileKind, FileStatus, ObjectState, OperationState, Payload, Presence, RelPath};
+use crate::model::{Field, FileKind, FileStatus, ObjectState, OperationState, Payload, Presence, RelPath};
 
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,17 @@ pub enum About {
     },
     /// A store as a whole was added or removed.
     Store,
+    /// A person wrote on the card; the cause is what was asked.
+    Edit {
+        /// The edit's number.
+        edit_id: i64,
+        /// Which field.
+        field: Field,
+        /// The person's word before.
+        before: Word,
+        /// And since.
+        after: Word,
+    },
     /// Of a later version, or of another hand.
     Other(String),
 }
@@ -66,6 +80,7 @@ impl About {
             About::Object { .. } => "object",
             About::Operation { .. } => "operation",
             About::Store => "store",
+            About::Edit { .. } => "edit",
             About::Other(word) => word,
         }
     }
@@ -158,7 +173,7 @@ impl Event {
             About::Store => after.map(|_| FileStatus::Pending),
             // Its first content made a document, which is in line from then on.
             About::Content if self.before.is_none() => after.map(|_| FileStatus::Pending),
-            About::Content | About::Place { .. } | About::Other(_) => None,
+            About::Content | About::Place { .. } | About::Edit { .. } | About::Other(_) => None,
         }
     }
 }
@@ -226,7 +241,61 @@ pub fn of_file(conn: &Connection, card: &FileCard) -> Result<Vec<Event>> {
         log.push(event);
     }
     log.extend(first);
-    Ok(log)
+    let edited = edits_of(conn, card)?;
+    Ok(in_time(log, edited))
+}
+
+/// What people wrote on the card of a file's document, and on those of the documents it was a copy of, while it was.
+fn edits_of(conn: &Connection, card: &FileCard) -> Result<Vec<Event>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT CAST(before AS INTEGER) AS document_id, max(at) AS until FROM events
+         WHERE file_id = ?1 AND what = 'document' AND before IS NOT NULL
+           AND EXISTS (SELECT 1 FROM edit_changes c WHERE c.document_id = CAST(before AS INTEGER))
+         GROUP BY 1",
+    )?;
+    let mut documents: Vec<(i64, i64)> = statement
+        .query_map([card.file_id], |row| Ok((row.get("document_id")?, row.get("until")?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    documents.retain(|(document_id, _)| Some(*document_id) != card.document_id);
+    documents.extend(card.document_id.map(|document_id| (document_id, i64::MAX)));
+    let mut all = Vec::new();
+    for (document_id, until) in documents {
+        for (edit, change) in edits::of_document(conn, document_id)? {
+            if edit.at > until {
+                continue;
+            }
+            all.push(Event {
+                at: edit.at,
+                before: None,
+                after: None,
+                cause: Some(edit.said),
+                store: None,
+                of_file: false,
+                about: About::Edit {
+                    edit_id: edit.edit_id,
+                    field: change.field,
+                    before: change.before,
+                    after: change.after,
+                },
+            });
+        }
+    }
+    all.sort_by_key(|event| event.at);
+    Ok(all)
+}
+
+/// Two logs as one. Each keeps its order, also where somebody set a clock back.
+fn in_time(log: Vec<Event>, edits: Vec<Event>) -> Vec<Event> {
+    let mut edits = edits.into_iter().peekable();
+    let mut all = Vec::with_capacity(log.len() + edits.len());
+    for event in log {
+        while let Some(edit) = edits.next_if(|edit| edit.at < event.at) {
+            all.push(edit);
+        }
+        all.push(event);
+    }
+    all.extend(edits);
+    all
 }
 
 #[cfg(test)]
@@ -271,6 +340,18 @@ mod tests {
     #[case(said("text", Some("failed"), Some("extracted"), None), None)]
     fn an_event_tells_the_status_from_then_on(#[case] event: Event, #[case] status: Option<FileStatus>) {
         assert_eq!(event.status(), status);
+    }
+
+    // E4
+    #[test]
+    fn two_logs_are_one_in_order_of_time() {
+        let at = |at, what: &str| Event { at, ..said(what, None, None, None) };
+        let log = vec![at(10, "a"), at(5, "a"), at(20, "a")];
+        let edits = vec![at(5, "e"), at(15, "e"), at(30, "e")];
+        let times: Vec<(i64, String)> =
+            in_time(log, edits).iter().map(|event| (event.at, event.about.as_str().to_owned())).collect();
+        let expected = [(5, "e"), (10, "a"), (5, "a"), (15, "e"), (20, "a"), (30, "e")];
+        assert_eq!(times, expected.map(|(at, what)| (at, what.to_owned())));
     }
 
     #[test]

@@ -10,8 +10,10 @@
 pub mod decisions;
 pub mod dirs;
 pub mod documents;
+pub mod edits;
 pub mod enrichments;
 pub mod explain;
+pub mod export;
 pub mod files;
 pub mod history;
 mod ids;
@@ -36,8 +38,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+/// What the functions of this room read and write through; a transaction is one, too.
+pub use rusqlite::Connection;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{OpenFlags, Transaction, TransactionBehavior};
 
 pub use ids::Ids;
 pub use lock::RunLock;

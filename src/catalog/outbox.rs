@@ -75,6 +75,20 @@ pub fn release_rejected(conn: &Connection, document_id: i64) -> Result<()> {
     Ok(())
 }
 
+/// A document is to leave this catalogue no more (T8): what waits of it is given up. What was leased before is left to the
+/// next lease, which finds nothing to send and abandons what was begun.
+///
+/// # Errors
+/// SQLite's.
+pub fn withdraw(conn: &Connection, document_id: i64, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE outbox SET state = 'discarded', held_by = NULL, note = 'local only', updated_at = ?2
+         WHERE document_id = ?1 AND kind = 'mirror' AND (state = 'dead' OR (state = 'pending' AND leases = 0))",
+    )?
+    .execute([document_id, now_ms])?;
+    Ok(())
+}
+
 /// Puts every document in line for one store.
 ///
 /// # Errors

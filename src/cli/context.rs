@@ -193,7 +193,7 @@ impl Context {
 }
 
 /// `.` and `..` resolved by their names alone: the disk may be away.
-fn clean(path: &Path) -> PathBuf {
+pub(super) fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {
         match component {

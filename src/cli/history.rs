@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{local_time, put_path, rfc3339};
+use crate::catalog::edits::Word;
 use crate::catalog::history::{self, About, Event};
 use crate::model::{ObjectState, OperationState, Presence, RelPath};
 
@@ -91,6 +92,13 @@ fn event_json(event: &Event) -> Value {
             object["op_id"] = json!(op_id);
             object["kind"] = json!(if *delete { "delete" } else { "mirror" });
         }
+        About::Edit { edit_id, field, before, after } => {
+            object["by"] = json!("person");
+            object["edit"] = json!(edit_id);
+            object["field"] = json!(field);
+            object["before"] = json!(before);
+            object["after"] = json!(after);
+        }
         _ => {}
     }
     object
@@ -135,6 +143,13 @@ fn sentence(event: &Event) -> String {
             Some(_) => format!("store {store} was added: everything was put in line for it"),
             None => format!("store {store} was removed: what it holds is not known any more"),
         },
+        About::Edit { edit_id, field, before, after } => {
+            let (from, to) = (word(before), word(after));
+            format!(
+                "a person changed {field} from {from} to {to} (edit {edit_id}: {})",
+                cause.as_deref().unwrap_or("?")
+            )
+        }
         About::Other(what) => {
             format!("{what}: {} -> {}{why}", before.as_deref().unwrap_or("-"), after.unwrap_or("-"))
         }
@@ -146,6 +161,15 @@ fn sentence(event: &Event) -> String {
             About::Presence | About::Content | About::Place { .. } | About::Document | About::Problem
         );
     if of_a_former_copy { format!("a former copy: {said}") } else { said }
+}
+
+/// What a person says of a field.
+fn word(word: &Word) -> String {
+    match word {
+        None => "nothing said".to_owned(),
+        Some(values) if values.is_empty() => "none".to_owned(),
+        Some(values) => format!("\"{}\"", values.join("; ")),
+    }
 }
 
 fn presence(before: Option<&str>, after: Option<&str>, why: &str) -> String {

@@ -15,25 +15,34 @@ mod context;
 mod copies;
 mod decisions;
 mod doctor;
+mod edit;
+mod edited;
 mod exit;
 mod explain;
+mod export;
+mod fields;
 mod find;
 mod history;
+mod import;
 mod init;
 mod library;
 mod list;
 mod missing;
+mod note;
 mod orphans;
 mod output;
 mod scan;
 mod schedule;
+mod selection;
 mod show;
 mod status;
 mod stop;
 mod store;
 mod supervisor;
 mod sync;
+mod tag;
 mod ui;
+mod undo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,6 +87,12 @@ enum Command {
     Find(find::Args),
     List(list::Args),
     Show(show::Args),
+    Edit(Box<edit::Args>),
+    Tag(tag::Args),
+    Note(note::Args),
+    Undo(undo::Args),
+    Export(export::Args),
+    Import(import::Args),
     Copies(copies::Args),
     History(history::Args),
     Explain(explain::Args),
@@ -160,6 +175,11 @@ impl Command {
             | Command::Find(_)
             | Command::List(_)
             | Command::Show(_)
+            | Command::Edit(_)
+            | Command::Tag(_)
+            | Command::Note(_)
+            | Command::Export(_)
+            | Command::Import(_)
             | Command::Copies(_)
             | Command::History(_)
             | Command::Explain(_)
@@ -172,6 +192,7 @@ impl Command {
             | Command::Decision(_)
             | Command::Approve(_)
             | Command::Reject(_)
+            | Command::Undo(_)
             | Command::Config(_)
             | Command::Schedule(_)
             | Command::Completions(_)
@@ -189,6 +210,12 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::Find(args) => find::run(context, args),
         Command::List(args) => list::run(context, args),
         Command::Show(args) => show::run(context, args),
+        Command::Edit(args) => edit::run(context, *args),
+        Command::Tag(args) => tag::run(context, args),
+        Command::Note(args) => note::run(context, args),
+        Command::Undo(args) => undo::run(context, args),
+        Command::Export(args) => export::run(context, args),
+        Command::Import(args) => import::run(context, args),
         Command::Copies(args) => copies::run(context, args),
         Command::History(args) => history::run(context, args),
         Command::Explain(args) => explain::run(context, args),

@@ -84,6 +84,20 @@ impl Out {
     }
 }
 
+/// What writes its own form: lists of cards. A reader that has seen enough is told to whom it concerns.
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.closed {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        Out::write(self, bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.finish()
+    }
+}
+
 /// RFC 3339, UTC: what `--json` shows of a time in milliseconds.
 pub(super) fn rfc3339(ms: i64) -> Value {
     Timestamp::from_millisecond(ms).map_or(Value::Null, |at| Value::String(at.to_string()))

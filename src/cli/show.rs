@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
+use super::fields;
 use super::list::{card_json, names};
 use super::output::{hex, local_time, put_path, rfc3339, rfc3339_or_null, size};
 use crate::catalog::{documents, enrichments, ledger, query, stores};
-use crate::model::document::effective;
 use crate::model::path::display_name;
 
 /// Show everything that is known of a file. Works with the disk away.
@@ -70,12 +70,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
                 "size": document.size,
                 "copies": copies.iter().map(place).collect::<Vec<Value>>(),
             })),
-            "annotations": annotations.iter().map(|annotation| json!({
-                "field": annotation.field,
-                "values": annotation.values,
-                "source": annotation.source,
-                "confidence": annotation.confidence,
-            })).collect::<Vec<_>>(),
+            "annotations": fields::json(&annotations),
             "enrichment": enrichment.as_ref().map(|enrichment| json!({
                 "enrichment_version": enrichment.version,
                 "outcome": enrichment.outcome,
@@ -112,9 +107,8 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     if let Some(hash) = hex(card.content_hash) {
         out.line(format!("  blake3     {hash}"))?;
     }
-    for (field, held) in effective(&annotations) {
-        let values = display_name(held.values.join("; ").as_bytes());
-        out.line(format!("  {:<10} {values}  ({})", field.as_str(), held.source))?;
+    for line in fields::lines(&annotations) {
+        out.line(line)?;
     }
     if let Some(enrichment) = &enrichment {
         let mime = enrichment.mime.as_deref().unwrap_or("unknown type");

@@ -64,6 +64,18 @@ words! {
     }
 }
 
+words! {
+    /// How far a document may leave this catalogue.
+    pub enum Privacy {
+        /// Not at all.
+        LocalOnly = "local_only",
+        /// What is on its card, not what is in it.
+        Redacted = "redacted",
+        /// As everything else.
+        Full = "full",
+    }
+}
+
 /// One field of a document, from one source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Annotation {
@@ -98,6 +110,32 @@ pub fn effective(annotations: &[Annotation]) -> std::collections::BTreeMap<Field
     best
 }
 
+/// All words of each field, the strongest first: the one that counts, and those it beats.
+#[must_use]
+pub fn ranked(annotations: &[Annotation]) -> std::collections::BTreeMap<Field, Vec<&Annotation>> {
+    let mut ranked: std::collections::BTreeMap<Field, Vec<&Annotation>> = std::collections::BTreeMap::new();
+    for annotation in annotations {
+        ranked.entry(annotation.field).or_default().push(annotation);
+    }
+    for words in ranked.values_mut() {
+        // Stable: of equals the first counts, as in `effective`.
+        words.sort_by(|a, b| {
+            (b.source, b.confidence)
+                .partial_cmp(&(a.source, a.confidence))
+                .unwrap_or(std::cmp::Ordering::Equal)
+        });
+    }
+    ranked
+}
+
+/// How far a document may leave, by the word that counts; a word that is none of the three forbids, since it was meant to.
+#[must_use]
+pub fn privacy(annotations: &[Annotation]) -> Privacy {
+    let fields = effective(annotations);
+    let word = fields.get(&Field::Privacy).and_then(|held| held.values.first());
+    word.map_or(Privacy::Full, |word| word.parse().unwrap_or(Privacy::LocalOnly))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +152,29 @@ mod tests {
         };
         let all = [of(Source::Person, "Right", 0.5), of(Source::Extractor, "untitled.doc", 1.0)];
         assert_eq!(effective(&all)[&Field::Title].values, ["Right"]);
+    }
+
+    // E4
+    #[test]
+    fn the_word_that_counts_is_the_first_of_its_field() {
+        let of = |source, confidence| Annotation {
+            field: Field::Title,
+            values: vec![format!("{source} {confidence}")],
+            source,
+            agent: String::new(),
+            confidence,
+            updated_at: 0,
+        };
+        let all = [
+            of(Source::Path, 1.0),
+            of(Source::Command, 0.4),
+            of(Source::Command, 0.9),
+            of(Source::Extractor, 1.0),
+        ];
+        let words: Vec<&str> =
+            ranked(&all)[&Field::Title].iter().map(|word| word.values[0].as_str()).collect();
+        assert_eq!(words, ["command 0.9", "command 0.4", "extractor 1", "path 1"]);
+        assert_eq!(effective(&all)[&Field::Title], ranked(&all)[&Field::Title][0]);
     }
 
     // E4

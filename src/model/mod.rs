@@ -11,7 +11,7 @@ pub mod problem;
 pub mod setting;
 
 pub use availability::{Availability, Reason};
-pub use document::{Annotation, Field, Source};
+pub use document::{Annotation, Field, Privacy, Source};
 pub use file::{FileKind, FileStatus, LookCause, Presence, Stat};
 pub use operation::{ObjectState, OperationState, Payload};
 pub use path::RelPath;

@@ -7,8 +7,8 @@ use crate::catalog::enrichments::{self, OutcomeKind};
 use crate::catalog::stores::StoreRow;
 use crate::catalog::{Catalog, CatalogError, documents, ledger, query};
 use crate::enrich::render::{Card, render};
-use crate::model::document::effective;
-use crate::model::{Field, Payload};
+use crate::model::document::{effective, privacy};
+use crate::model::{Payload, Privacy};
 use crate::remote::ObjectKey;
 
 /// What a document is to be turned into, or why into nothing.
@@ -37,8 +37,8 @@ pub(super) fn make(
     let mut making = Making { content_hash, ..Making::default() };
     let annotations = documents::annotations(conn, document_id)?;
     let fields = effective(&annotations);
-    let privacy = fields.get(&Field::Privacy).and_then(|held| held.values.first()).map(String::as_str);
-    if privacy == Some("local_only") {
+    let privacy = privacy(&annotations);
+    if privacy == Privacy::LocalOnly {
         making.note = Some("local only");
         return Ok(making);
     }
@@ -51,7 +51,7 @@ pub(super) fn make(
                     continue;
                 };
                 let text = match privacy {
-                    Some("redacted") => String::new(),
+                    Privacy::Redacted => String::new(),
                     _ => enrichments::text(conn, content_hash)?.unwrap_or_default(),
                 };
                 let card = Card {
@@ -70,7 +70,7 @@ pub(super) fn make(
                 };
                 making.wanted.push((wanted, Some(Bytes::Rendered(bytes))));
             }
-            Payload::Original if privacy == Some("redacted") => making.note = Some("redacted"),
+            Payload::Original if privacy == Privacy::Redacted => making.note = Some("redacted"),
             Payload::Original => {
                 let readable: Vec<i64> = here.iter().map(|one| one.library.library_id).collect();
                 let bytes = match query::copy_with_content(conn, content_hash, &readable)? {
