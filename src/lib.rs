@@ -13,6 +13,7 @@
 //! | [`library`] | a library as a whole: make it, look whether it is there, find it again |
 //! | [`scan`] | walk, judge, hash, record; moves; time shifts; guard; the watch over stuck threads |
 //! | [`enrich`] | type, text and metadata in a limited child process; the canonical enriched content |
+//! | [`fetch`] | a content back: from another disk, a store, or its text out of the catalogue |
 //! | [`sync`] | outbox to store: lease, send, verify, switch; orphans |
 //! | [`daemon`] | running by itself: launchd and systemd |
 //! | [`cli`] | the command line: supervisor and worker; parse, open, act in the library, print |
@@ -39,6 +40,7 @@ pub mod remote;
 pub mod volume;
 
 pub mod enrich;
+pub mod fetch;
 pub mod library;
 pub mod scan;
 pub mod sync;

@@ -25,8 +25,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("scan", &["catalog", "volume", "content"]),
     ("enrich", &["catalog", "volume", "content"]),
     ("sync", &["catalog", "volume", "content", "remote", "enrich"]),
+    ("fetch", &["catalog", "volume", "content", "remote", "library"]),
     ("daemon", &[]),
-    ("cli", &["catalog", "volume", "content", "remote", "library", "scan", "enrich", "sync", "daemon"]),
+    (
+        "cli",
+        &["catalog", "volume", "content", "remote", "library", "scan", "enrich", "sync", "fetch", "daemon"],
+    ),
     ("main", &["cli"]),
 ];
 

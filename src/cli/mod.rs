@@ -17,6 +17,7 @@ mod decisions;
 mod doctor;
 mod exit;
 mod explain;
+mod fetch;
 mod find;
 mod history;
 mod init;
@@ -79,6 +80,7 @@ enum Command {
     List(list::Args),
     Show(show::Args),
     Copies(copies::Args),
+    Fetch(fetch::Args),
     History(history::Args),
     Explain(explain::Args),
     Missing(missing::Args),
@@ -161,6 +163,7 @@ impl Command {
             | Command::List(_)
             | Command::Show(_)
             | Command::Copies(_)
+            | Command::Fetch(_)
             | Command::History(_)
             | Command::Explain(_)
             | Command::Missing(_)
@@ -190,6 +193,7 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::List(args) => list::run(context, args),
         Command::Show(args) => show::run(context, args),
         Command::Copies(args) => copies::run(context, args),
+        Command::Fetch(args) => fetch::run(context, args),
         Command::History(args) => history::run(context, args),
         Command::Explain(args) => explain::run(context, args),
         Command::Missing(args) => missing::run(context, args),
