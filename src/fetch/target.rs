@@ -75,7 +75,7 @@ pub enum TargetError {
         source: io::Error,
     },
     /// No room.
-    #[error("the disk of {} is full: {needed} bytes are needed and {free} are free, {} are missing", display(dir), needed.saturating_sub(*free))]
+    #[error("the disk of {} is full: {}", display(dir), missing(*needed, *free))]
     Full {
         /// In which directory.
         dir: PathBuf,
@@ -104,6 +104,15 @@ pub enum TargetError {
 
 fn display(path: &Path) -> String {
     display_name(path.as_os_str().as_bytes())
+}
+
+fn missing(needed: u64, free: u64) -> String {
+    match needed.checked_sub(free) {
+        Some(missing) if missing > 0 => {
+            format!("{needed} bytes are needed and {free} are free, {missing} are missing")
+        }
+        _ => format!("it takes no more files, or not {needed} bytes more of this user"),
+    }
 }
 
 /// Places that nothing is fetched into, by their paths: those that the catalogue knows.
@@ -448,12 +457,19 @@ impl<'a> Temporary<'a> {
 
     /// Gives it its name, unless that is taken; whether it was free.
     fn publish(&self, name: &OsStr) -> Result<bool, Errno> {
-        for way in [Way::RenameNoReplace, Way::Link] {
-            if let Some(named) = self.publish_by(way, name)? {
-                return Ok(named);
-            }
+        let named = [Way::RenameNoReplace, Way::Link, Way::Claim]
+            .into_iter()
+            .find_map(|way| self.publish_by(way, name).transpose())
+            .expect("the last way is always there");
+        match named {
+            // exFAT by FUSE says this of a name that it does not take. The directory at least is there.
+            Err(Errno::NOENT) if self.is_there() => Err(Errno::INVAL),
+            named => named,
         }
-        self.publish_by(Way::Claim, name).map(|named| named.expect("claiming is always supported"))
+    }
+
+    fn is_there(&self) -> bool {
+        rustix::fs::statat(self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// `None` where the file system does not have this way.
