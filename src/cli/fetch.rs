@@ -329,7 +329,9 @@ fn nowhere(context: &Context, catalog: &Catalog, turn: &Turn, names: &Names) -> 
     } else if !stores.is_empty() {
         hints.push("mount the store's disk, then run the command again".to_owned());
     } else {
-        hints.push(format!("shelflist copies {path} tells where it was"));
+        hints.push(format!(
+            "shelflist copies {path} tells where it was; without --from every disk and store is tried"
+        ));
     }
     if has_text {
         hints.push(format!("its text is here: shelflist fetch --text {path}"));

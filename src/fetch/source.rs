@@ -220,10 +220,7 @@ impl Sources {
 
     /// What it means that reading a place ended with this error.
     pub(super) fn failed(&mut self, source: &Source, error: io::Error) -> Passed {
-        let trouble = match error.downcast::<Trouble>() {
-            Ok(trouble) => Ok(trouble),
-            Err(error) => Err(error),
-        };
+        let trouble = error.downcast::<Trouble>();
         match source {
             Source::Copy { library_id, .. } => {
                 if let Err(probe) = self.look_again(*library_id) {

@@ -446,7 +446,7 @@ impl<'a> Temporary<'a> {
         if found_bytes != expect.bytes || hasher.finalize() != expect.hash {
             return Err(Unfilled::Differs);
         }
-        if let Some(mtime) = mtime_ns.and_then(timespec) {
+        if let Some(mtime) = mtime_ns.map(timespec) {
             let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
             // A file system that cannot keep this time has the file all the same.
             let _ =
@@ -521,11 +521,8 @@ impl Drop for Temporary<'_> {
     }
 }
 
-fn timespec(time_ns: i64) -> Option<Timespec> {
-    Some(Timespec {
-        tv_sec: time_ns.div_euclid(1_000_000_000),
-        tv_nsec: time_ns.rem_euclid(1_000_000_000).try_into().ok()?,
-    })
+fn timespec(time_ns: i64) -> Timespec {
+    Timespec { tv_sec: time_ns.div_euclid(1_000_000_000), tv_nsec: time_ns.rem_euclid(1_000_000_000) }
 }
 
 fn errno(error: &io::Error) -> Errno {

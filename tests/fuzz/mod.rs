@@ -50,6 +50,8 @@ pub(crate) fn case(family: &[&Seed], all: &[Seed], seed: u64, number: u64) -> Ca
 pub(crate) struct Tried {
     /// `extracted`, `unsupported`, or the kind of the problem.
     pub(crate) kind: String,
+    /// Of a problem: what was said of it.
+    pub(crate) message: String,
     pub(crate) took: Duration,
     /// What must not be.
     pub(crate) wrong: Vec<String>,
@@ -100,8 +102,12 @@ impl Tester {
             Ok(Outcome::Failed { kind, .. }) => kind.to_string(),
             Err(_) => "no outcome".to_owned(),
         };
+        let message = match answer {
+            Ok(Outcome::Failed { message, .. }) => message,
+            _ => String::new(),
+        };
         std::fs::remove_file(&path)?;
-        Ok(Tried { kind, took, wrong })
+        Ok(Tried { kind, message, took, wrong })
     }
 }
 
