@@ -14,6 +14,7 @@
 //! | [`scan`] | walk, judge, hash, record; moves; time shifts; guard; the watch over stuck threads |
 //! | [`enrich`] | type, text and metadata in a limited child process; the canonical enriched content |
 //! | [`curate`] | what people change on cards: edit, undo, lists that go through a spreadsheet |
+//! | [`fetch`] | a content back: from another disk, a store, or its text out of the catalogue |
 //! | [`sync`] | outbox to store: lease, send, verify, switch; orphans |
 //! | [`daemon`] | running by itself: launchd and systemd |
 //! | [`cli`] | the command line: supervisor and worker; parse, open, act in the library, print |
@@ -41,6 +42,7 @@ pub mod volume;
 
 pub mod curate;
 pub mod enrich;
+pub mod fetch;
 pub mod library;
 pub mod scan;
 pub mod sync;

@@ -14,6 +14,8 @@ pub enum Phase {
     Enrich,
     /// Sending to stores.
     Push,
+    /// Bringing contents back.
+    Fetch,
 }
 
 /// What is counted.
@@ -33,6 +35,8 @@ pub enum Counter {
     ObjectsWritten,
     /// Bytes sent to stores.
     BytesSent,
+    /// Files brought back, or tried to.
+    FilesFetched,
 }
 
 /// Watches a run. Called from many threads.

@@ -26,10 +26,14 @@ const TABLE: &[(&str, &[&str])] = &[
     ("enrich", &["catalog", "volume", "content"]),
     ("curate", &["catalog"]),
     ("sync", &["catalog", "volume", "content", "remote", "enrich"]),
+    ("fetch", &["catalog", "volume", "content", "remote", "library"]),
     ("daemon", &[]),
     (
         "cli",
-        &["catalog", "volume", "content", "remote", "library", "scan", "enrich", "curate", "sync", "daemon"],
+        &[
+            "catalog", "volume", "content", "remote", "library", "scan", "enrich", "curate", "sync", "fetch",
+            "daemon",
+        ],
     ),
     ("main", &["cli"]),
 ];

@@ -93,6 +93,24 @@ pub fn of_document(conn: &Connection, document_id: i64) -> Result<Vec<RemoteObje
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The objects that hold this very content, as a file has it; also those that only wait for the clean-up. `document_id` as
+/// in [`super::query::copies_of_content`].
+///
+/// # Errors
+/// SQLite's.
+pub fn originals(conn: &Connection, hash: [u8; 32], document_id: Option<i64>) -> Result<Vec<RemoteObject>> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM remote_objects
+         WHERE document_id IN (SELECT document_id FROM documents
+                               WHERE substr(content_hash, 1, 8) = substr(?1, 1, 8) AND content_hash = ?1 UNION SELECT ?2)
+           AND upload_hash = ?1 AND payload = 'original'
+           AND state IN ('uploaded', 'verified', 'searchable', 'current', 'orphaned')
+         ORDER BY object_id"
+    ))?;
+    let rows = statement.query_map(params![hash, document_id], object)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// The object of that number.
 ///
 /// # Errors

@@ -141,6 +141,27 @@ pub fn copy_with_content(
         .optional()?)
 }
 
+/// The files that have this content as far as is known, those that were proved to be there first; missing ones are not among
+/// them. `document_id` is where it is asked from: a document that went on to another content may have left a copy behind.
+///
+/// # Errors
+/// SQLite's.
+pub fn copies_of_content(
+    conn: &Connection,
+    hash: [u8; 32],
+    document_id: Option<i64>,
+) -> Result<Vec<FileCard>> {
+    let mut statement = conn.prepare_cached(&format!(
+        "{SELECT} WHERE f.document_id IN (SELECT document_id FROM documents
+                                          WHERE substr(content_hash, 1, 8) = substr(?1, 1, 8) AND content_hash = ?1
+                                          UNION SELECT ?2)
+           AND f.content_hash = ?1 AND f.kind = 'file' AND f.presence <> 'missing'
+         ORDER BY f.presence <> 'present', f.evidence IS 'seen, not read', f.file_id"
+    ))?;
+    let rows = statement.query_map(params![hash, document_id], card)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Which files a list shows.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {

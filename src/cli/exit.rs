@@ -6,6 +6,7 @@ use crate::catalog::CatalogError;
 use crate::config::ConfigError;
 use crate::daemon::schedule::ScheduleError;
 use crate::enrich::run::EnrichError;
+use crate::fetch::FetchError;
 use crate::library::LibraryError;
 use crate::model::path::display_name;
 use crate::model::setting::SettingError;
@@ -70,6 +71,18 @@ impl Failure {
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(super) fn said_hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     fn of(exit: Exit, error: &dyn std::error::Error, hint: Option<&str>) -> Self {
@@ -296,6 +309,19 @@ impl From<StoreError> for Failure {
             _ => (Exit::Failed, "look at what is at that place, then run the command again"),
         };
         Failure::of(exit, &error, Some(hint))
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Catalog(error) => error.into(),
+            FetchError::Target(target) => {
+                let hint = super::fetch::hint_of(&target);
+                Failure::of(Exit::Failed, &target, Some(hint))
+            }
+            FetchError::NoAnswer(..) => Failure::of(Exit::Failed, &error, Some(super::fetch::TARGET_SILENT)),
+        }
     }
 }
 

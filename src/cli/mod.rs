@@ -20,6 +20,7 @@ mod edited;
 mod exit;
 mod explain;
 mod export;
+mod fetch;
 mod fields;
 mod find;
 mod history;
@@ -94,6 +95,7 @@ enum Command {
     Export(export::Args),
     Import(import::Args),
     Copies(copies::Args),
+    Fetch(fetch::Args),
     History(history::Args),
     Explain(explain::Args),
     Missing(missing::Args),
@@ -181,6 +183,7 @@ impl Command {
             | Command::Export(_)
             | Command::Import(_)
             | Command::Copies(_)
+            | Command::Fetch(_)
             | Command::History(_)
             | Command::Explain(_)
             | Command::Missing(_)
@@ -217,6 +220,7 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::Export(args) => export::run(context, args),
         Command::Import(args) => import::run(context, args),
         Command::Copies(args) => copies::run(context, args),
+        Command::Fetch(args) => fetch::run(context, args),
         Command::History(args) => history::run(context, args),
         Command::Explain(args) => explain::run(context, args),
         Command::Missing(args) => missing::run(context, args),

@@ -49,6 +49,7 @@ impl Monitor for Ui {
             Phase::Scan => ("scanning", "files"),
             Phase::Enrich => ("reading text", "documents"),
             Phase::Push => ("sending", "operations"),
+            Phase::Fetch => ("fetching", "files"),
         };
         let style = match total {
             Some(_) => {
@@ -74,7 +75,10 @@ impl Monitor for Ui {
 
     fn count(&self, counter: Counter, n: u64) {
         match counter {
-            Counter::FilesSeen | Counter::FilesExtracted | Counter::OperationsDone => self.bar.inc(n),
+            Counter::FilesSeen
+            | Counter::FilesExtracted
+            | Counter::OperationsDone
+            | Counter::FilesFetched => self.bar.inc(n),
             Counter::FilesHashed | Counter::BytesHashed | Counter::ObjectsWritten | Counter::BytesSent => {}
         }
     }

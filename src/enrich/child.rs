@@ -83,13 +83,20 @@ pub struct ExtractorProcess {
     program: PathBuf,
     limits: Limits,
     worker: Option<Worker>,
+    starts: u64,
 }
 
 impl ExtractorProcess {
     /// Will run `program __extract` (this program itself) within these limits.
     #[must_use]
     pub fn new(program: PathBuf, limits: Limits) -> Self {
-        ExtractorProcess { program, limits, worker: None }
+        ExtractorProcess { program, limits, worker: None, starts: 0 }
+    }
+
+    /// How many workers were started so far: one, and one more for each that had to be replaced.
+    #[must_use]
+    pub fn starts(&self) -> u64 {
+        self.starts
     }
 
     /// What is in a file. Waits until that is known, at most about [`Limits::timeout`] for each step; `cancelled` is
@@ -121,7 +128,8 @@ impl ExtractorProcess {
         }
     }
 
-    fn start(&self, cancelled: &dyn Fn() -> bool) -> Result<Worker, ChildError> {
+    fn start(&mut self, cancelled: &dyn Fn() -> bool) -> Result<Worker, ChildError> {
+        self.starts += 1;
         let not_ready = |message| ChildError::NotReady { program: self.program.clone(), message };
         let mut worker = Worker::start(&self.program, self.limits)
             .map_err(|source| ChildError::Start { program: self.program.clone(), source })?;

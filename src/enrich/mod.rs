@@ -41,6 +41,18 @@ pub use detect::{Detected, Kind, detect};
 pub use render::{Card, enrichment_version, render, upload_hash};
 pub use worker::child_main;
 
+/// The names of all extractors, in a fixed order.
+#[must_use]
+pub fn extractors() -> Vec<&'static str> {
+    extract::ALL.iter().map(|extractor| extractor.name()).collect()
+}
+
+/// The name of the extractor that reads this kind of content.
+#[must_use]
+pub fn extractor_of(kind: Kind) -> Option<&'static str> {
+    extract::of(kind).map(extract::Extractor::name)
+}
+
 /// How much one file's extraction may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -53,6 +53,8 @@ pub(super) fn value(raw: &str) -> Option<String> {
         }
     }
     value.truncate(value.floor_char_boundary(VALUE_LIMIT));
+    // Cut behind a word.
+    value.truncate(value.trim_end().len());
     (!value.is_empty()).then_some(value)
 }
 
@@ -85,5 +87,6 @@ mod tests {
         assert_eq!(value("  The\r\n  Drawer\0\t of\u{a0}Disks "), Some("The Drawer of Disks".to_owned()));
         assert_eq!(value(" \n\0 "), None);
         assert_eq!(value(&"é".repeat(9_000)).map(|value| value.len()), Some(VALUE_LIMIT));
+        assert_eq!(value(&"abc ".repeat(9_000)).map(|value| value.len()), Some(VALUE_LIMIT - 1));
     }
 }

@@ -182,7 +182,15 @@ fn parse(
     }
 }
 
-fn failed(mime: Option<String>, Failure { kind, message }: Failure) -> Outcome {
+/// The longest word on a failure, in bytes. It is kept and shown; parsers put what they stumbled over into it, which may be
+/// half a document.
+const MESSAGE_LIMIT: usize = 512;
+
+fn failed(mime: Option<String>, Failure { kind, mut message }: Failure) -> Outcome {
+    if message.len() > MESSAGE_LIMIT {
+        message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
+        message.push('…');
+    }
     Outcome::Failed { mime, kind, message }
 }
 
@@ -199,6 +207,19 @@ fn caught<T>(who: &str, work: impl FnOnce() -> T) -> Result<T, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // E1: found by damaged documents
+    #[test]
+    fn a_word_on_a_failure_is_no_document() {
+        let Outcome::Failed { message, .. } = failed(None, Failure::damaged("é".repeat(500_000))) else {
+            panic!("a failure is one")
+        };
+        assert_eq!(message, format!("{}…", "é".repeat(256)));
+        let Outcome::Failed { message, .. } = failed(None, Failure::damaged("short")) else {
+            panic!("a failure is one")
+        };
+        assert_eq!(message, "short");
+    }
 
     #[test]
     fn a_panic_is_a_crash_with_its_message() {

@@ -35,6 +35,8 @@ mod temporary;
 mod walk;
 
 use publish::Published;
+pub use root::GENERATION_OBJECT;
+
 use root::OpenRoot;
 use temporary::{Temporary, WriteError};
 

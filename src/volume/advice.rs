@@ -22,6 +22,14 @@ pub fn advice(expected: &Expected, probe: &Probe, now: Timestamp) -> String {
     advice_for(platform, expected, probe, now)
 }
 
+/// Which disk a library is on, when that was seen last, and where it is expected, for one who needs it now: `the disk "SHELF"
+/// (last seen 3 days ago, on 2026-11-18), expected at /mnt/shelf`.
+#[must_use]
+pub fn whereabouts(expected: &Expected, now: Timestamp) -> String {
+    let point = path_text(&expected.identity.mount_point);
+    format!("{}{}, expected at {point}", disk(expected), last_seen(expected, now))
+}
+
 fn advice_for(platform: Platform, expected: &Expected, probe: &Probe, now: Timestamp) -> String {
     let Some(reason) = probe.availability.reason() else { return String::new() };
     let name = quoted(&expected.name);

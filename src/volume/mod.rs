@@ -35,7 +35,7 @@ pub mod advice;
 pub mod find;
 pub mod profile;
 
-pub use advice::advice;
+pub use advice::{advice, whereabouts};
 pub use deadline::NoAnswer;
 pub use find::find_library;
 pub use identity::{Identity, identify};

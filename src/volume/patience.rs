@@ -5,7 +5,6 @@
 //! deadline for the next word. Then the thread is left behind, and the place is known to hang ([`super::hung`]) until it
 //! comes back.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +43,8 @@ impl GivenUp {
 
 impl Patience {
     /// `place` is what the work may get stuck on.
-    pub(super) fn new(place: &Path, silence: Duration) -> Self {
+    #[must_use]
+    pub fn new(place: &Path, silence: Duration) -> Self {
         Patience { place: place.to_owned(), silence }
     }
 
@@ -94,12 +94,16 @@ impl Patience {
 
     /// Reads a file to its end. It is opened at the first read; one that fails because the disk is silent fails with
     /// [`io::ErrorKind::TimedOut`].
-    pub fn reader(&self, open: impl FnOnce() -> io::Result<File> + Send + 'static) -> PatientReader {
+    pub fn reader<R: Read + 'static>(
+        &self,
+        open: impl FnOnce() -> io::Result<R> + Send + 'static,
+    ) -> PatientReader {
+        let open = move || open().map(|file| Box::new(file) as Box<dyn Read>);
         PatientReader { patience: self.clone(), source: Source::Unopened(Box::new(open)) }
     }
 }
 
-type Open = Box<dyn FnOnce() -> io::Result<File> + Send>;
+type Open = Box<dyn FnOnce() -> io::Result<Box<dyn Read>> + Send>;
 
 /// A file that is read with patience. A reader that is slow itself is no silence of the disk.
 pub struct PatientReader {
@@ -198,6 +202,7 @@ fn read_all(open: Open, to: &mpsc::SyncSender<io::Result<Vec<u8>>>) -> io::Resul
 mod tests {
     use super::*;
     use crate::volume::deadline::within;
+    use std::fs::File;
     use std::time::Instant;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -241,7 +246,8 @@ mod tests {
             assert!(within(place, SHORT, || unreachable!("somebody is stuck there")).is_err());
             let patience = Patience::new(place, SHORT);
             assert!(patience.work(&|| true, |_| unreachable!("somebody is stuck there")).is_err());
-            let mut reader = patience.reader(|| unreachable!("somebody is stuck there"));
+            let mut reader =
+                patience.reader(|| -> io::Result<File> { unreachable!("somebody is stuck there") });
             assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
         }
         drop(release);
@@ -273,7 +279,7 @@ mod tests {
         let (release, stuck) = mpsc::channel::<()>();
         let mut reader = Patience::new(place, SHORT).reader(move || {
             let _ = stuck.recv();
-            Err(io::ErrorKind::NotFound.into())
+            Err::<File, _>(io::ErrorKind::NotFound.into())
         });
         assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(is_hung(place, SHORT));

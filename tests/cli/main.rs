@@ -7,6 +7,7 @@ mod bad_input;
 mod contract;
 mod curation;
 mod desk;
+mod fetch;
 mod moves;
 mod power;
 mod review;

@@ -17,7 +17,7 @@ use super::errno;
 use crate::remote::{AwayReason, Generation, StoreError};
 
 /// The object that says which store this is.
-pub(super) const GENERATION_OBJECT: &str = ".shelflist-store.json";
+pub const GENERATION_OBJECT: &str = ".shelflist-store.json";
 /// The layout that this version writes and understands.
 const FORMAT: u32 = 1;
 /// More than any generation object has, in bytes.
