@@ -33,10 +33,29 @@ pub fn integer(conn: &Connection, setting: &Setting) -> Result<i64> {
 /// # Errors
 /// SQLite's.
 pub fn set(conn: &Connection, setting: &Setting, value: &str, now_ms: i64) -> Result<()> {
+    note(conn, &setting.key, value, now_ms)
+}
+
+/// What a run wrote down for itself under a key that is no setting, to compare with at the next.
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn noted(conn: &Connection, key: &str) -> Result<Option<String>> {
+    Ok(conn
+        .prepare_cached("SELECT value FROM settings WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()?)
+}
+
+/// Writes such a note down.
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn note(conn: &Connection, key: &str, value: &str, now_ms: i64) -> Result<()> {
     conn.execute(
         "INSERT INTO settings (key, value, updated_at) VALUES (?1, ?2, ?3)
          ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-        params![setting.key, value, now_ms],
+        params![key, value, now_ms],
     )?;
     Ok(())
 }

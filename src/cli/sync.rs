@@ -42,7 +42,8 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         .collect();
     let roots: Vec<enrich::run::Root<'_>> =
         here.iter().map(|here| (here.library.library_id, &here.root)).collect();
-    let enriched = enrich::run::run(&mut catalog, &lock, &roots, &program, &context.clock, &*ui);
+    let options = enrich::run::Options::default();
+    let enriched = enrich::run::run(&mut catalog, &lock, &roots, &options, &program, &context.clock, &*ui);
     // What was enriched before is sent also where no file can be read for its text today.
     let here: Vec<Here> = match &enriched {
         Ok(report) => {

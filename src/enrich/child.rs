@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::wire::{Hello, Reply, Request, send};
-use super::{Limits, Outcome};
+use super::{Kinds, Limits, Outcome};
 use crate::model::ProblemKind;
 
 /// Why there is no outcome. Says nothing about the content; the file should be looked at again.
@@ -72,6 +72,12 @@ pub enum ChildError {
         /// What was wrong.
         message: String,
     },
+    /// It is not of the kinds that are to be read.
+    #[error("{path:?} is of another kind")]
+    OtherKind {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The user wants the run to end.
     #[error("extraction was cancelled")]
     Cancelled,
@@ -82,6 +88,7 @@ pub enum ChildError {
 pub struct ExtractorProcess {
     program: PathBuf,
     limits: Limits,
+    only: Option<Kinds>,
     worker: Option<Worker>,
 }
 
@@ -89,7 +96,14 @@ impl ExtractorProcess {
     /// Will run `program __extract` (this program itself) within these limits.
     #[must_use]
     pub fn new(program: PathBuf, limits: Limits) -> Self {
-        ExtractorProcess { program, limits, worker: None }
+        ExtractorProcess { program, limits, only: None, worker: None }
+    }
+
+    /// Reads nothing but these kinds: of anything else only the type is found out, and the answer is
+    /// [`ChildError::OtherKind`].
+    #[must_use]
+    pub fn only(self, kinds: Option<Kinds>) -> Self {
+        ExtractorProcess { only: kinds, ..self }
     }
 
     /// What is in a file. Waits until that is known, at most about [`Limits::timeout`] for each step; `cancelled` is
@@ -125,7 +139,8 @@ impl ExtractorProcess {
         let not_ready = |message| ChildError::NotReady { program: self.program.clone(), message };
         let mut worker = Worker::start(&self.program, self.limits)
             .map_err(|source| ChildError::Start { program: self.program.clone(), source })?;
-        let hello = Hello { memory_bytes: self.limits.memory_bytes, text_bytes: self.limits.text_bytes };
+        let Limits { memory_bytes, text_bytes, .. } = self.limits;
+        let hello = Hello { memory_bytes, text_bytes, only: self.only.clone() };
         let ready = send(&mut worker.requests, &hello)
             .map_err(|_| How::Ended)
             .and_then(|()| worker.receive(Instant::now() + START_TIMEOUT, cancelled));
@@ -160,8 +175,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct Stop {
     how: How,
-    /// The type of the content, when it was read and its parsing had begun.
-    parsing: Option<String>,
+    /// The type of the content and its extractor, when it was read and its parsing had begun.
+    parsing: Option<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -240,7 +255,9 @@ impl Worker {
         loop {
             match self.receive(Instant::now() + limits.timeout, cancelled) {
                 Ok(Reply::Reading) if parsing.is_none() => {}
-                Ok(Reply::Parsing { mime }) if parsing.is_none() => parsing = Some(mime),
+                Ok(Reply::Parsing { mime, extractor }) if parsing.is_none() => {
+                    parsing = Some((mime, extractor));
+                }
                 Ok(reply @ (Reply::Reading | Reply::Parsing { .. } | Reply::Ready)) => {
                     return Err(Stop { how: How::Garbled(format!("{reply:?} out of turn")), parsing });
                 }
@@ -338,6 +355,7 @@ fn settle(reply: Reply, path: PathBuf) -> Result<Outcome, ChildError> {
             let source = errno.map_or_else(|| io::Error::other(message), io::Error::from_raw_os_error);
             Err(ChildError::Unreadable { path, source })
         }
+        Reply::OtherKind => Err(ChildError::OtherKind { path }),
         Reply::NotRegular => Err(ChildError::NotRegular { path }),
         Reply::Changed => Err(ChildError::Changed { path }),
         Reply::Ready | Reply::Reading | Reply::Parsing { .. } => {
@@ -348,7 +366,8 @@ fn settle(reply: Reply, path: PathBuf) -> Result<Outcome, ChildError> {
 
 /// What it means that a worker stopped without a reply.
 fn verdict(stop: Stop, worker: Worker, path: &Path, limits: Limits) -> Result<Outcome, ChildError> {
-    let failed = |kind, message| Ok(Outcome::Failed { mime: stop.parsing.clone(), kind, message });
+    let (mime, extractor) = stop.parsing.clone().unzip();
+    let failed = |kind, message| Ok(Outcome::Failed { mime, extractor, kind, message });
     match stop.how {
         How::Cancelled => Err(ChildError::Cancelled),
         How::Garbled(message) => Err(ChildError::Garbled { message }),

@@ -14,7 +14,7 @@ use super::detect::detect;
 use super::extract::{self, Budget, Failure};
 use super::input::{Input, Unread};
 use super::wire::{Hello, Reply, Request, send};
-use super::{Extraction, Outcome, fields, normal};
+use super::{Extraction, Kinds, Outcome, fields, normal};
 use crate::model::ProblemKind;
 
 /// What the hidden subcommand `__extract` runs: answers requests on standard input until its end.
@@ -52,6 +52,7 @@ fn serve(hello: Hello, inbox: &mpsc::Receiver<Request>) -> io::Result<()> {
     let mut out = io::stdout();
     limit(hello.memory_bytes)?;
     send(&mut out, &Reply::Ready)?;
+    let Hello { only, .. } = &hello;
     let budget = Budget {
         memory: hello.memory_bytes,
         text: usize::try_from(hello.text_bytes).unwrap_or(usize::MAX / 16),
@@ -63,7 +64,7 @@ fn serve(hello: Hello, inbox: &mpsc::Receiver<Request>) -> io::Result<()> {
                 std::thread::park();
             }
         };
-        let reply = answer(&request.path()?, budget, &mut |reply| send(&mut out, reply))?;
+        let reply = answer(&request.path()?, budget, only.as_ref(), &mut |reply| send(&mut out, reply))?;
         send(&mut out, &reply)?;
     }
 }
@@ -101,10 +102,15 @@ fn own_address_space() -> u64 {
 const USUAL_ADDRESS_SPACE: u64 = 256 * 1024 * 1024;
 
 /// Reads one file. An error is one of talking to the parent.
-fn answer(path: &Path, budget: Budget, say: &mut impl FnMut(&Reply) -> io::Result<()>) -> io::Result<Reply> {
+fn answer(
+    path: &Path,
+    budget: Budget,
+    only: Option<&Kinds>,
+    say: &mut impl FnMut(&Reply) -> io::Result<()>,
+) -> io::Result<Reply> {
     let mut talk = Ok(());
     let loaded = caught("detection", || {
-        load(path, budget, || {
+        load(path, budget, only, || {
             talk = say(&Reply::Reading);
             talk.as_ref().copied().map_err(|error| io::Error::from(error.kind()))
         })
@@ -112,7 +118,7 @@ fn answer(path: &Path, budget: Budget, say: &mut impl FnMut(&Reply) -> io::Resul
     talk?;
     let loaded = match loaded {
         Ok(loaded) => loaded,
-        Err(failure) => return Ok(Reply::Done(failed(None, failure))),
+        Err(failure) => return Ok(Reply::Done(failed(None, None, failure))),
     };
     let loaded = match loaded {
         Ok(loaded) => loaded,
@@ -122,37 +128,56 @@ fn answer(path: &Path, budget: Budget, say: &mut impl FnMut(&Reply) -> io::Resul
         Err(Unread::NotRegular) => return Ok(Reply::NotRegular),
         Err(Unread::Changed) => return Ok(Reply::Changed),
         Err(Unread::OverLimit { size, limit }) => {
-            let message = format!("it has {size} bytes; at most {limit} can be read within the memory limit");
-            return Ok(Reply::Done(failed(None, Failure::too_large(message))));
+            return Ok(Reply::Done(failed(None, None, over_limit(size, limit))));
         }
     };
     Ok(Reply::Done(match loaded {
+        Loaded::OtherKind => return Ok(Reply::OtherKind),
+        Loaded::OverLimit { mime, extractor, size, limit } => {
+            failed(Some(mime), Some(extractor), over_limit(size, limit))
+        }
         Loaded::Unsupported { mime } => Outcome::Unsupported { mime },
         Loaded::Bytes { mime, extractor, bytes, cut } => {
-            say(&Reply::Parsing { mime: mime.clone() })?;
+            say(&Reply::Parsing { mime: mime.clone(), extractor: extractor.name().to_owned() })?;
             parse(mime, extractor, &bytes, cut, budget)
         }
     }))
 }
 
 enum Loaded {
+    OtherKind,
+    OverLimit { mime: String, extractor: &'static dyn extract::Extractor, size: u64, limit: u64 },
     Unsupported { mime: String },
     Bytes { mime: String, extractor: &'static dyn extract::Extractor, bytes: Vec<u8>, cut: bool },
 }
 
 /// Everything that touches the disk; the file is closed when it returns.
-fn load(path: &Path, budget: Budget, progress: impl FnMut() -> io::Result<()>) -> Result<Loaded, Unread> {
+fn load(
+    path: &Path,
+    budget: Budget,
+    only: Option<&Kinds>,
+    progress: impl FnMut() -> io::Result<()>,
+) -> Result<Loaded, Unread> {
     use std::os::unix::ffi::OsStrExt;
 
     let mut input = Input::open(path)?;
     let detected = detect(&mut input, path.file_name().map_or(b"", |name| name.as_bytes()));
     input.check()?;
     let detected = detected?;
-    let Some(extractor) = extract::of(detected.kind) else {
+    let extractor = extract::of(detected.kind);
+    if only.is_some_and(|only| !only.fit(extractor.map(|extractor| extractor.name()), &detected.mime)) {
+        return Ok(Loaded::OtherKind);
+    }
+    let Some(extractor) = extractor else {
         input.prove_still()?;
         return Ok(Loaded::Unsupported { mime: detected.mime });
     };
-    let (bytes, cut) = input.read(extractor.appetite(budget), progress)?;
+    let (bytes, cut) = match input.read(extractor.appetite(budget), progress) {
+        Err(Unread::OverLimit { size, limit }) => {
+            return Ok(Loaded::OverLimit { mime: detected.mime, extractor, size, limit });
+        }
+        read => read?,
+    };
     Ok(Loaded::Bytes { mime: detected.mime, extractor, bytes, cut })
 }
 
@@ -178,12 +203,21 @@ fn parse(
     });
     match extracted {
         Ok(Ok(extraction)) => Outcome::Extracted(extraction),
-        Ok(Err(failure)) | Err(failure) => failed(Some(mime), failure),
+        Ok(Err(failure)) | Err(failure) => failed(Some(mime), Some(extractor), failure),
     }
 }
 
-fn failed(mime: Option<String>, Failure { kind, message }: Failure) -> Outcome {
-    Outcome::Failed { mime, kind, message }
+fn over_limit(size: u64, limit: u64) -> Failure {
+    Failure::too_large(format!("it has {size} bytes; at most {limit} can be read within the memory limit"))
+}
+
+fn failed(
+    mime: Option<String>,
+    extractor: Option<&'static dyn extract::Extractor>,
+    Failure { kind, message }: Failure,
+) -> Outcome {
+    let extractor = extractor.map(|extractor| extractor.name().to_owned());
+    Outcome::Failed { mime, extractor, kind, message }
 }
 
 /// A panic is the content's doing like any other crash. Extractors hold no state between files, so nothing half-changed

@@ -2,6 +2,7 @@
 
 pub mod availability;
 pub mod document;
+pub mod family;
 pub mod file;
 pub mod name;
 pub mod operation;
