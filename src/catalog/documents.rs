@@ -245,6 +245,7 @@ pub(super) fn discard(conn: &Connection, document_id: i64, heir: i64, now_ms: i6
     // One by one: while a scan writes, nothing cascades.
     for sql in [
         "DELETE FROM annotations WHERE document_id = ?1",
+        "DELETE FROM to_ask WHERE document_id = ?1",
         "DELETE FROM search WHERE rowid = ?1",
         "DELETE FROM outbox WHERE document_id = ?1",
         "DELETE FROM documents WHERE document_id = ?1",

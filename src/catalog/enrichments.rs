@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::documents::Said;
-use super::{Ids, Result, documents, files, outbox, settings, word_of};
+use super::{Ids, Result, answers, documents, files, outbox, settings, word_of};
 use crate::model::{Field, ProblemKind, RelPath, Source, Stat, words};
 
 /// The present version of each reader, by its name; under the empty name that of the detection of types, which speaks for
@@ -318,6 +318,7 @@ pub fn apply(conn: &Connection, ids: &mut Ids, document_id: i64, hash: [u8; 32],
         "UPDATE documents SET enrich_stale = 0, search_stale = 1 WHERE document_id = ?1 AND content_hash = ?2",
     )?
     .execute(params![document_id, hash])?;
+    answers::queue(conn, document_id)?;
     outbox::enqueue_mirror(conn, ids, document_id, now_ms)
 }
 

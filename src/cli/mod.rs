@@ -15,6 +15,7 @@ mod context;
 mod copies;
 mod decisions;
 mod doctor;
+mod enrich;
 mod exit;
 mod explain;
 mod find;
@@ -74,6 +75,7 @@ enum Command {
     Init(init::Args),
     Scan(scan::Args),
     Sync(sync::Args),
+    Enrich(enrich::Args),
     Status(status::Args),
     Find(find::Args),
     List(list::Args),
@@ -156,6 +158,7 @@ impl Command {
             Command::Init(_)
             | Command::Scan(_)
             | Command::Sync(_)
+            | Command::Enrich(_)
             | Command::Status(_)
             | Command::Find(_)
             | Command::List(_)
@@ -185,6 +188,7 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::Init(args) => init::run(context, args),
         Command::Scan(args) => scan::run(context, args),
         Command::Sync(args) => sync::run(context, args),
+        Command::Enrich(args) => enrich::run(context, args),
         Command::Status(args) => status::run(context, args),
         Command::Find(args) => find::run(context, args),
         Command::List(args) => list::run(context, args),

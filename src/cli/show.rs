@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -6,7 +7,8 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::list::{card_json, names};
 use super::output::{hex, local_time, put_path, rfc3339, rfc3339_or_null, size};
-use crate::catalog::{documents, enrichments, ledger, query, stores};
+use crate::catalog::{answers, documents, enrichments, ledger, query, stores};
+use crate::model::Annotation;
 use crate::model::document::effective;
 use crate::model::path::display_name;
 
@@ -31,6 +33,10 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     let enrichment = match card.content_hash {
         Some(hash) => enrichments::get(conn, hash)?,
         None => None,
+    };
+    let answers = match card.content_hash {
+        Some(hash) => answers::of_content(conn, hash)?,
+        None => BTreeMap::new(),
     };
     let objects = match card.document_id {
         Some(document_id) => ledger::of_document(conn, document_id)?,
@@ -74,6 +80,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
                 "field": annotation.field,
                 "values": annotation.values,
                 "source": annotation.source,
+                "agent": annotation.agent,
                 "confidence": annotation.confidence,
             })).collect::<Vec<_>>(),
             "enrichment": enrichment.as_ref().map(|enrichment| json!({
@@ -85,6 +92,13 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
                 "truncated": enrichment.truncated,
                 "problem": enrichment.problem.as_ref().map(|(kind, message)| json!({ "kind": kind, "message": message })),
             })),
+            "commands": answers.iter().map(|(command, answer)| json!({
+                "command": command,
+                "outcome": answer.outcome,
+                "version": answer.version,
+                "problem": answer.problem,
+                "answered_at": rfc3339(answer.updated_at),
+            })).collect::<Vec<_>>(),
             "remote_objects": objects.iter().map(|object| json!({
                 "store": store_name(object.store_id),
                 "payload": object.payload,
@@ -114,13 +128,18 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     }
     for (field, held) in effective(&annotations) {
         let values = display_name(held.values.join("; ").as_bytes());
-        out.line(format!("  {:<10} {values}  ({})", field.as_str(), held.source))?;
+        out.line(format!("  {:<10} {values}  ({})", field.as_str(), said_by(held)))?;
     }
     if let Some(enrichment) = &enrichment {
         let mime = enrichment.mime.as_deref().unwrap_or("unknown type");
         match &enrichment.problem {
             Some((kind, message)) => out.line(format!("  text       none: {message} ({kind}), {mime}"))?,
             None => out.line(format!("  text       {}, {mime}", enrichment.outcome))?,
+        }
+    }
+    for (command, answer) in &answers {
+        if let Some(problem) = &answer.problem {
+            out.line(format!("  {command} had no answer: {problem}"))?;
         }
     }
     for copy in copies.iter().filter(|copy| copy.file_id != card.file_id) {
@@ -132,4 +151,17 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         out.line(format!("  in {store}: {} {}{cause}, {}", object.payload, object.state, object.remote_id))?;
     }
     Ok(Exit::Done)
+}
+
+/// Who says so, for people: the source, of a command its name, and how sure it is where it is not.
+pub(super) fn said_by(annotation: &Annotation) -> String {
+    let mut by = annotation.source.to_string();
+    if !annotation.agent.is_empty() {
+        by.push(' ');
+        by.push_str(&annotation.agent);
+    }
+    if annotation.confidence < 1.0 {
+        by.push_str(&format!(", {:.2} sure", annotation.confidence));
+    }
+    by
 }

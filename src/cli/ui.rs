@@ -48,6 +48,7 @@ impl Monitor for Ui {
         let (what, unit) = match phase {
             Phase::Scan => ("scanning", "files"),
             Phase::Enrich => ("reading text", "documents"),
+            Phase::Ask => ("asking commands", "documents"),
             Phase::Push => ("sending", "operations"),
         };
         let style = match total {
@@ -74,8 +75,15 @@ impl Monitor for Ui {
 
     fn count(&self, counter: Counter, n: u64) {
         match counter {
-            Counter::FilesSeen | Counter::FilesExtracted | Counter::OperationsDone => self.bar.inc(n),
-            Counter::FilesHashed | Counter::BytesHashed | Counter::ObjectsWritten | Counter::BytesSent => {}
+            Counter::FilesSeen
+            | Counter::FilesExtracted
+            | Counter::DocumentsAsked
+            | Counter::OperationsDone => self.bar.inc(n),
+            Counter::FilesHashed
+            | Counter::BytesHashed
+            | Counter::QuestionsAsked
+            | Counter::ObjectsWritten
+            | Counter::BytesSent => {}
         }
     }
 

@@ -197,9 +197,9 @@ struct Worker {
     last_words: Receiver<Vec<u8>>,
 }
 
-/// What the thread that listens to a worker heard.
+/// What the thread that listens to a process heard.
 #[derive(Debug)]
-enum Line {
+pub(super) enum Line {
     Reply(Vec<u8>),
     TooLong,
 }
@@ -306,7 +306,7 @@ impl Drop for Worker {
 }
 
 /// Waits for a process where nobody waits for the waiting.
-fn reap(wait: impl FnOnce() + Send + 'static) {
+pub(super) fn reap(wait: impl FnOnce() + Send + 'static) {
     // Without a thread the process stays as a zombie until this one ends: untidy, not wrong.
     _ = std::thread::Builder::new().name("extractor reaper".to_owned()).spawn(wait);
 }
@@ -317,7 +317,7 @@ fn answer_limit(limits: Limits) -> u64 {
     limits.text_bytes.saturating_mul(2).saturating_add(8 * 1024 * 1024)
 }
 
-fn next_line(from: &mut impl BufRead, longest: u64) -> Option<Line> {
+pub(super) fn next_line(from: &mut impl BufRead, longest: u64) -> Option<Line> {
     let mut line = Vec::new();
     // An error of the pipe is an end like any other.
     from.take(longest).read_until(b'\n', &mut line).ok()?;
@@ -330,7 +330,7 @@ fn next_line(from: &mut impl BufRead, longest: u64) -> Option<Line> {
 }
 
 /// Reads to the end and keeps the last few kilobytes: a crash says why at the end.
-fn tail_of(mut from: impl Read) -> Vec<u8> {
+pub(super) fn tail_of(mut from: impl Read) -> Vec<u8> {
     const KEPT: usize = 4096;
     let mut tail = Vec::new();
     let mut buffer = [0; KEPT];

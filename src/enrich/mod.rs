@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Field, ProblemKind};
 
 mod child;
+pub mod commands;
 mod detect;
 mod epub;
 mod extract;

@@ -177,7 +177,7 @@ pub(super) fn index(catalog: &mut Catalog, monitor: &dyn Monitor) -> Result<(), 
 }
 
 /// Of what there is, the pairs of extractor and type that are of these kinds.
-fn those_of(
+pub(super) fn those_of(
     kinds: &Kinds,
     mut there: Vec<(Option<String>, Option<String>)>,
 ) -> Vec<(Option<String>, Option<String>)> {

@@ -28,7 +28,7 @@ pub fn child_main() -> io::Result<()> {
 
     let (requests, inbox) = mpsc::channel::<Request>();
     std::thread::Builder::new().name("extract".to_owned()).stack_size(STACK_BYTES).spawn(move || {
-        let served = std::panic::catch_unwind(AssertUnwindSafe(|| serve(hello, &inbox)));
+        let served = std::panic::catch_unwind(AssertUnwindSafe(|| serve(&hello, &inbox)));
         if let Ok(Err(error)) = served {
             // Standard error is a pipe to the parent, which quotes the last line of a worker that failed.
             _ = writeln!(io::stderr(), "{error}");
@@ -48,11 +48,10 @@ pub fn child_main() -> io::Result<()> {
 /// Parsers that recurse need some; address space only, until it is used.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
-fn serve(hello: Hello, inbox: &mpsc::Receiver<Request>) -> io::Result<()> {
+fn serve(hello: &Hello, inbox: &mpsc::Receiver<Request>) -> io::Result<()> {
     let mut out = io::stdout();
     limit(hello.memory_bytes)?;
     send(&mut out, &Reply::Ready)?;
-    let Hello { only, .. } = &hello;
     let budget = Budget {
         memory: hello.memory_bytes,
         text: usize::try_from(hello.text_bytes).unwrap_or(usize::MAX / 16),
@@ -64,7 +63,8 @@ fn serve(hello: Hello, inbox: &mpsc::Receiver<Request>) -> io::Result<()> {
                 std::thread::park();
             }
         };
-        let reply = answer(&request.path()?, budget, only.as_ref(), &mut |reply| send(&mut out, reply))?;
+        let reply =
+            answer(&request.path()?, budget, hello.only.as_ref(), &mut |reply| send(&mut out, reply))?;
         send(&mut out, &reply)?;
     }
 }

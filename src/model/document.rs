@@ -48,6 +48,14 @@ impl Field {
     pub const fn is_list(self) -> bool {
         matches!(self, Field::Author | Field::Subject | Field::Tags | Field::Identifier)
     }
+
+    /// Whether a command may say something of it. Notes are the librarian's own. How far a source can be relied on is not
+    /// for a program to say that reads what the source says of itself. What may leave this computer is not for one to say
+    /// that may send it.
+    #[must_use]
+    pub const fn is_for_commands(self) -> bool {
+        !matches!(self, Field::Notes | Field::AuthorityTier | Field::Privacy)
+    }
 }
 
 words! {

@@ -7,6 +7,7 @@ pub mod file;
 pub mod name;
 pub mod operation;
 pub mod path;
+pub mod privacy;
 pub mod problem;
 pub mod setting;
 
@@ -15,6 +16,7 @@ pub use document::{Annotation, Field, Source};
 pub use file::{FileKind, FileStatus, LookCause, Presence, Stat};
 pub use operation::{ObjectState, OperationState, Payload};
 pub use path::RelPath;
+pub use privacy::Privacy;
 pub use problem::{Problem, ProblemKind};
 
 /// Declares an enum whose variants have one stable word each: the word stands in the catalogue and in `--json`.

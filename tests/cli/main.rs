@@ -4,9 +4,11 @@
 
 mod answers;
 mod bad_input;
+mod commands;
 mod contract;
 mod curation;
 mod desk;
+mod enrich;
 mod moves;
 mod power;
 mod review;
