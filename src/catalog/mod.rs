@@ -28,6 +28,7 @@ pub mod problems;
 pub mod profiles;
 pub mod query;
 pub mod replaced;
+pub mod review;
 pub mod scans;
 pub mod search;
 pub mod settings;

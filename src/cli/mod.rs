@@ -26,6 +26,7 @@ mod list;
 mod missing;
 mod orphans;
 mod output;
+mod review;
 mod scan;
 mod schedule;
 mod show;
@@ -84,6 +85,7 @@ enum Command {
     History(history::Args),
     Explain(explain::Args),
     Missing(missing::Args),
+    Review(review::Args),
     Library(library::Args),
     Store(store::Args),
     Orphans(orphans::Args),
@@ -167,6 +169,7 @@ impl Command {
             | Command::History(_)
             | Command::Explain(_)
             | Command::Missing(_)
+            | Command::Review(_)
             | Command::Library(_)
             | Command::Doctor(_)
             | Command::Store(_)
@@ -197,6 +200,7 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::History(args) => history::run(context, args),
         Command::Explain(args) => explain::run(context, args),
         Command::Missing(args) => missing::run(context, args),
+        Command::Review(args) => review::run(context, args),
         Command::Library(args) => library::run(context, args),
         Command::Store(args) => store::run(context, args),
         Command::Orphans(args) => orphans::run(context, args),

@@ -8,9 +8,10 @@ use super::exit::{Exit, Failure};
 use super::list::{card_json, names};
 use super::output::{hex, local_time, put_path, rfc3339, rfc3339_or_null, size};
 use crate::catalog::{answers, documents, enrichments, ledger, query, stores};
-use crate::model::Annotation;
 use crate::model::document::effective;
+use crate::model::grade::{Grade, grade, lacking};
 use crate::model::path::display_name;
+use crate::model::{Annotation, Field};
 
 /// Show everything that is known of a file. Works with the disk away.
 #[derive(Debug, clap::Args)]
@@ -53,6 +54,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         }
     };
     let available = context.availability(&library)?;
+    let mime = enrichment.as_ref().and_then(|enrichment| enrichment.mime.as_deref());
 
     if context.json {
         let mut file = card_json(&card, &names);
@@ -92,6 +94,8 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
                 "truncated": enrichment.truncated,
                 "problem": enrichment.problem.as_ref().map(|(kind, message)| json!({ "kind": kind, "message": message })),
             })),
+            "grade": grade(&effective(&annotations), mime),
+            "lacks": lacking(&effective(&annotations), mime),
             "commands": answers.iter().map(|(command, answer)| json!({
                 "command": command,
                 "outcome": answer.outcome,
@@ -126,9 +130,13 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     if let Some(hash) = hex(card.content_hash) {
         out.line(format!("  blake3     {hash}"))?;
     }
-    for (field, held) in effective(&annotations) {
+    let fields = effective(&annotations);
+    for (field, held) in &fields {
         let values = display_name(held.values.join("; ").as_bytes());
         out.line(format!("  {:<10} {values}  ({})", field.as_str(), said_by(held)))?;
+    }
+    if document.is_some() {
+        out.line(format!("  known      {}", standing(grade(&fields, mime), &lacking(&fields, mime))))?;
     }
     if let Some(enrichment) = &enrichment {
         let mime = enrichment.mime.as_deref().unwrap_or("unknown type");
@@ -164,4 +172,11 @@ pub(super) fn said_by(annotation: &Annotation) -> String {
         by.push_str(&format!(", {:.2} sure", annotation.confidence));
     }
     by
+}
+
+/// The grade, and what is lacking for the best, for people.
+pub(super) fn standing(grade: Grade, lacks: &[&[Field]]) -> String {
+    let any = |any: &&[Field]| any.iter().map(|field| field.as_str()).collect::<Vec<_>>().join(" or ");
+    let lacks: Vec<String> = lacks.iter().map(any).collect();
+    if lacks.is_empty() { grade.to_string() } else { format!("{grade}: lacks {}", lacks.join(", ")) }
 }

@@ -13,7 +13,7 @@ use crate::enrich::commands::{self, AskReport};
 use crate::scan::Options;
 use crate::sync::{self, Here};
 
-/// Scan, read text and metadata, ask the enrichment commands, and bring the stores in line.
+/// Scan, read text and metadata, and bring the stores in line.
 ///
 /// What a schedule runs. A disk that is away is normal: everything that needs no disk is done, and the exit code is 0.
 #[derive(Debug, clap::Args)]

@@ -12,6 +12,7 @@ mod enrich;
 mod moves;
 mod power;
 mod review;
+mod review_cards;
 mod scan;
 mod shift;
 mod sync;
