@@ -51,7 +51,7 @@ fn extract_all(program: &std::path::Path) -> io::Result<()> {
                                 "fields": found.fields.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
                             }),
                             Ok(Outcome::Unsupported { mime }) => json!({ "path": path, "mime": mime }),
-                            Ok(Outcome::Failed { mime, kind, message }) => {
+                            Ok(Outcome::Failed { mime, kind, message, .. }) => {
                                 json!({ "path": path, "mime": mime, "problem": kind, "message": message })
                             }
                             Err(error) => json!({ "path": path, "error": error.to_string() }),

@@ -12,6 +12,8 @@ pub enum Phase {
     Scan,
     /// Extracting text and metadata.
     Enrich,
+    /// Asking the user's commands.
+    Ask,
     /// Sending to stores.
     Push,
     /// Bringing contents back.
@@ -29,6 +31,10 @@ pub enum Counter {
     BytesHashed,
     /// Files opened and read for text and metadata.
     FilesExtracted,
+    /// Documents about which every command was asked that is to be asked.
+    DocumentsAsked,
+    /// Questions sent to commands.
+    QuestionsAsked,
     /// Operations done.
     OperationsDone,
     /// Objects that a store took from us.

@@ -87,7 +87,8 @@ fn differences(expected: &Expected, outcome: &Outcome) -> Vec<String> {
             check("outcome", &"unsupported", &expected.outcome);
             check("mime", mime, &expected.mime);
         }
-        Outcome::Failed { mime, kind, message } => {
+        Outcome::Failed { mime, extractor, kind, message } => {
+            check("an extractor is named", &extractor.is_some(), &true);
             check("outcome", &kind.as_str(), &expected.outcome);
             check("mime", &mime.as_ref(), &Some(&expected.mime));
             check("message is empty", &message.is_empty(), &false);
@@ -326,7 +327,7 @@ fn actor_within(timeout: Duration, folder: &Path, script: &str) -> ExtractorProc
     ExtractorProcess::new(program, Limits { timeout, ..usual_limits() })
 }
 
-const PARSING: &str = r#"echo '{"Parsing":{"mime":"application/x-hard"}}'"#;
+const PARSING: &str = r#"echo '{"Parsing":{"mime":"application/x-hard","extractor":"hard"}}'"#;
 
 // E1
 #[test]
@@ -335,8 +336,9 @@ fn a_crash_while_parsing_is_the_contents_and_names_its_type() {
     let mut crashing =
         actor(folder.path(), &format!("{PARSING}; echo 'overflowed its stack' >&2; kill -SEGV $$"));
     let outcome = extract(&mut crashing, Path::new("/x"));
-    let Outcome::Failed { mime, kind, message } = outcome else { panic!("{outcome:?}") };
+    let Outcome::Failed { mime, extractor, kind, message } = outcome else { panic!("{outcome:?}") };
     assert_eq!((mime.as_deref(), kind), (Some("application/x-hard"), ProblemKind::Crashed));
+    assert_eq!(extractor.as_deref(), Some("hard"));
     assert!(message.contains("overflowed its stack"), "{message}");
 }
 

@@ -595,8 +595,8 @@ fn enrich(desk: &Desk, monitor: &dyn Monitor) -> EnrichReport {
     let lock = RunLock::take(catalog.path()).unwrap();
     let (library, root) = desk.looked(&mut catalog);
     let program = Path::new(env!("CARGO_BIN_EXE_shelflist"));
-    enrich::run::run(&mut catalog, &lock, &[(library.library_id, &root)], program, &SystemClock, monitor)
-        .unwrap()
+    let (roots, options) = ([(library.library_id, &root)], enrich::run::Options::default());
+    enrich::run::run(&mut catalog, &lock, &roots, &options, program, &SystemClock, monitor).unwrap()
 }
 
 // E1: a FAT disk has other inode numbers at every mount, and no scan writes them down

@@ -84,7 +84,8 @@ impl Desk {
         lent::scan(&mut catalog, &lock, &library, &root, &Options::default(), &SystemClock, monitor).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_shelflist"));
         let roots = [(library.library_id, &root)];
-        enrich::run::run(&mut catalog, &lock, &roots, program, &SystemClock, monitor).unwrap();
+        let options = enrich::run::Options::default();
+        enrich::run::run(&mut catalog, &lock, &roots, &options, program, &SystemClock, monitor).unwrap();
         let here = [Here { library, root: root.clone() }];
         sync::push(&mut catalog, &lock, &here, &SystemClock, monitor).unwrap()
     }
@@ -184,4 +185,100 @@ fn a_move_that_is_half_seen_by_an_interrupted_scan_is_made_good_by_the_next() {
         catalog.read().query_row("SELECT count(*) FROM documents", [], |row| row.get(0)).unwrap();
     let files: i64 = catalog.read().query_row("SELECT count(*) FROM files", [], |row| row.get(0)).unwrap();
     assert_eq!((documents, files), (2000, 2000));
+}
+
+/// As if this program's reader of that name (of types no reader knows, where it is empty) were newer than the one at work
+/// before.
+fn with_former_version(desk: &Desk, reader: &str) {
+    let conn = rusqlite::Connection::open(desk.catalog_path()).unwrap();
+    let noted = conn
+        .execute(
+            "UPDATE settings SET value = json_set(value, '$.\"' || ?1 || '\"', 'former')
+             WHERE key = 'internal.enrichment_versions' AND value ->> ('$.\"' || ?1 || '\"') IS NOT NULL",
+            [reader],
+        )
+        .unwrap();
+    let made = conn
+        .execute("UPDATE enrichments SET version = 'former' WHERE coalesce(extractor, '') = ?1", [reader])
+        .unwrap();
+    assert!(noted == 1 && made > 0, "{reader:?}: {noted} {made}");
+}
+
+fn mixed() -> Desk {
+    let desk = Desk::new(10);
+    for n in 0..5 {
+        std::fs::write(desk.root().join(format!("{n}.md")), format!("# Note {n}\n\ntext")).unwrap();
+        std::fs::write(desk.root().join(format!("{n}.bin")), [0, 1, 2, 3, n]).unwrap();
+        std::fs::write(desk.root().join(format!("{n}.pdf")), format!("%PDF-1.4\nbroken {n}")).unwrap();
+    }
+    desk.add_store();
+    let monitor = TestMonitor::default();
+    desk.sync(&monitor);
+    assert_eq!(monitor.counted(Counter::FilesExtracted), 25);
+    assert_eq!(monitor.problems().len(), 5, "{:?}", monitor.problems());
+    desk
+}
+
+// E2
+#[test]
+fn a_new_version_of_a_reader_redoes_its_kind_and_sends_nothing_that_is_the_same() {
+    let desk = mixed();
+    with_former_version(&desk, "markdown");
+    let monitor = TestMonitor::default();
+    desk.sync(&monitor);
+    assert_eq!(monitor.counted(Counter::FilesExtracted), 5);
+    assert_eq!(monitor.counted(Counter::ObjectsWritten), 0, "the same bytes came out");
+    let again = TestMonitor::default();
+    desk.sync(&again);
+    assert_eq!(ALL.map(|counter| again.counted(counter)), [0; 6]);
+}
+
+// E2
+#[test]
+fn a_new_reader_has_only_that_tried_that_no_reader_was_found_for() {
+    let desk = mixed();
+    with_former_version(&desk, "");
+    let monitor = TestMonitor::default();
+    desk.sync(&monitor);
+    assert_eq!(monitor.counted(Counter::FilesExtracted), 5);
+}
+
+// E1: a failure is remembered, until its reader has another version
+#[test]
+fn what_failed_is_tried_again_by_a_new_version_of_the_reader_that_failed() {
+    let desk = mixed();
+    let monitor = TestMonitor::default();
+    desk.sync(&monitor);
+    assert_eq!((monitor.counted(Counter::FilesExtracted), monitor.problems().len()), (0, 0));
+    with_former_version(&desk, "pdf");
+    let monitor = TestMonitor::default();
+    desk.sync(&monitor);
+    assert_eq!((monitor.counted(Counter::FilesExtracted), monitor.problems().len()), (5, 5));
+}
+
+// E2: another form of rendering reads nothing again, and sends what differs
+#[test]
+fn another_form_of_rendering_puts_texts_in_line_and_reads_nothing() {
+    let desk = mixed();
+    let conn = rusqlite::Connection::open(desk.catalog_path()).unwrap();
+    conn.execute("UPDATE settings SET value = 'former' WHERE key = 'internal.render_version'", []).unwrap();
+    let monitor = TestMonitor::default();
+    desk.sync(&monitor);
+    assert_eq!(monitor.counted(Counter::OperationsDone), 15, "texts and notes");
+    assert_eq!(ALL.map(|counter| monitor.counted(counter))[..3], [0; 3]);
+    assert_eq!(monitor.counted(Counter::ObjectsWritten), 0, "the same bytes came out");
+    // As if the former form had other bytes: the store has others.
+    conn.execute_batch(
+        "UPDATE settings SET value = 'former' WHERE key = 'internal.render_version';
+         UPDATE remote_objects SET upload_hash = zeroblob(32), remote_id = 'enriched/former'
+         WHERE object_id = (SELECT max(object_id) FROM remote_objects WHERE payload = 'enriched');",
+    )
+    .unwrap();
+    let monitor = TestMonitor::default();
+    let report = desk.sync(&monitor);
+    assert_eq!((report.uploaded_objects, monitor.counted(Counter::FilesExtracted)), (0, 0));
+    let revived: i64 = conn
+        .query_row("SELECT count(*) FROM remote_objects WHERE state = 'orphaned'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(revived, 1, "what differed was replaced");
 }

@@ -247,6 +247,7 @@ pub(super) fn discard(conn: &Connection, document_id: i64, heir: i64, now_ms: i6
     // One by one: while a scan writes, nothing cascades.
     for sql in [
         "DELETE FROM annotations WHERE document_id = ?1",
+        "DELETE FROM to_ask WHERE document_id = ?1",
         "DELETE FROM search WHERE rowid = ?1",
         "DELETE FROM outbox WHERE document_id = ?1",
         "DELETE FROM documents WHERE document_id = ?1",
@@ -377,7 +378,19 @@ pub fn annotations(conn: &Connection, document_id: i64) -> Result<Vec<Annotation
     Ok(all)
 }
 
-/// Replaces everything one source said of a document. Returns whether anything changed.
+/// What somebody says of one field.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Said {
+    /// Which field.
+    pub field: Field,
+    /// One value; several for a list field.
+    pub values: Vec<String>,
+    /// From 0 to 1.
+    pub confidence: f64,
+}
+
+/// Replaces everything that one source, and of commands the one of that name, said of a document. Returns whether anything
+/// changed.
 ///
 /// # Errors
 /// SQLite's.
@@ -385,17 +398,17 @@ pub fn replace_annotations(
     conn: &Connection,
     document_id: i64,
     source: Source,
-    fields: &[(Field, Vec<String>)],
-    confidence: f64,
+    agent: &str,
+    said: &[Said],
     now_ms: i64,
 ) -> Result<bool> {
     let mut changed = 0;
-    let mut kept = Vec::with_capacity(fields.len());
-    for (field, values) in fields {
+    let mut kept = Vec::with_capacity(said.len());
+    for Said { field, values, confidence } in said {
         changed += conn
             .prepare_cached(
-                "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO annotations (document_id, field, source, agent, value, confidence, updated_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT (document_id, field, source, agent) DO UPDATE
                  SET value = excluded.value, confidence = excluded.confidence, updated_at = excluded.updated_at
                  WHERE value <> excluded.value OR confidence <> excluded.confidence",
@@ -404,6 +417,7 @@ pub fn replace_annotations(
                 document_id,
                 field.as_str(),
                 source.as_str(),
+                agent,
                 serde_json::to_string(values)?,
                 confidence,
                 now_ms
@@ -412,10 +426,10 @@ pub fn replace_annotations(
     }
     changed += conn
         .prepare_cached(
-            "DELETE FROM annotations WHERE document_id = ?1 AND source = ?2
-             AND field NOT IN (SELECT value FROM json_each(?3))",
+            "DELETE FROM annotations WHERE document_id = ?1 AND source = ?2 AND agent = ?3
+             AND field NOT IN (SELECT value FROM json_each(?4))",
         )?
-        .execute(params![document_id, source.as_str(), serde_json::to_string(&kept)?])?;
+        .execute(params![document_id, source.as_str(), agent, serde_json::to_string(&kept)?])?;
     if changed > 0 {
         conn.prepare_cached("UPDATE documents SET search_stale = 1 WHERE document_id = ?1")?
             .execute([document_id])?;

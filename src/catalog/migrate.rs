@@ -30,6 +30,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V8__kept_store_counts", include_str!("../../migrations/catalog/0008_kept_store_counts.sql")),
     ("V9__agents", include_str!("../../migrations/catalog/0009_agents.sql")),
     ("V10__edits", include_str!("../../migrations/catalog/0010_edits.sql")),
+    ("V11__commands", include_str!("../../migrations/catalog/0011_commands.sql")),
 ];
 
 /// The version this program's catalogues have.

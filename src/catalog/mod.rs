@@ -7,6 +7,7 @@
 //! Every write begins with `BEGIN IMMEDIATE`: a transaction that starts by reading and upgrades later fails with
 //! "database is locked" at once, whatever the busy time-out, when somebody else wrote in between.
 
+pub mod answers;
 pub mod decisions;
 pub mod dirs;
 pub mod documents;
@@ -29,6 +30,7 @@ pub mod problems;
 pub mod profiles;
 pub mod query;
 pub mod replaced;
+pub mod review;
 pub mod scans;
 pub mod search;
 pub mod settings;

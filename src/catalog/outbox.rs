@@ -103,6 +103,24 @@ pub fn enqueue_all(conn: &Connection, ids: &mut Ids, store_id: i64, now_ms: i64)
     Ok(())
 }
 
+/// Puts every document with a text in line for the stores that are given it rendered.
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn enqueue_rendered(conn: &Connection, ids: &mut Ids, now_ms: i64) -> Result<()> {
+    let mut statement = conn.prepare(
+        "SELECT s.store_id, d.document_id FROM stores s CROSS JOIN documents d
+         WHERE s.payload <> 'original'
+           AND EXISTS (SELECT 1 FROM enrichments e WHERE e.content_hash = d.content_hash AND e.outcome = 'extracted')
+         ORDER BY s.store_id, d.document_id",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        insert_mirror(conn, ids, row.get(0)?, row.get(1)?, now_ms)?;
+    }
+    Ok(())
+}
+
 fn insert_mirror(
     conn: &Connection,
     ids: &mut Ids,

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::rfc3339_or_null;
-use crate::catalog::settings;
+use crate::catalog::{Catalog, CatalogError, settings};
 use crate::clock::Clock;
-use crate::model::setting::{self, Setting, SettingError};
+use crate::enrich;
+use crate::model::setting::{self, Setting, SettingError, SettingKind};
 
 /// Read and change the settings that the catalogue keeps.
 #[derive(Debug, clap::Args)]
@@ -32,25 +33,46 @@ enum Command {
         #[arg(allow_hyphen_values = true)]
         value: String,
     },
-    /// Put a setting back to its default.
+    /// Put a setting back to its default; of an enrichment command, remove it.
     Unset {
         /// For instance missing.grace_days.
         key: String,
     },
 }
 
-fn by_key(key: &str) -> Result<&'static Setting, Failure> {
+fn by_key(key: &str) -> Result<Setting, Failure> {
     setting::by_key(key).ok_or_else(|| SettingError::Unknown(key.to_owned()).into())
+}
+
+/// All settings: those that every catalogue has, and what was said of enrichment commands in this one.
+fn all(catalog: &Catalog) -> Result<Vec<Setting>, CatalogError> {
+    let commands = settings::command_keys(catalog.read())?;
+    Ok(setting::ALL.iter().cloned().chain(commands.iter().filter_map(|key| setting::by_key(key))).collect())
+}
+
+/// Whether the value is one of this setting's, as far as only the whole program knows it.
+fn check(catalog: &Catalog, setting: &Setting, value: &str) -> Result<(), Failure> {
+    setting.check(value)?;
+    if setting.kind == SettingKind::Kinds {
+        enrich::commands::parse_kinds(value)?;
+    }
+    if let Some((name, Some(_))) = setting::command_of(&setting.key) {
+        let (line, _) = settings::get(catalog.read(), &setting::of_command(name, None))?;
+        if line.is_empty() {
+            return Err(SettingError::NoCommand(name.to_owned()).into());
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     match args.command {
         Command::List => {
             let catalog = context.open()?;
-            let rows = setting::ALL
-                .iter()
-                .map(|setting| Ok((setting, settings::get(catalog.read(), setting)?)))
-                .collect::<Result<Vec<_>, crate::catalog::CatalogError>>()?;
+            let rows = all(&catalog)?
+                .into_iter()
+                .map(|setting| settings::get(catalog.read(), &setting).map(|held| (setting, held)))
+                .collect::<Result<Vec<_>, CatalogError>>()?;
             if context.json {
                 let all: Vec<Value> = rows.iter().map(|(setting, held)| row_json(setting, held)).collect();
                 context.out.json(&json!({ "settings": all }))?;
@@ -65,9 +87,9 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         Command::Get { key } => {
             let setting = by_key(&key)?;
             let catalog = context.open()?;
-            let held = settings::get(catalog.read(), setting)?;
+            let held = settings::get(catalog.read(), &setting)?;
             if context.json {
-                context.out.json(&row_json(setting, &held))?;
+                context.out.json(&row_json(&setting, &held))?;
             } else {
                 context.out.line(held.0)?;
             }
@@ -76,21 +98,25 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             let setting = by_key(&key)?;
             setting.check(&value)?;
             let mut catalog = context.open_or_create()?;
+            check(&catalog, &setting, &value)?;
             let now_ms = context.clock.now_ms();
-            catalog
-                .change::<_, crate::catalog::CatalogError>(|tx| settings::set(tx, setting, &value, now_ms))?;
+            catalog.change::<_, CatalogError>(|tx| settings::set(tx, &setting, &value, now_ms))?;
             if context.json {
-                let held = settings::get(catalog.read(), setting)?;
-                context.out.json(&row_json(setting, &held))?;
+                let held = settings::get(catalog.read(), &setting)?;
+                context.out.json(&row_json(&setting, &held))?;
+            } else if setting.kind == SettingKind::CommandLine {
+                context.out.line("it is asked by the next: shelflist enrich")?;
             }
         }
         Command::Unset { key } => {
             let setting = by_key(&key)?;
             let mut catalog = context.open()?;
-            catalog.change::<_, crate::catalog::CatalogError>(|tx| settings::unset(tx, setting))?;
+            catalog.change::<_, CatalogError>(|tx| settings::unset(tx, &setting))?;
             if context.json {
-                let held = settings::get(catalog.read(), setting)?;
-                context.out.json(&row_json(setting, &held))?;
+                let held = settings::get(catalog.read(), &setting)?;
+                context.out.json(&row_json(&setting, &held))?;
+            } else if setting.kind == SettingKind::CommandLine {
+                context.out.line("what it said is taken back by the next: shelflist enrich")?;
             }
         }
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::catalog::CatalogError;
 use crate::config::ConfigError;
 use crate::daemon::schedule::ScheduleError;
+use crate::enrich::UnknownKind;
 use crate::enrich::run::EnrichError;
 use crate::fetch::FetchError;
 use crate::library::LibraryError;
@@ -327,7 +328,22 @@ impl From<FetchError> for Failure {
 
 impl From<SettingError> for Failure {
     fn from(error: SettingError) -> Self {
-        Failure::of(Exit::Usage, &error, Some("see all with: shelflist config list"))
+        let hint = match &error {
+            SettingError::NotACommand { .. } => {
+                "for example: shelflist config set enrich.command.tagger 'python3 /home/me/tagger.py --model small'"
+            }
+            SettingError::NoCommand(_) => {
+                "set its command line first: shelflist config set enrich.command.NAME LINE"
+            }
+            _ => "see all with: shelflist config list",
+        };
+        Failure::of(Exit::Usage, &error, Some(hint))
+    }
+}
+
+impl From<UnknownKind> for Failure {
+    fn from(error: UnknownKind) -> Self {
+        Failure::of(Exit::Usage, &error, None)
     }
 }
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::edited::agent;
 use super::output::{local_time, rfc3339};
-use crate::model::Annotation;
 use crate::model::document::ranked;
 use crate::model::path::display_name;
+use crate::model::{Annotation, Source};
 
 /// All words, those of a field in a row, the one that counts first.
 pub(super) fn json(annotations: &[Annotation]) -> Vec<Value> {
@@ -20,7 +20,7 @@ pub(super) fn json(annotations: &[Annotation]) -> Vec<Value> {
                     "source": word.source,
                     "agent": agent(word),
                     "confidence": word.confidence,
-                    "updated_at": rfc3339(word.updated_at),
+                    "updated_at": (word.source != Source::Path).then(|| rfc3339(word.updated_at)),
                     "effective": at == 0,
                 })
             })
@@ -34,7 +34,9 @@ pub(super) fn lines(annotations: &[Annotation]) -> Vec<String> {
     for (field, words) in ranked(annotations) {
         for (at, word) in words.into_iter().enumerate() {
             let values = values(word);
-            lines.push(if at == 0 {
+            lines.push(if at == 0 && word.source == Source::Path {
+                format!("  {:<10} {values}  ({})", field.as_str(), said_by(word))
+            } else if at == 0 {
                 format!(
                     "  {:<10} {values}  ({}, since {})",
                     field.as_str(),
@@ -53,7 +55,8 @@ fn values(word: &Annotation) -> String {
     if word.values.is_empty() { "none".to_owned() } else { display_name(word.values.join("; ").as_bytes()) }
 }
 
-fn said_by(word: &Annotation) -> String {
+/// Who says so: the source, of a command its name, and how sure it is where it is not.
+pub(super) fn said_by(word: &Annotation) -> String {
     let mut said = word.source.to_string();
     if let Some(agent) = agent(word) {
         said.push_str(&format!(" {agent}"));
@@ -67,7 +70,7 @@ fn said_by(word: &Annotation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Field, Source};
+    use crate::model::Field;
 
     fn word(field: Field, source: Source, agent: &str, values: &[&str], confidence: f64) -> Annotation {
         Annotation {

@@ -17,6 +17,7 @@ mod decisions;
 mod doctor;
 mod edit;
 mod edited;
+mod enrich;
 mod exit;
 mod explain;
 mod export;
@@ -32,6 +33,7 @@ mod missing;
 mod note;
 mod orphans;
 mod output;
+mod review;
 mod scan;
 mod schedule;
 mod selection;
@@ -84,6 +86,7 @@ enum Command {
     Init(init::Args),
     Scan(scan::Args),
     Sync(sync::Args),
+    Enrich(enrich::Args),
     Status(status::Args),
     Find(find::Args),
     List(list::Args),
@@ -99,6 +102,7 @@ enum Command {
     History(history::Args),
     Explain(explain::Args),
     Missing(missing::Args),
+    Review(review::Args),
     Library(library::Args),
     Store(store::Args),
     Orphans(orphans::Args),
@@ -173,6 +177,7 @@ impl Command {
             Command::Init(_)
             | Command::Scan(_)
             | Command::Sync(_)
+            | Command::Enrich(_)
             | Command::Status(_)
             | Command::Find(_)
             | Command::List(_)
@@ -187,6 +192,7 @@ impl Command {
             | Command::History(_)
             | Command::Explain(_)
             | Command::Missing(_)
+            | Command::Review(_)
             | Command::Library(_)
             | Command::Doctor(_)
             | Command::Store(_)
@@ -209,6 +215,7 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::Init(args) => init::run(context, args),
         Command::Scan(args) => scan::run(context, args),
         Command::Sync(args) => sync::run(context, args),
+        Command::Enrich(args) => enrich::run(context, args),
         Command::Status(args) => status::run(context, args),
         Command::Find(args) => find::run(context, args),
         Command::List(args) => list::run(context, args),
@@ -224,6 +231,7 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::History(args) => history::run(context, args),
         Command::Explain(args) => explain::run(context, args),
         Command::Missing(args) => missing::run(context, args),
+        Command::Review(args) => review::run(context, args),
         Command::Library(args) => library::run(context, args),
         Command::Store(args) => store::run(context, args),
         Command::Orphans(args) => orphans::run(context, args),

@@ -172,7 +172,7 @@ pub(super) fn went_away(
     Ok(())
 }
 
-fn away(context: &Context, library: Library, probe: &Probe) -> Result<Turn, Failure> {
+pub(super) fn away(context: &Context, library: Library, probe: &Probe) -> Result<Turn, Failure> {
     let mut advice = volume::advice(&library::expected(&library)?, probe, context.clock.now());
     if probe.availability.reason() == Some(Reason::Cloned) {
         // What to do depends on which of the copies it is, and on where the others are.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -7,7 +8,11 @@ use super::exit::{Exit, Failure};
 use super::fields;
 use super::list::{card_json, names};
 use super::output::{hex, local_time, put_path, rfc3339, rfc3339_or_null, size};
-use crate::catalog::{documents, enrichments, ledger, query, stores};
+use crate::catalog::{answers, documents, enrichments, ledger, query, stores};
+use crate::model::Field;
+use crate::model::document::effective;
+use crate::model::grade::{Grade, grade, lacking};
+use crate::model::named::said_by_path;
 use crate::model::path::display_name;
 
 /// Show everything that is known of a file. Works with the disk away.
@@ -32,6 +37,10 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         Some(hash) => enrichments::get(conn, hash)?,
         None => None,
     };
+    let answers = match card.content_hash {
+        Some(hash) => answers::of_content(conn, hash)?,
+        None => BTreeMap::new(),
+    };
     let objects = match card.document_id {
         Some(document_id) => ledger::of_document(conn, document_id)?,
         None => Vec::new(),
@@ -47,6 +56,12 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         }
     };
     let available = context.availability(&library)?;
+    // What the name says is no knowledge of the document.
+    let effective = effective(&annotations);
+    let mime = enrichment.as_ref().and_then(|enrichment| enrichment.mime.as_deref());
+
+    let mut said = annotations.clone();
+    said.extend(said_by_path(&card.path));
 
     if context.json {
         let mut file = card_json(&card, &names);
@@ -70,7 +85,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
                 "size": document.size,
                 "copies": copies.iter().map(place).collect::<Vec<Value>>(),
             })),
-            "annotations": fields::json(&annotations),
+            "annotations": fields::json(&said),
             "enrichment": enrichment.as_ref().map(|enrichment| json!({
                 "enrichment_version": enrichment.version,
                 "outcome": enrichment.outcome,
@@ -80,6 +95,15 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
                 "truncated": enrichment.truncated,
                 "problem": enrichment.problem.as_ref().map(|(kind, message)| json!({ "kind": kind, "message": message })),
             })),
+            "grade": grade(&effective, mime),
+            "lacks": lacking(&effective, mime),
+            "commands": answers.iter().map(|(command, answer)| json!({
+                "command": command,
+                "outcome": answer.outcome,
+                "version": answer.version,
+                "problem": answer.problem,
+                "answered_at": rfc3339(answer.updated_at),
+            })).collect::<Vec<_>>(),
             "remote_objects": objects.iter().map(|object| json!({
                 "store": store_name(object.store_id),
                 "payload": object.payload,
@@ -107,14 +131,22 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     if let Some(hash) = hex(card.content_hash) {
         out.line(format!("  blake3     {hash}"))?;
     }
-    for line in fields::lines(&annotations) {
+    for line in fields::lines(&said) {
         out.line(line)?;
+    }
+    if document.is_some() {
+        out.line(format!("  known      {}", standing(grade(&effective, mime), &lacking(&effective, mime))))?;
     }
     if let Some(enrichment) = &enrichment {
         let mime = enrichment.mime.as_deref().unwrap_or("unknown type");
         match &enrichment.problem {
             Some((kind, message)) => out.line(format!("  text       none: {message} ({kind}), {mime}"))?,
             None => out.line(format!("  text       {}, {mime}", enrichment.outcome))?,
+        }
+    }
+    for (command, answer) in &answers {
+        if let Some(problem) = &answer.problem {
+            out.line(format!("  {command} had no answer: {problem}"))?;
         }
     }
     for copy in copies.iter().filter(|copy| copy.file_id != card.file_id) {
@@ -126,4 +158,11 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         out.line(format!("  in {store}: {} {}{cause}, {}", object.payload, object.state, object.remote_id))?;
     }
     Ok(Exit::Done)
+}
+
+/// The grade, and what is lacking for the best, for people.
+pub(super) fn standing(grade: Grade, lacks: &[&[Field]]) -> String {
+    let any = |any: &&[Field]| any.iter().map(|field| field.as_str()).collect::<Vec<_>>().join(" or ");
+    let lacks: Vec<String> = lacks.iter().map(any).collect();
+    if lacks.is_empty() { grade.to_string() } else { format!("{grade}: lacks {}", lacks.join(", ")) }
 }

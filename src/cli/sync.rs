@@ -3,11 +3,13 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::context::Context;
+use super::enrich::{commands_json, exit_of_commands, print_commands, print_read};
 use super::exit::{Exit, Failure, chain};
 use super::output::{plural, size};
 use super::scan::{exit_of, no_library, print_problems, print_turn, scan_all, turn_json, went_away};
 use crate::catalog::{RunLock, stores};
 use crate::enrich;
+use crate::enrich::commands::{self, AskReport};
 use crate::scan::Options;
 use crate::sync::{self, Here};
 
@@ -42,7 +44,12 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         .collect();
     let roots: Vec<enrich::run::Root<'_>> =
         here.iter().map(|here| (here.library.library_id, &here.root)).collect();
-    let enriched = enrich::run::run(&mut catalog, &lock, &roots, &program, &context.clock, &*ui);
+    let options = enrich::run::Options::default();
+    let enriched = enrich::run::run(&mut catalog, &lock, &roots, &options, &program, &context.clock, &*ui);
+    let asked = match &enriched {
+        Ok(_) => commands::run(&mut catalog, &lock, &commands::Options::default(), &context.clock, &*ui)?,
+        Err(_) => AskReport::default(),
+    };
     // What was enriched before is sent also where no file can be read for its text today.
     let here: Vec<Here> = match &enriched {
         Ok(report) => {
@@ -57,13 +64,19 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         went_away(context, &mut catalog, &mut turns, *library_id, probe)?;
     }
 
-    let mut problems = enriched.problems;
+    let mut problems = enriched.problems.clone();
+    problems.extend(asked.problems.iter().cloned());
     problems.extend(pushed.problems);
     let exit = Exit::worst([
         exit_of(&turns, false),
-        if enriched.interrupted || pushed.interrupted { Exit::Interrupted } else { Exit::Done },
+        if enriched.interrupted || asked.interrupted || pushed.interrupted {
+            Exit::Interrupted
+        } else {
+            Exit::Done
+        },
         if pushed.offline.is_empty() { Exit::Done } else { Exit::Offline },
         if problems.is_empty() && pushed.refused == 0 { Exit::Done } else { Exit::Problems },
+        exit_of_commands(&asked),
     ]);
     if context.json {
         context.out.json(&json!({
@@ -71,6 +84,8 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             "enriched": enriched.enriched,
             "unsupported": enriched.unsupported,
             "waiting_for_disk": enriched.waiting,
+            "commands": commands_json(&asked),
+            "waiting_for_commands": asked.waiting,
             "uploaded_objects": pushed.uploaded_objects,
             "uploaded_bytes": pushed.uploaded_bytes,
             "retired_objects": pushed.retired_objects,
@@ -88,11 +103,9 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     }
     let out = &mut context.out;
     if enriched.enriched + enriched.unsupported + enriched.failed > 0 {
-        out.line(format!(
-            "text: {} read, {} of types without text, {} not readable",
-            enriched.enriched, enriched.unsupported, enriched.failed
-        ))?;
+        print_read(out, &enriched)?;
     }
+    print_commands(out, &asked)?;
     if pushed.uploaded_objects > 0 {
         out.line(format!(
             "sent: {}, {}",

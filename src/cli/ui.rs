@@ -48,6 +48,7 @@ impl Monitor for Ui {
         let (what, unit) = match phase {
             Phase::Scan => ("scanning", "files"),
             Phase::Enrich => ("reading text", "documents"),
+            Phase::Ask => ("asking commands", "documents"),
             Phase::Push => ("sending", "operations"),
             Phase::Fetch => ("fetching", "files"),
         };
@@ -77,9 +78,14 @@ impl Monitor for Ui {
         match counter {
             Counter::FilesSeen
             | Counter::FilesExtracted
+            | Counter::DocumentsAsked
             | Counter::OperationsDone
             | Counter::FilesFetched => self.bar.inc(n),
-            Counter::FilesHashed | Counter::BytesHashed | Counter::ObjectsWritten | Counter::BytesSent => {}
+            Counter::FilesHashed
+            | Counter::BytesHashed
+            | Counter::QuestionsAsked
+            | Counter::ObjectsWritten
+            | Counter::BytesSent => {}
         }
     }
 

@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::wire::{Hello, Reply, Request, send};
-use super::{Limits, Outcome};
+use super::{Kinds, Limits, Outcome};
 use crate::model::ProblemKind;
 
 /// Why there is no outcome. Says nothing about the content; the file should be looked at again.
@@ -72,6 +72,12 @@ pub enum ChildError {
         /// What was wrong.
         message: String,
     },
+    /// It is not of the kinds that are to be read.
+    #[error("{path:?} is of another kind")]
+    OtherKind {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The user wants the run to end.
     #[error("extraction was cancelled")]
     Cancelled,
@@ -82,6 +88,7 @@ pub enum ChildError {
 pub struct ExtractorProcess {
     program: PathBuf,
     limits: Limits,
+    only: Option<Kinds>,
     worker: Option<Worker>,
     starts: u64,
 }
@@ -90,13 +97,20 @@ impl ExtractorProcess {
     /// Will run `program __extract` (this program itself) within these limits.
     #[must_use]
     pub fn new(program: PathBuf, limits: Limits) -> Self {
-        ExtractorProcess { program, limits, worker: None, starts: 0 }
+        ExtractorProcess { program, limits, only: None, worker: None, starts: 0 }
     }
 
     /// How many workers were started so far: one, and one more for each that had to be replaced.
     #[must_use]
     pub fn starts(&self) -> u64 {
         self.starts
+    }
+
+    /// Reads nothing but these kinds: of anything else only the type is found out, and the answer is
+    /// [`ChildError::OtherKind`].
+    #[must_use]
+    pub fn only(self, kinds: Option<Kinds>) -> Self {
+        ExtractorProcess { only: kinds, ..self }
     }
 
     /// What is in a file. Waits until that is known, at most about [`Limits::timeout`] for each step; `cancelled` is
@@ -133,7 +147,8 @@ impl ExtractorProcess {
         let not_ready = |message| ChildError::NotReady { program: self.program.clone(), message };
         let mut worker = Worker::start(&self.program, self.limits)
             .map_err(|source| ChildError::Start { program: self.program.clone(), source })?;
-        let hello = Hello { memory_bytes: self.limits.memory_bytes, text_bytes: self.limits.text_bytes };
+        let Limits { memory_bytes, text_bytes, .. } = self.limits;
+        let hello = Hello { memory_bytes, text_bytes, only: self.only.clone() };
         let ready = send(&mut worker.requests, &hello)
             .map_err(|_| How::Ended)
             .and_then(|()| worker.receive(Instant::now() + START_TIMEOUT, cancelled));
@@ -168,8 +183,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct Stop {
     how: How,
-    /// The type of the content, when it was read and its parsing had begun.
-    parsing: Option<String>,
+    /// The type of the content and its extractor, when it was read and its parsing had begun.
+    parsing: Option<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -190,9 +205,9 @@ struct Worker {
     last_words: Receiver<Vec<u8>>,
 }
 
-/// What the thread that listens to a worker heard.
+/// What the thread that listens to a process heard.
 #[derive(Debug)]
-enum Line {
+pub(super) enum Line {
     Reply(Vec<u8>),
     TooLong,
 }
@@ -248,7 +263,9 @@ impl Worker {
         loop {
             match self.receive(Instant::now() + limits.timeout, cancelled) {
                 Ok(Reply::Reading) if parsing.is_none() => {}
-                Ok(Reply::Parsing { mime }) if parsing.is_none() => parsing = Some(mime),
+                Ok(Reply::Parsing { mime, extractor }) if parsing.is_none() => {
+                    parsing = Some((mime, extractor));
+                }
                 Ok(reply @ (Reply::Reading | Reply::Parsing { .. } | Reply::Ready)) => {
                     return Err(Stop { how: How::Garbled(format!("{reply:?} out of turn")), parsing });
                 }
@@ -297,7 +314,7 @@ impl Drop for Worker {
 }
 
 /// Waits for a process where nobody waits for the waiting.
-fn reap(wait: impl FnOnce() + Send + 'static) {
+pub(super) fn reap(wait: impl FnOnce() + Send + 'static) {
     // Without a thread the process stays as a zombie until this one ends: untidy, not wrong.
     _ = std::thread::Builder::new().name("extractor reaper".to_owned()).spawn(wait);
 }
@@ -308,7 +325,7 @@ fn answer_limit(limits: Limits) -> u64 {
     limits.text_bytes.saturating_mul(2).saturating_add(8 * 1024 * 1024)
 }
 
-fn next_line(from: &mut impl BufRead, longest: u64) -> Option<Line> {
+pub(super) fn next_line(from: &mut impl BufRead, longest: u64) -> Option<Line> {
     let mut line = Vec::new();
     // An error of the pipe is an end like any other.
     from.take(longest).read_until(b'\n', &mut line).ok()?;
@@ -321,7 +338,7 @@ fn next_line(from: &mut impl BufRead, longest: u64) -> Option<Line> {
 }
 
 /// Reads to the end and keeps the last few kilobytes: a crash says why at the end.
-fn tail_of(mut from: impl Read) -> Vec<u8> {
+pub(super) fn tail_of(mut from: impl Read) -> Vec<u8> {
     const KEPT: usize = 4096;
     let mut tail = Vec::new();
     let mut buffer = [0; KEPT];
@@ -346,6 +363,7 @@ fn settle(reply: Reply, path: PathBuf) -> Result<Outcome, ChildError> {
             let source = errno.map_or_else(|| io::Error::other(message), io::Error::from_raw_os_error);
             Err(ChildError::Unreadable { path, source })
         }
+        Reply::OtherKind => Err(ChildError::OtherKind { path }),
         Reply::NotRegular => Err(ChildError::NotRegular { path }),
         Reply::Changed => Err(ChildError::Changed { path }),
         Reply::Ready | Reply::Reading | Reply::Parsing { .. } => {
@@ -356,7 +374,8 @@ fn settle(reply: Reply, path: PathBuf) -> Result<Outcome, ChildError> {
 
 /// What it means that a worker stopped without a reply.
 fn verdict(stop: Stop, worker: Worker, path: &Path, limits: Limits) -> Result<Outcome, ChildError> {
-    let failed = |kind, message| Ok(Outcome::Failed { mime: stop.parsing.clone(), kind, message });
+    let (mime, extractor) = stop.parsing.clone().unzip();
+    let failed = |kind, message| Ok(Outcome::Failed { mime, extractor, kind, message });
     match stop.how {
         How::Cancelled => Err(ChildError::Cancelled),
         How::Garbled(message) => Err(ChildError::Garbled { message }),

@@ -14,7 +14,8 @@ pub(super) trait Extractor: Sync {
     /// A stable name, kept with each enrichment.
     fn name(&self) -> &'static str;
 
-    /// Raised whenever the same content would give another text or other fields: everything is then extracted again.
+    /// Raised whenever the same content would give another text or other fields: what this extractor read, or failed to
+    /// read, is then extracted again.
     fn version(&self) -> u32;
 
     /// How much of a file it wants to see; what is read is cut there, or refused where `whole` is needed.
@@ -82,7 +83,7 @@ impl Failure {
     }
 }
 
-/// Every extractor there is, in a fixed order: their names and versions make the enrichment version.
+/// Every extractor there is, in a fixed order: each has its version, see [`version`](super::version).
 pub(super) const ALL: [&dyn Extractor; 5] =
     [&text::PlainText, &markdown::Markdown, &html::Html, &pdf::Pdf, &epub::Epub];
 

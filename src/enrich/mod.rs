@@ -18,12 +18,14 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Field, ProblemKind};
 
 mod child;
+pub mod commands;
 mod detect;
 mod epub;
 mod extract;
 mod fields;
 mod html;
 mod input;
+mod kinds;
 mod markdown;
 mod normal;
 mod pdf;
@@ -32,13 +34,16 @@ mod pdf_text;
 pub mod render;
 pub mod run;
 mod text;
+mod version;
 mod wire;
 mod worker;
 mod xml;
 
 pub use child::{ChildError, ExtractorProcess};
 pub use detect::{Detected, Kind, detect};
-pub use render::{Card, enrichment_version, render, upload_hash};
+pub use kinds::{Kinds, UnknownKind};
+pub use render::{Card, render, upload_hash};
+pub use version::versions;
 pub use worker::child_main;
 
 /// The names of all extractors, in a fixed order.
@@ -95,6 +100,8 @@ pub enum Outcome {
     Failed {
         /// Type by content, where it was known before the failure.
         mime: Option<String>,
+        /// Which extractor failed, where there was one already.
+        extractor: Option<String>,
         /// `Encrypted`, `Damaged`, `TooLarge`, `TimedOut` or `Crashed`.
         kind: ProblemKind,
         /// What happened, for people.

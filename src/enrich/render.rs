@@ -9,11 +9,10 @@ use std::fmt::Write;
 
 use ulid::Ulid;
 
-use super::extract;
 use crate::model::Field;
 
 /// Raised when the same card and text are rendered to other bytes.
-const RENDER_VERSION: u32 = 1;
+pub const RENDER_VERSION: u32 = 1;
 
 /// What is written on a document's card, as far as stores see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,19 +64,6 @@ pub fn render(card: &Card<'_>, text: &str) -> Vec<u8> {
 #[must_use]
 pub fn upload_hash(bytes: &[u8]) -> [u8; 32] {
     *blake3::hash(bytes).as_bytes()
-}
-
-/// 8 hexadecimal digits of the settings that decide what comes out of a content: the extractors and their versions, how
-/// much text is kept (in bytes), the form of rendering. Limits on time and memory are not among them: they decide
-/// whether something comes out, not what.
-#[must_use]
-pub fn enrichment_version(text_bytes: u64) -> String {
-    let mut settings = format!("render {RENDER_VERSION}\ntext {text_bytes}\n");
-    for extractor in extract::ALL {
-        // A String takes every write.
-        _ = writeln!(settings, "{} {}", extractor.name(), extractor.version());
-    }
-    hex(&blake3::hash(settings.as_bytes()).as_bytes()[..4])
 }
 
 fn line(page: &mut String, key: &str, value: &str) {
@@ -166,15 +152,6 @@ mod tests {
                 "---\ndocument: \"01HF7YAT00000000000000001A\"\ncontent_hash: \"{hash}\"\nmime: \"application/pdf\"\ntitle: \"Shelves\\nand disks\"\nauthor: [\"A\", \"B \\\"b\\\"\"]\n---\n\nText.\n"
             )
         );
-    }
-
-    // E2
-    #[test]
-    fn the_version_follows_the_settings_that_matter() {
-        let version = enrichment_version(16 << 20);
-        assert_eq!(version.len(), 8);
-        assert_eq!(version, enrichment_version(16 << 20));
-        assert_ne!(version, enrichment_version(8 << 20));
     }
 
     // YAML 1.1 folds these like line feeds, or refuses them; the parser of the property below reads YAML 1.2.

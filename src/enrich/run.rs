@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::{ChildError, ExtractorProcess, Limits, Outcome, enrichment_version};
-use crate::catalog::enrichments::{self, Enrichment, OutcomeKind, Waiting};
+use super::render::RENDER_VERSION;
+use super::{ChildError, ExtractorProcess, Kinds, Limits, Outcome, versions};
+use crate::catalog::enrichments::{self, Enrichment, OutcomeKind, Versions, Waiting};
 use crate::catalog::{Catalog, CatalogError, Ids, RunLock, search, settings};
 use crate::clock::Clock;
 use crate::content::{self, ContentError};
@@ -25,6 +26,15 @@ const BATCH: usize = 200;
 
 /// A library whose disk can be read: its number and its verified root.
 pub type Root<'a> = (i64, &'a VerifiedRoot);
+
+/// What is to be enriched of all that waits.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Only these kinds; without it all.
+    pub kinds: Option<Kinds>,
+    /// Also what was read by today's version already, and what failed: all that can be read now.
+    pub redo: bool,
+}
 
 /// What a run of enrichment did.
 #[derive(Debug, Default)]
@@ -56,14 +66,6 @@ pub enum EnrichError {
     Extractor(#[source] ChildError),
 }
 
-/// The version of enrichment under today's settings.
-///
-/// # Errors
-/// SQLite's.
-pub fn version(catalog: &Catalog) -> Result<String, CatalogError> {
-    Ok(enrichment_version(limits(catalog)?.text_bytes))
-}
-
 fn limits(catalog: &Catalog) -> Result<Limits, CatalogError> {
     let number = |setting| settings::integer(catalog.read(), setting).map(i64::cast_unsigned);
     Ok(Limits {
@@ -87,21 +89,33 @@ pub fn run(
     catalog: &mut Catalog,
     _lock: &RunLock,
     roots: &[Root<'_>],
+    options: &Options,
     program: &Path,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<EnrichReport, EnrichError> {
-    let version = version(catalog)?;
+    let Options { kinds, redo } = options;
     let limits = limits(catalog)?;
-    let now_ms = clock.now_ms();
-    catalog.change::<_, CatalogError>(|tx| {
-        enrichments::note_version(tx, &version, now_ms)?;
-        enrichments::note_limits(tx, &format!("{:?} {}", limits.timeout, limits.memory_bytes), now_ms)
-    })?;
-    monitor.phase(Phase::Enrich, Some(enrichments::count_waiting(catalog.read())?));
-
+    let versions = versions(limits.text_bytes);
     let mut report = EnrichReport::default();
     let mut ids = Ids::default();
+    let here: Vec<i64> = roots.iter().map(|(id, _)| *id).collect();
+    let now_ms = clock.now_ms();
+    catalog.change::<_, CatalogError>(|tx| {
+        enrichments::note_versions(tx, &versions, now_ms)?;
+        enrichments::note_limits(tx, &format!("{:?} {}", limits.timeout, limits.memory_bytes), now_ms)?;
+        enrichments::note_rendering(tx, &mut ids, RENDER_VERSION, now_ms)?;
+        if *redo {
+            let chosen = match kinds {
+                None => None,
+                Some(kinds) => Some(those_of(kinds, enrichments::kinds(tx)?)),
+            };
+            enrichments::mark_again(tx, &here, chosen.as_deref())?;
+        }
+        Ok(())
+    })?;
+    monitor.phase(Phase::Enrich, Some(enrichments::count_readable(catalog.read(), &here)?));
+
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| -> Result<(), EnrichError> {
         let (to_workers, work) = bounded::<Question>(BATCH);
@@ -109,7 +123,8 @@ pub fn run(
         for _ in 0..threads {
             let (work, to_writer, program) = (work.clone(), to_writer.clone(), program.to_owned());
             scope.spawn(move || {
-                extract_all(ExtractorProcess::new(program, limits), &work, &to_writer, monitor);
+                let process = ExtractorProcess::new(program, limits).only(kinds.clone());
+                extract_all(process, &work, &to_writer, monitor);
             });
         }
         drop((work, to_writer));
@@ -119,11 +134,14 @@ pub fn run(
             // would cost a deadline a file.
             let libraries: Vec<i64> =
                 roots.iter().map(|(id, _)| *id).filter(|id| !report.lost.contains_key(id)).collect();
-            let waiting = enrichments::waiting(catalog.read(), &version, &libraries, after, BATCH)?;
+            let waiting = enrichments::waiting(catalog.read(), &versions, &libraries, after, BATCH)?;
             let Some(last) = waiting.last() else { return Ok(()) };
             after = last.document_id;
             // Two copies edited into the same content can be two documents: one reading serves both.
-            let (done, open): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|waiting| waiting.done);
+            let (done, mut open): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|waiting| waiting.done);
+            if let Some(kinds) = kinds {
+                open.retain(|waiting| may_be(kinds, waiting));
+            }
             let sent = open.len();
             for waiting in open {
                 let (_, root) = roots
@@ -136,21 +154,44 @@ pub fn run(
                 }
             }
             let answered: Vec<Answer> = answers.iter().take(sent).collect();
-            keep(catalog, &mut ids, &version, roots, &done, answered, &mut report, clock, monitor)?;
+            keep(catalog, &mut ids, &versions, roots, &done, answered, &mut report, clock, monitor)?;
             if monitor.cancelled() {
                 report.interrupted = true;
                 return Ok(());
             }
         }
     })?;
-    loop {
-        let indexed = catalog.change::<_, CatalogError>(|tx| search::index_stale(tx, BATCH))?;
-        if indexed == 0 || monitor.cancelled() {
+    index(catalog, monitor)?;
+    report.waiting = enrichments::count_waiting(catalog.read())?;
+    Ok(report)
+}
+
+/// Brings the search in line with what was written down.
+pub(super) fn index(catalog: &mut Catalog, monitor: &dyn Monitor) -> Result<(), CatalogError> {
+    while !monitor.cancelled() {
+        if catalog.change::<_, CatalogError>(|tx| search::index_stale(tx, BATCH))? == 0 {
             break;
         }
     }
-    report.waiting = enrichments::count_waiting(catalog.read())?;
-    Ok(report)
+    Ok(())
+}
+
+/// Of what there is, the pairs of extractor and type that are of these kinds.
+pub(super) fn those_of(
+    kinds: &Kinds,
+    mut there: Vec<(Option<String>, Option<String>)>,
+) -> Vec<(Option<String>, Option<String>)> {
+    there.retain(|(extractor, mime)| kinds.fit(extractor.as_deref(), mime.as_deref().unwrap_or_default()));
+    there
+}
+
+/// Whether a document may be of these kinds. What no extractor was found for may have one today; who knows that is the
+/// worker, which looks.
+fn may_be(kinds: &Kinds, waiting: &Waiting) -> bool {
+    match &waiting.before {
+        Some((Some(extractor), mime)) => kinds.fit(Some(extractor), mime.as_deref().unwrap_or_default()),
+        _ => true,
+    }
 }
 
 fn extract_all(
@@ -251,7 +292,7 @@ fn child_error(path: &Path, error: ContentError) -> ChildError {
 fn keep(
     catalog: &mut Catalog,
     ids: &mut Ids,
-    version: &str,
+    versions: &Versions,
     roots: &[Root<'_>],
     done: &[Waiting],
     answers: Vec<Answer>,
@@ -276,8 +317,8 @@ fn keep(
             continue;
         }
         let (enrichment, text) = match result {
-            Ok(outcome) => enrichment_of(version, outcome),
-            Err(ChildError::Cancelled | ChildError::Killed { .. }) => continue,
+            Ok(outcome) => enrichment_of(versions, outcome),
+            Err(ChildError::Cancelled | ChildError::Killed { .. } | ChildError::OtherKind { .. }) => continue,
             Err(error @ (ChildError::Start { .. } | ChildError::NotReady { .. })) => {
                 return Err(EnrichError::Extractor(error));
             }
@@ -307,36 +348,23 @@ fn keep(
     Ok(())
 }
 
-fn enrichment_of(version: &str, outcome: Outcome) -> (Enrichment, Option<String>) {
-    let blank = Enrichment {
-        version: version.to_owned(),
-        outcome: OutcomeKind::Extracted,
-        mime: None,
-        extractor: None,
-        extractor_version: None,
-        fields: std::collections::BTreeMap::new(),
-        truncated: false,
-        problem: None,
+fn enrichment_of(versions: &Versions, outcome: Outcome) -> (Enrichment, Option<String>) {
+    let (outcome, mime, extractor, problem, extraction) = match outcome {
+        Outcome::Extracted(extraction) => {
+            let extractor = Some(extraction.extractor.clone());
+            (OutcomeKind::Extracted, Some(extraction.mime.clone()), extractor, None, Some(extraction))
+        }
+        Outcome::Unsupported { mime } => (OutcomeKind::Unsupported, Some(mime), None, None, None),
+        Outcome::Failed { mime, extractor, kind, message } => {
+            (OutcomeKind::Failed, mime, extractor, Some((kind, message)), None)
+        }
     };
-    match outcome {
-        Outcome::Extracted(extraction) => (
-            Enrichment {
-                mime: Some(extraction.mime),
-                extractor: Some(extraction.extractor),
-                extractor_version: Some(extraction.extractor_version),
-                fields: extraction.fields.into_iter().collect(),
-                truncated: extraction.truncated,
-                ..blank
-            },
-            Some(extraction.text),
-        ),
-        Outcome::Unsupported { mime } => {
-            (Enrichment { outcome: OutcomeKind::Unsupported, mime: Some(mime), ..blank }, None)
-        }
-        Outcome::Failed { mime, kind, message } => {
-            (Enrichment { outcome: OutcomeKind::Failed, mime, problem: Some((kind, message)), ..blank }, None)
-        }
-    }
+    let version = versions.get(extractor.as_deref().unwrap_or_default()).cloned().unwrap_or_default();
+    let extractor_version = extraction.as_ref().map(|extraction| extraction.extractor_version);
+    let truncated = extraction.as_ref().is_some_and(|extraction| extraction.truncated);
+    let (fields, text) = extraction.map(|it| (it.fields.into_iter().collect(), it.text)).unzip();
+    let fields = fields.unwrap_or_default();
+    (Enrichment { version, outcome, mime, extractor, extractor_version, fields, truncated, problem }, text)
 }
 
 fn problem_of(waiting: &Waiting, error: &ChildError) -> Problem {

@@ -9,13 +9,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
+use super::{Kinds, Outcome};
 
 /// The first line to a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Hello {
     pub(super) memory_bytes: u64,
     pub(super) text_bytes: u64,
+    /// Nothing else is read further than to tell its type.
+    pub(super) only: Option<Kinds>,
 }
 
 /// Every further line to a worker.
@@ -44,11 +46,13 @@ pub(super) enum Reply {
     /// The disk answers; the file is still being read.
     Reading,
     /// The file was read completely and is closed; from here on everything is the content's doing.
-    Parsing { mime: String },
+    Parsing { mime: String, extractor: String },
     /// Done.
     Done(Outcome),
     /// The operating system would not let it be read.
     Unreadable { errno: Option<i32>, message: String },
+    /// Not of the kinds that are asked for.
+    OtherKind,
     /// Not a regular file.
     NotRegular,
     /// The file changed while it was read.

@@ -14,7 +14,7 @@ use super::detect::detect;
 use super::extract::{self, Budget, Failure};
 use super::input::{Input, Unread};
 use super::wire::{Hello, Reply, Request, send};
-use super::{Extraction, Outcome, fields, normal};
+use super::{Extraction, Kinds, Outcome, fields, normal};
 use crate::model::ProblemKind;
 
 /// What the hidden subcommand `__extract` runs: answers requests on standard input until its end.
@@ -28,7 +28,7 @@ pub fn child_main() -> io::Result<()> {
 
     let (requests, inbox) = mpsc::channel::<Request>();
     std::thread::Builder::new().name("extract".to_owned()).stack_size(STACK_BYTES).spawn(move || {
-        let served = std::panic::catch_unwind(AssertUnwindSafe(|| serve(hello, &inbox)));
+        let served = std::panic::catch_unwind(AssertUnwindSafe(|| serve(&hello, &inbox)));
         if let Ok(Err(error)) = served {
             // Standard error is a pipe to the parent, which quotes the last line of a worker that failed.
             _ = writeln!(io::stderr(), "{error}");
@@ -48,7 +48,7 @@ pub fn child_main() -> io::Result<()> {
 /// Parsers that recurse need some; address space only, until it is used.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
-fn serve(hello: Hello, inbox: &mpsc::Receiver<Request>) -> io::Result<()> {
+fn serve(hello: &Hello, inbox: &mpsc::Receiver<Request>) -> io::Result<()> {
     let mut out = io::stdout();
     limit(hello.memory_bytes)?;
     send(&mut out, &Reply::Ready)?;
@@ -63,7 +63,8 @@ fn serve(hello: Hello, inbox: &mpsc::Receiver<Request>) -> io::Result<()> {
                 std::thread::park();
             }
         };
-        let reply = answer(&request.path()?, budget, &mut |reply| send(&mut out, reply))?;
+        let reply =
+            answer(&request.path()?, budget, hello.only.as_ref(), &mut |reply| send(&mut out, reply))?;
         send(&mut out, &reply)?;
     }
 }
@@ -101,10 +102,15 @@ fn own_address_space() -> u64 {
 const USUAL_ADDRESS_SPACE: u64 = 256 * 1024 * 1024;
 
 /// Reads one file. An error is one of talking to the parent.
-fn answer(path: &Path, budget: Budget, say: &mut impl FnMut(&Reply) -> io::Result<()>) -> io::Result<Reply> {
+fn answer(
+    path: &Path,
+    budget: Budget,
+    only: Option<&Kinds>,
+    say: &mut impl FnMut(&Reply) -> io::Result<()>,
+) -> io::Result<Reply> {
     let mut talk = Ok(());
     let loaded = caught("detection", || {
-        load(path, budget, || {
+        load(path, budget, only, || {
             talk = say(&Reply::Reading);
             talk.as_ref().copied().map_err(|error| io::Error::from(error.kind()))
         })
@@ -112,7 +118,7 @@ fn answer(path: &Path, budget: Budget, say: &mut impl FnMut(&Reply) -> io::Resul
     talk?;
     let loaded = match loaded {
         Ok(loaded) => loaded,
-        Err(failure) => return Ok(Reply::Done(failed(None, failure))),
+        Err(failure) => return Ok(Reply::Done(failed(None, None, failure))),
     };
     let loaded = match loaded {
         Ok(loaded) => loaded,
@@ -122,37 +128,56 @@ fn answer(path: &Path, budget: Budget, say: &mut impl FnMut(&Reply) -> io::Resul
         Err(Unread::NotRegular) => return Ok(Reply::NotRegular),
         Err(Unread::Changed) => return Ok(Reply::Changed),
         Err(Unread::OverLimit { size, limit }) => {
-            let message = format!("it has {size} bytes; at most {limit} can be read within the memory limit");
-            return Ok(Reply::Done(failed(None, Failure::too_large(message))));
+            return Ok(Reply::Done(failed(None, None, over_limit(size, limit))));
         }
     };
     Ok(Reply::Done(match loaded {
+        Loaded::OtherKind => return Ok(Reply::OtherKind),
+        Loaded::OverLimit { mime, extractor, size, limit } => {
+            failed(Some(mime), Some(extractor), over_limit(size, limit))
+        }
         Loaded::Unsupported { mime } => Outcome::Unsupported { mime },
         Loaded::Bytes { mime, extractor, bytes, cut } => {
-            say(&Reply::Parsing { mime: mime.clone() })?;
+            say(&Reply::Parsing { mime: mime.clone(), extractor: extractor.name().to_owned() })?;
             parse(mime, extractor, &bytes, cut, budget)
         }
     }))
 }
 
 enum Loaded {
+    OtherKind,
+    OverLimit { mime: String, extractor: &'static dyn extract::Extractor, size: u64, limit: u64 },
     Unsupported { mime: String },
     Bytes { mime: String, extractor: &'static dyn extract::Extractor, bytes: Vec<u8>, cut: bool },
 }
 
 /// Everything that touches the disk; the file is closed when it returns.
-fn load(path: &Path, budget: Budget, progress: impl FnMut() -> io::Result<()>) -> Result<Loaded, Unread> {
+fn load(
+    path: &Path,
+    budget: Budget,
+    only: Option<&Kinds>,
+    progress: impl FnMut() -> io::Result<()>,
+) -> Result<Loaded, Unread> {
     use std::os::unix::ffi::OsStrExt;
 
     let mut input = Input::open(path)?;
     let detected = detect(&mut input, path.file_name().map_or(b"", |name| name.as_bytes()));
     input.check()?;
     let detected = detected?;
-    let Some(extractor) = extract::of(detected.kind) else {
+    let extractor = extract::of(detected.kind);
+    if only.is_some_and(|only| !only.fit(extractor.map(|extractor| extractor.name()), &detected.mime)) {
+        return Ok(Loaded::OtherKind);
+    }
+    let Some(extractor) = extractor else {
         input.prove_still()?;
         return Ok(Loaded::Unsupported { mime: detected.mime });
     };
-    let (bytes, cut) = input.read(extractor.appetite(budget), progress)?;
+    let (bytes, cut) = match input.read(extractor.appetite(budget), progress) {
+        Err(Unread::OverLimit { size, limit }) => {
+            return Ok(Loaded::OverLimit { mime: detected.mime, extractor, size, limit });
+        }
+        read => read?,
+    };
     Ok(Loaded::Bytes { mime: detected.mime, extractor, bytes, cut })
 }
 
@@ -178,7 +203,7 @@ fn parse(
     });
     match extracted {
         Ok(Ok(extraction)) => Outcome::Extracted(extraction),
-        Ok(Err(failure)) | Err(failure) => failed(Some(mime), failure),
+        Ok(Err(failure)) | Err(failure) => failed(Some(mime), Some(extractor), failure),
     }
 }
 
@@ -186,12 +211,21 @@ fn parse(
 /// half a document.
 const MESSAGE_LIMIT: usize = 512;
 
-fn failed(mime: Option<String>, Failure { kind, mut message }: Failure) -> Outcome {
+fn over_limit(size: u64, limit: u64) -> Failure {
+    Failure::too_large(format!("it has {size} bytes; at most {limit} can be read within the memory limit"))
+}
+
+fn failed(
+    mime: Option<String>,
+    extractor: Option<&'static dyn extract::Extractor>,
+    Failure { kind, mut message }: Failure,
+) -> Outcome {
     if message.len() > MESSAGE_LIMIT {
         message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
         message.push('…');
     }
-    Outcome::Failed { mime, kind, message }
+    let extractor = extractor.map(|extractor| extractor.name().to_owned());
+    Outcome::Failed { mime, extractor, kind, message }
 }
 
 /// A panic is the content's doing like any other crash. Extractors hold no state between files, so nothing half-changed
@@ -211,11 +245,12 @@ mod tests {
     // E1: found by damaged documents
     #[test]
     fn a_word_on_a_failure_is_no_document() {
-        let Outcome::Failed { message, .. } = failed(None, Failure::damaged("é".repeat(500_000))) else {
+        let Outcome::Failed { message, .. } = failed(None, None, Failure::damaged("é".repeat(500_000)))
+        else {
             panic!("a failure is one")
         };
         assert_eq!(message, format!("{}…", "é".repeat(256)));
-        let Outcome::Failed { message, .. } = failed(None, Failure::damaged("short")) else {
+        let Outcome::Failed { message, .. } = failed(None, None, Failure::damaged("short")) else {
             panic!("a failure is one")
         };
         assert_eq!(message, "short");

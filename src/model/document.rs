@@ -48,6 +48,14 @@ impl Field {
     pub const fn is_list(self) -> bool {
         matches!(self, Field::Author | Field::Subject | Field::Tags | Field::Identifier)
     }
+
+    /// Whether a command may say something of it. Notes are the librarian's own. How far a source can be relied on is not
+    /// for a program to say that reads what the source says of itself. What may leave this computer is not for one to say
+    /// that may send it.
+    #[must_use]
+    pub const fn is_for_commands(self) -> bool {
+        !matches!(self, Field::Notes | Field::AuthorityTier | Field::Privacy)
+    }
 }
 
 words! {
@@ -65,14 +73,14 @@ words! {
 }
 
 words! {
-    /// How far a document may leave this catalogue.
+    /// How far a document may leave this computer, the strictest last.
     pub enum Privacy {
-        /// Not at all.
-        LocalOnly = "local_only",
-        /// What is on its card, not what is in it.
-        Redacted = "redacted",
         /// As everything else.
         Full = "full",
+        /// What is on its card, not what is in it.
+        Redacted = "redacted",
+        /// Not at all.
+        LocalOnly = "local_only",
     }
 }
 
@@ -139,6 +147,23 @@ pub fn privacy(annotations: &[Annotation]) -> Privacy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // S8
+    #[test]
+    fn a_word_on_privacy_that_nobody_knows_lets_nothing_out() {
+        let of = |word: &str| Annotation {
+            field: Field::Privacy,
+            values: vec![word.to_owned()],
+            source: Source::Person,
+            agent: String::new(),
+            confidence: 1.0,
+            updated_at: 0,
+        };
+        assert_eq!(privacy(&[of("redacted")]), Privacy::Redacted);
+        assert_eq!(privacy(&[of("Local Only!")]), Privacy::LocalOnly);
+        assert_eq!(privacy(&[]), Privacy::Full);
+        assert!(Privacy::Full < Privacy::Redacted && Privacy::Redacted < Privacy::LocalOnly);
+    }
 
     #[test]
     fn a_persons_word_beats_what_was_extracted() {

@@ -2,7 +2,9 @@
 
 pub mod availability;
 pub mod document;
+pub mod family;
 pub mod file;
+pub mod grade;
 pub mod name;
 pub mod named;
 pub mod operation;
@@ -13,6 +15,7 @@ pub mod setting;
 pub use availability::{Availability, Reason};
 pub use document::{Annotation, Field, Privacy, Source};
 pub use file::{FileKind, FileStatus, LookCause, Presence, Stat};
+pub use grade::Grade;
 pub use operation::{ObjectState, OperationState, Payload};
 pub use path::RelPath;
 pub use problem::{Problem, ProblemKind};

@@ -29,6 +29,8 @@ words! {
         TimedOut = "timed-out",
         /// The extractor crashed.
         Crashed = "crashed",
+        /// A command of the user had no answer about it.
+        Command = "command",
     }
 }
 

@@ -1,4 +1,11 @@
 //! Settings that the catalogue keeps: their names, defaults and what they accept.
+//!
+//! Most are known by name. Those of enrichment commands are made by whoever names a command: `enrich.command.NAME` is its
+//! command line, and what is about it stands under that key (`enrich.command.NAME.timeout_ms`).
+
+use std::borrow::Cow;
+
+use super::words;
 
 /// What a setting's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,13 +14,21 @@ pub enum SettingKind {
     Integer(i64, i64),
     /// gitignore patterns, one a line.
     Patterns,
+    /// A number from 0 to 1.
+    Share,
+    /// A command with its arguments.
+    CommandLine,
+    /// Kinds of content, separated by commas or blanks.
+    Kinds,
+    /// A word or a few, at most 100 bytes.
+    Label,
 }
 
 /// One setting of the catalogue.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Setting {
     /// Its key, as `config set` takes it.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// What it is without being set.
     pub default: &'static str,
     /// What it accepts.
@@ -24,7 +39,7 @@ pub struct Setting {
 
 macro_rules! settings {
     ($($constant:ident = $key:literal, $default:literal, $kind:expr, $about:literal;)+) => {
-        $(#[doc = $about] pub const $constant: Setting = Setting { key: $key, default: $default, kind: $kind, about: $about };)+
+        $(#[doc = $about] pub const $constant: Setting = Setting { key: Cow::Borrowed($key), default: $default, kind: $kind, about: $about };)+
         /// Every setting, by key.
         pub const ALL: &[Setting] = &[$($constant),+];
     };
@@ -44,12 +59,95 @@ settings! {
     EXTRACT_TIMEOUT_MS = "extract.timeout_ms", "60000", SettingKind::Integer(100, 3_600_000), "How long one file's extraction may take, in milliseconds.";
     EXTRACT_MEMORY_MB = "extract.memory_mb", "1024", SettingKind::Integer(64, 65_536), "How much memory one file's extraction may take, in MiB.";
     EXTRACT_TEXT_MB = "extract.text_mb", "16", SettingKind::Integer(1, 1_024), "How much text is kept of one document, in MiB.";
+    COMMAND_TEXT_KB = "enrich.command_text_kb", "64", SettingKind::Integer(0, 16_384), "How much of a document's text an enrichment command is given, in KiB.";
+    REVIEW_CONFIDENCE = "review.confidence", "0.8", SettingKind::Share, "A field that somebody is less sure of than this, from 0 to 1, is listed by review.";
+}
+
+words! {
+    /// What can be said about an enrichment command beside its command line.
+    pub enum CommandPart {
+        /// How long an answer may take.
+        TimeoutMs = "timeout_ms",
+        /// Which kinds it is asked about.
+        Kinds = "kinds",
+        /// Which version of it that is, for the user.
+        Version = "version",
+    }
+}
+
+/// What every key of an enrichment command begins with.
+pub const COMMANDS: &str = "enrich.command.";
+
+/// How long an answer of a command may take, where nothing else was said.
+pub const COMMAND_TIMEOUT_MS: &str = "60000";
+
+/// The setting of an enrichment command: of its command line, or of something about it.
+#[must_use]
+pub fn of_command(name: &str, part: Option<CommandPart>) -> Setting {
+    let key = match part {
+        None => format!("{COMMANDS}{name}"),
+        Some(part) => format!("{COMMANDS}{name}.{part}"),
+    };
+    let (default, kind, about) = match part {
+        None => {
+            ("", SettingKind::CommandLine, "The command line of an enrichment command, run without a shell.")
+        }
+        Some(CommandPart::TimeoutMs) => (
+            COMMAND_TIMEOUT_MS,
+            SettingKind::Integer(100, 3_600_000),
+            "How long an answer of this command may take, its start included, in milliseconds.",
+        ),
+        Some(CommandPart::Kinds) => (
+            "",
+            SettingKind::Kinds,
+            "Which kinds of content this command is asked about; without it those that have a text.",
+        ),
+        Some(CommandPart::Version) => (
+            "",
+            SettingKind::Label,
+            "The version of this command; with another one everything is asked again.",
+        ),
+    };
+    Setting { key: Cow::Owned(key), default, kind, about }
+}
+
+/// The name of the command that a key is about, and what about it.
+#[must_use]
+pub fn command_of(key: &str) -> Option<(&str, Option<CommandPart>)> {
+    let rest = key.strip_prefix(COMMANDS)?;
+    let (name, part) = match rest.split_once('.') {
+        None => (rest, None),
+        Some((name, part)) => (name, Some(part.parse().ok()?)),
+    };
+    let is_name = (1..=32).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
+        && name.parse::<CommandPart>().is_err();
+    is_name.then_some((name, part))
 }
 
 /// The setting of that key.
 #[must_use]
-pub fn by_key(key: &str) -> Option<&'static Setting> {
-    ALL.iter().find(|setting| setting.key == key)
+pub fn by_key(key: &str) -> Option<Setting> {
+    let known = ALL.iter().find(|setting| setting.key == key).cloned();
+    known.or_else(|| command_of(key).map(|(name, part)| of_command(name, part)))
+}
+
+/// A command line, split as a shell would: the program, then its arguments. Nothing is expanded.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn split_command(line: &str) -> Result<Vec<String>, &'static str> {
+    let words = shell_words::split(line).map_err(|_| "a quote is not closed")?;
+    match words.first().map(String::as_str) {
+        None | Some("") => Err("it names no program"),
+        // A command stands in the root directory, so that it keeps no disk from being ejected.
+        Some(program) if program.contains('/') && !program.starts_with('/') => {
+            Err("give the program's whole path, or a name that is on the PATH")
+        }
+        Some(_) => Ok(words),
+    }
 }
 
 /// Why a value was refused.
@@ -62,7 +160,7 @@ pub enum SettingError {
     #[error("{key} takes a whole number from {min} to {max}, not {value:?}")]
     NotInRange {
         /// Which setting.
-        key: &'static str,
+        key: String,
         /// What it was given.
         value: String,
         /// Smallest.
@@ -70,6 +168,27 @@ pub enum SettingError {
         /// Largest.
         max: i64,
     },
+    /// The value is not of the setting's kind.
+    #[error("{key} takes {wanted}, not {value:?}")]
+    NotOfKind {
+        /// Which setting.
+        key: String,
+        /// What it was given.
+        value: String,
+        /// What it takes.
+        wanted: &'static str,
+    },
+    /// The value is no command line.
+    #[error("{key} takes a command line: {why}")]
+    NotACommand {
+        /// Which setting.
+        key: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Something is said about a command that there is not.
+    #[error("there is no enrichment command {0:?} yet")]
+    NoCommand(String),
 }
 
 impl Setting {
@@ -78,11 +197,25 @@ impl Setting {
     /// # Errors
     /// What the setting accepts instead.
     pub fn check(&self, value: &str) -> Result<(), SettingError> {
+        let key = || self.key.clone().into_owned();
+        let not = |wanted| SettingError::NotOfKind { key: key(), value: value.to_owned(), wanted };
         match self.kind {
-            SettingKind::Patterns => Ok(()),
+            // What kinds there are is known to whoever reads files.
+            SettingKind::Patterns | SettingKind::Kinds => Ok(()),
+            SettingKind::Share => match value.trim().parse::<f64>() {
+                Ok(number) if (0.0..=1.0).contains(&number) => Ok(()),
+                _ => Err(not("a number from 0 to 1")),
+            },
+            SettingKind::Label if value.len() > 100 || value.chars().any(char::is_control) => {
+                Err(not("a few words"))
+            }
+            SettingKind::Label => Ok(()),
+            SettingKind::CommandLine => {
+                split_command(value).map(|_| ()).map_err(|why| SettingError::NotACommand { key: key(), why })
+            }
             SettingKind::Integer(min, max) => match value.trim().parse::<i64>() {
                 Ok(number) if (min..=max).contains(&number) => Ok(()),
-                _ => Err(SettingError::NotInRange { key: self.key, value: value.to_owned(), min, max }),
+                _ => Err(SettingError::NotInRange { key: key(), value: value.to_owned(), min, max }),
             },
         }
     }
@@ -95,7 +228,37 @@ mod tests {
     #[test]
     fn every_default_is_accepted_by_its_own_setting() {
         for setting in ALL {
-            setting.check(setting.default).expect(setting.key);
+            setting.check(setting.default).expect(&setting.key);
+        }
+        for part in CommandPart::ALL {
+            let setting = of_command("x", Some(*part));
+            setting.check(setting.default).expect(&setting.key);
+        }
+    }
+
+    // E3, L14
+    #[test]
+    fn a_command_has_a_key_and_keys_about_it() {
+        assert_eq!(command_of("enrich.command.my-tagger_2"), Some(("my-tagger_2", None)));
+        assert_eq!(command_of("enrich.command.x.timeout_ms"), Some(("x", Some(CommandPart::TimeoutMs))));
+        for key in [
+            "enrich.command.",
+            "enrich.command.X",
+            "enrich.command.x.y",
+            "enrich.command.x.kinds.y",
+            "enrich.command.kinds",
+            "enrich.commands",
+        ] {
+            assert!(by_key(key).is_none(), "{key}");
+        }
+    }
+
+    // E3
+    #[test]
+    fn a_command_line_is_split_as_a_shell_would_and_not_run_by_one() {
+        assert_eq!(split_command("tagger --say 'a b' $HOME").unwrap(), ["tagger", "--say", "a b", "$HOME"]);
+        for wrong in ["", "  ", "''", "a 'b", "./tagger", "bin/tagger"] {
+            assert!(of_command("x", None).check(wrong).is_err(), "{wrong:?}");
         }
     }
 }

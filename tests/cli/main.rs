@@ -4,13 +4,16 @@
 
 mod answers;
 mod bad_input;
+mod commands;
 mod contract;
 mod curation;
 mod desk;
+mod enrich;
 mod fetch;
 mod moves;
 mod power;
 mod review;
+mod review_cards;
 mod scan;
 mod shift;
 mod sync;
