@@ -304,6 +304,7 @@ fn help_reads_well() {
         "list",
         "show",
         "copies",
+        "fetch",
         "history",
         "explain",
         "missing",
