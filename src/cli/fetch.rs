@@ -9,11 +9,12 @@ use super::context::Context;
 use super::exit::{Exit, Failure, chain};
 use super::output::{hex, plural, put_path, size};
 use crate::catalog::libraries::Library;
-use crate::catalog::query::FileCard;
+use crate::catalog::query::{self, FileCard};
 use crate::catalog::{Catalog, enrichments, libraries, stores};
 use crate::clock::Clock;
 use crate::fetch::{self, Ended, Failed, Fetched, Only, Options, Passed, Source, TargetError, What};
 use crate::library;
+use crate::model::RelPath;
 use crate::model::path::display_name;
 use crate::volume;
 
@@ -68,8 +69,8 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     let mut exits = Vec::new();
     let (mut known, mut cards, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for path in paths {
-        match context.known_file(&catalog, &path) {
-            Ok((_, card)) => {
+        match the_file(context, &catalog, &path) {
+            Ok(card) => {
                 known.push(path);
                 cards.push(card);
             }
@@ -89,7 +90,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
 
     let mut files = Vec::new();
     for (path, failure) in &unknown {
-        exits.push(Exit::Failed);
+        exits.push(failure.exit());
         if json {
             let mut object =
                 json!({ "asked_for": display_name(path.as_os_str().as_bytes()), "outcome": "unknown" });
@@ -137,10 +138,37 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     Ok(exit_of(&exits))
 }
 
+/// The one file that is meant. A relative path may be one of several libraries; other commands then show the first, but what
+/// is fetched under a name must be what was meant by it.
+fn the_file(context: &Context, catalog: &Catalog, path: &Path) -> Result<FileCard, Failure> {
+    let (library, card) = context.known_file(catalog, path)?;
+    if std::path::absolute(path)?.starts_with(&library.root) {
+        return Ok(card);
+    }
+    for (other, rel) in context.resolve(catalog, path)? {
+        let namesake = query::file_at(catalog.read(), other.library_id, &rel)?;
+        if namesake.is_some_and(|namesake| namesake.content_hash != card.content_hash) {
+            return Err(Failure::usage(format!(
+                "{} is one file in {} and another in {}",
+                display_name(path.as_os_str().as_bytes()),
+                library.name,
+                other.name
+            ))
+            .hint("give the whole path of the one you mean, on disk or as it was there"));
+        }
+    }
+    Ok(card)
+}
+
 /// All there: done. Some: done with problems. None: why not, of which a script must hear first.
 fn exit_of(exits: &[Exit]) -> Exit {
+    if exits.iter().all(|exit| *exit == Exit::Usage) {
+        return Exit::Usage;
+    }
     let some_there = exits.contains(&Exit::Done);
-    match Exit::worst(exits.iter().copied()) {
+    // Of several that is one more that failed.
+    let exits = exits.iter().map(|exit| if *exit == Exit::Usage { Exit::Failed } else { *exit });
+    match Exit::worst(exits) {
         exit @ (Exit::Done | Exit::Interrupted) => exit,
         _ if some_there => Exit::Problems,
         exit => exit,
@@ -166,7 +194,7 @@ fn to_standard_output(
         return Err(Failure::usage("standard output cannot take both the text and the report")
             .hint("leave out --json, or give a directory with --to DIR"));
     }
-    let (_, card) = context.known_file(catalog, path)?;
+    let card = the_file(context, catalog, path)?;
     let text = fetch::text(catalog, &card)?.map_err(|failed| {
         Failure::new(Exit::Failed, format!("{}: {}", card.path, chain(&failed))).hint(NO_TEXT)
     })?;
@@ -387,7 +415,7 @@ fn turn_json(turn: &Turn, failure: Option<&Failure>, names: &Names) -> Value {
             object
         })
         .collect();
-    let target = fetched.target.as_os_str().as_bytes();
+    let target = RelPath::from_bytes(fetched.target.as_os_str().as_bytes());
     let mut object = json!({
         "asked_for": display_name(typed.as_os_str().as_bytes()),
         "library": names.libraries[&card.library_id].name,
@@ -395,11 +423,14 @@ fn turn_json(turn: &Turn, failure: Option<&Failure>, names: &Names) -> Value {
         "source": source,
         "bytes": fetched.bytes,
         "hash": hex(fetched.hash),
-        "target": display_name(target),
+        "target": target.json_text(),
         "passed": passed,
         "message": failure.map(Failure::message),
         "hint": failure.and_then(Failure::said_hint),
     });
+    if let Some(bytes) = target.json_bytes() {
+        object["target_bytes"] = json!(bytes);
+    }
     put_path(&mut object, &card.path);
     object
 }
@@ -430,6 +461,9 @@ mod tests {
     #[case(&[Exit::Offline], Exit::Offline)]
     #[case(&[Exit::Failed, Exit::Unavailable], Exit::Failed)]
     #[case(&[Exit::Done, Exit::Interrupted], Exit::Interrupted)]
+    #[case(&[Exit::Usage], Exit::Usage)]
+    #[case(&[Exit::Usage, Exit::Done], Exit::Problems)]
+    #[case(&[Exit::Usage, Exit::Unavailable], Exit::Failed)]
     fn some_there_is_done_with_problems_none_there_says_why(#[case] exits: &[Exit], #[case] told: Exit) {
         assert_eq!(exit_of(exits), told);
     }

@@ -307,6 +307,7 @@ fn help_reads_well() {
         "list",
         "show",
         "copies",
+        "fetch",
         "history",
         "explain",
         "missing",

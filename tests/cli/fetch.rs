@@ -431,6 +431,25 @@ fn what_cannot_be_meant_is_said_before_anything_is_done() {
     assert_eq!(names_in(&desk.path("out")), ["dust.md"]);
 }
 
+// S11: what comes under a name is what was meant by it
+#[test]
+fn a_path_that_means_two_files_is_asked_about() {
+    let desk = desk();
+    desk.run(&["fetch", "dust.md", "--to", "out"]).expect(0);
+    fs::write(desk.path("backup/dust.md"), "another dust").unwrap();
+    desk.run(&["scan"]).expect(0);
+    let ran = desk.run(&["fetch", "dust.md", "--to", "out"]).expect(2);
+    assert!(ran.stderr.contains("dust.md is one file in backup and another in books"), "{ran:?}");
+    desk.run(&["fetch", "dust.md", "only.bin", "--to", "out"]).expect(3);
+    // Its whole path says it, also with the disk away.
+    unplug(&desk, "backup");
+    let whole = desk.library().join("dust.md");
+    fs::create_dir(desk.path("2")).unwrap();
+    desk.run(&["fetch", whole.to_str().unwrap(), "--to", "2"]).expect(0);
+    assert_eq!(fs::read_to_string(desk.path("2/dust.md")).unwrap(), "# Dust\n\nas a primary source");
+    desk.run(&["fetch", desk.path("backup/dust.md").to_str().unwrap(), "--to", "2"]).expect(1);
+}
+
 #[test]
 fn a_link_and_a_file_that_was_never_read_have_nothing_to_be_held_against() {
     let desk = desk();
