@@ -440,6 +440,7 @@ pub fn replace_annotations(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::edits::{self, EditChange};
     use rstest::rstest;
 
     // L15
@@ -458,5 +459,32 @@ mod tests {
         #[case] adoption: Adoption,
     ) {
         assert_eq!(adopt(size, known, before), adoption);
+    }
+
+    // E4
+    #[test]
+    fn a_document_that_the_log_of_edits_names_is_never_discarded() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let catalog = crate::catalog::Catalog::open_or_create(&dir.path().join("catalog.db"), now).unwrap();
+        let conn = catalog.read();
+        let ids = &mut Ids::default();
+        let document = |ids: &mut Ids, n: u8| found(conn, ids, None, [n; 32], 1, 0).unwrap();
+        let (heir, named, unnamed) = (document(ids, 1), document(ids, 2), document(ids, 3));
+        // Said, and taken back: no word is left of it but the log's.
+        let said = Some(vec!["A title".to_owned()]);
+        for (before, after) in [(None, said.clone()), (said, None)] {
+            let edit_id = edits::begin(conn, "edit", None, 0).unwrap();
+            let change = EditChange { document_id: named, field: Field::Title, before, after };
+            edits::change(conn, edit_id, &change, 0).unwrap();
+        }
+        for document_id in [named, unnamed] {
+            discard(conn, document_id, heir, 7).unwrap();
+        }
+        assert!(by_id(conn, unnamed).is_err(), "of this one nobody ever said a word");
+        assert_eq!(by_id(conn, named).unwrap().content_hash, Some([2; 32]));
+        let next = document(ids, 4);
+        assert_ne!(next, named);
+        assert_eq!(edits::of_document(conn, next).unwrap(), []);
     }
 }

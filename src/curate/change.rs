@@ -53,11 +53,7 @@ impl Change {
     ///
     /// # Errors
     /// What a card cannot hold, and a field that is no list.
-    pub fn members(
-        field: Field,
-        add: &[impl AsRef<str>],
-        remove: &[impl AsRef<str>],
-    ) -> Result<Self, ValueError> {
+    pub fn members<T: AsRef<str>>(field: Field, add: &[T], remove: &[T]) -> Result<Self, ValueError> {
         if !field.is_list() {
             return Err(ValueError { field, fault: Fault::NoList });
         }

@@ -219,6 +219,7 @@ impl<'a> Pen<'a> {
             }
             _ => {}
         }
+        point("edit-document");
         Ok(())
     }
 

@@ -85,12 +85,11 @@ fn column(name: &str) -> Option<Column> {
 /// [`CurateError::NoList`] where it cannot be read as one. What is the matter with single rows is in what is returned.
 pub fn read(catalog: &Catalog, from: &mut dyn Read) -> Result<Import, CurateError> {
     let mut from = std::io::BufReader::with_capacity(1 << 16, from);
-    let delimiter = delimiter(&head(&mut from)?);
-    let mut table = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(SkipBom::new(from));
+    let head = head(&mut from)?;
+    if head.contains(&b'\r') && !head.ends_with(b"\r") {
+        return Err(no_list(1, "its lines end as on Macs of old; save the table as \"CSV UTF-8\""));
+    }
+    let mut table = table(delimiter(&head), SkipBom::new(from));
     let mut record = csv::StringRecord::new();
     if !next(&mut table, &mut record)? {
         return Err(no_list(1, "the file is empty"));
@@ -110,6 +109,16 @@ pub fn read(catalog: &Catalog, from: &mut dyn Read) -> Result<Import, CurateErro
         row.read(&snapshot, &mut lines, &mut import)?;
     }
     Ok(import)
+}
+
+fn table<R: Read>(delimiter: u8, from: R) -> csv::Reader<R> {
+    csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        // Not CRLF: csv then counts a line from before the line feed of the one above, one too few.
+        .terminator(csv::Terminator::Any(b'\n'))
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(from)
 }
 
 fn no_list(line: u64, message: impl Into<String>) -> CurateError {
@@ -226,6 +235,8 @@ impl Row<'_> {
         let mut conflicts = Vec::new();
         for (column, cell) in self.columns.iter().zip(self.record) {
             let Column::Of(field) = *column else { continue };
+            // What is left of CRLF in the last one; no value ends in it.
+            let cell = cell.strip_suffix('\r').unwrap_or(cell);
             let listed = cell::read(field, cell);
             let now = counts.get(&field).map(|word| plain(field, &word.values)).unwrap_or_default();
             match version::judge(marks.get(&field).copied(), &listed, &now) {
@@ -321,6 +332,24 @@ impl<R: std::io::BufRead> Read for SkipBom<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // E4
+    #[test]
+    fn lines_are_counted_from_one_whatever_ends_them() {
+        for (text, lines) in [
+            ("id,version\n1,2\n3,4", [1, 2, 3]),
+            ("id,version\r\n1,2\r\n3,4\r\n", [1, 2, 3]),
+            ("id,version\r\n1,\"a\r\nb\"\r\n3,4\r\n", [1, 2, 4]),
+        ] {
+            let mut table = table(b',', text.as_bytes());
+            let mut record = csv::StringRecord::new();
+            for line in lines {
+                assert!(next(&mut table, &mut record).unwrap());
+                assert_eq!(record.position().unwrap().line(), line, "{text:?}");
+            }
+            assert!(!next(&mut table, &mut record).unwrap());
+        }
+    }
 
     // E4
     #[test]

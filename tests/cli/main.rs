@@ -4,6 +4,7 @@
 
 mod answers;
 mod bad_input;
+mod cards;
 mod commands;
 mod contract;
 mod curation;
