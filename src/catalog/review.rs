@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Result, documents, files};
 use crate::model::document::effective;
-use crate::model::grade::{grade, lacking};
+use crate::model::grade::{TELLING, grade, lacking};
 use crate::model::{Annotation, Field, Grade, RelPath};
 
 /// What is to be looked at.
@@ -42,6 +42,22 @@ pub struct Doubtful {
     pub unsure: Vec<Annotation>,
 }
 
+/// Documents that may have no grade: those of which nothing telling is said, and those of which a person has emptied a field.
+/// One pass over what is said of each, most of which ends there; how it really stands is for [`grade`] to say.
+const MAY_BE_NONE: &str = "SELECT d.document_id FROM documents d
+    WHERE coalesce((SELECT 2 * max(a.value = '[]') + max(a.field IN (SELECT value FROM json_each(?1)))
+                    FROM annotations a WHERE a.document_id = d.document_id), 0) IS NOT 1
+    ORDER BY d.document_id";
+
+/// Documents that may lack something: all but those of which title, author, date, and language or identifier are said, which is
+/// enough in every family.
+const MAY_LACK: &str = "SELECT d.document_id FROM documents d
+    WHERE (
+        SELECT 16 * max(a.value = '[]') + max(a.field = 'title') + 2 * max(a.field = 'author') + 4 * max(a.field = 'date')
+               + 8 * max(a.field IN ('language', 'identifier'))
+        FROM annotations a WHERE a.document_id = d.document_id) IS NOT 15
+    ORDER BY d.document_id";
+
 /// What should be looked at: the least sure first, then by grade in the order in which documents came. Also whether there is
 /// more.
 ///
@@ -54,9 +70,7 @@ pub fn list(conn: &Connection, ask: &Ask) -> Result<(Vec<Doubtful>, bool)> {
     if let Some(below) = ask.below {
         // The first condition lets SQLite take the index of doubts.
         let mut statement = conn.prepare_cached(
-            "SELECT a.document_id, (SELECT e.mime FROM documents d JOIN enrichments e ON e.content_hash = d.content_hash
-                                    WHERE d.document_id = a.document_id) AS mime
-             FROM annotations a INDEXED BY annotations_unsure
+            "SELECT a.document_id FROM annotations a INDEXED BY annotations_unsure
              WHERE a.confidence < 1 AND a.confidence < ?1 AND a.source <> 'person'
                AND NOT EXISTS (SELECT 1 FROM annotations p WHERE p.document_id = a.document_id AND p.field = a.field
                                AND p.source = 'person')
@@ -68,7 +82,7 @@ pub fn list(conn: &Connection, ask: &Ask) -> Result<(Vec<Doubtful>, bool)> {
             if !seen.insert(document_id) {
                 continue;
             }
-            let mime: Option<String> = row.get(1)?;
+            let mime = mime_of(conn, document_id)?.flatten();
             let Some(doubtful) = look(conn, ask, document_id, mime.as_deref())? else { continue };
             if doubtful.unsure.is_empty() {
                 continue;
@@ -81,23 +95,26 @@ pub fn list(conn: &Connection, ask: &Ask) -> Result<(Vec<Doubtful>, bool)> {
         }
     }
     if let Some(worst) = ask.grade {
-        // Of what was not read yet nobody can say how much there is to know.
-        let mut statement = conn.prepare_cached(
-            "SELECT d.document_id, e.mime FROM documents d JOIN enrichments e ON e.content_hash = d.content_hash
-             ORDER BY d.document_id",
-        )?;
-        let mut rows = statement.query([])?;
+        let telling: Vec<&str> = TELLING.iter().map(|field| field.as_str()).collect();
+        let mut statement = conn.prepare_cached(match worst {
+            Grade::None => MAY_BE_NONE,
+            Grade::Partial | Grade::Complete => MAY_LACK,
+        })?;
+        let mut rows = match worst {
+            Grade::None => statement.query([serde_json::to_string(&telling)?])?,
+            Grade::Partial | Grade::Complete => statement.query([])?,
+        };
         while let Some(row) = rows.next()? {
             let document_id = row.get(0)?;
             if listed.contains(&document_id) {
                 continue;
             }
-            let mime: Option<String> = row.get(1)?;
-            let annotations = documents::annotations(conn, document_id)?;
-            if grade(&effective(&annotations), mime.as_deref()) > worst {
+            // Of what was not read yet nobody can say how much there is to know.
+            let Some(mime) = mime_of(conn, document_id)? else { continue };
+            let Some(doubtful) = look(conn, ask, document_id, mime.as_deref())? else { continue };
+            if doubtful.grade > worst {
                 continue;
             }
-            let Some(doubtful) = look(conn, ask, document_id, mime.as_deref())? else { continue };
             if found.len() == most {
                 return Ok((found, true));
             }
@@ -105,6 +122,16 @@ pub fn list(conn: &Connection, ask: &Ask) -> Result<(Vec<Doubtful>, bool)> {
         }
     }
     Ok((found, false))
+}
+
+/// The type of a document's content, where that was read and has one.
+fn mime_of(conn: &Connection, document_id: i64) -> Result<Option<Option<String>>> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT e.mime FROM documents d JOIN enrichments e ON e.content_hash = d.content_hash WHERE d.document_id = ?1",
+        )?
+        .query_row([document_id], |row| row.get(0))
+        .optional()?)
 }
 
 /// A document as it would be listed; none where it has no file in the libraries that are asked for.

@@ -138,3 +138,26 @@ fn a_review_needs_no_disk_and_is_of_the_library_that_is_named() {
     desk.run(&["init", other.to_str().unwrap(), "--name", "other"]).expect(0);
     assert_eq!(paths(&desk.json(&["review", "other"])), Vec::<&str>::new());
 }
+
+// E3: however many words there are, one that a person emptied is none
+#[test]
+fn a_field_that_a_person_emptied_is_lacking() {
+    let desk = desk();
+    desk.execute(
+        "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
+         SELECT document_id, 'title', 'person', '[]', 1.0, 0 FROM files WHERE name = CAST('d.txt' AS BLOB);
+         DELETE FROM annotations WHERE document_id = (SELECT document_id FROM files WHERE name = CAST('c.txt' AS BLOB));
+         INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
+         SELECT document_id, 'title', 'extractor', '[\"untitled\"]', 1.0, 0 FROM files WHERE name = CAST('c.txt' AS BLOB);
+         INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
+         SELECT document_id, 'title', 'person', '[]', 1.0, 0 FROM files WHERE name = CAST('c.txt' AS BLOB);",
+    );
+    let none = desk.json(&["review", "--grade", "none"]);
+    assert_eq!(paths(&none), ["bare.txt", "c.txt"]);
+    let partial = desk.json(&["review", "--grade", "partial"]);
+    assert!(paths(&partial).contains(&"d.txt"), "{partial}");
+    // What was not read yet is no one's fault.
+    desk.write("new.txt", "new");
+    desk.scan();
+    assert_eq!(paths(&desk.json(&["review", "--grade", "none"])), ["bare.txt", "c.txt"]);
+}

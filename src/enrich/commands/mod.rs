@@ -250,7 +250,7 @@ pub fn run(
     }
     // The place of a report is the number of its command.
     reports.extend(unusable);
-    let waiting = answers::count_to_ask(catalog.read())?;
+    let waiting = if reports.is_empty() { 0 } else { answers::count_to_ask(catalog.read())? };
     if enrichers.is_empty() || waiting == 0 {
         index(catalog, monitor)?;
         return Ok(AskReport { commands: reports, waiting, ..AskReport::default() });
