@@ -20,7 +20,7 @@ pub(super) fn json(annotations: &[Annotation]) -> Vec<Value> {
                     "source": word.source,
                     "agent": agent(word),
                     "confidence": word.confidence,
-                    "updated_at": (word.source != Source::Path).then(|| rfc3339(word.updated_at)),
+                    "updated_at": rfc3339(word.updated_at),
                     "effective": at == 0,
                 })
             })

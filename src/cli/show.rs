@@ -60,8 +60,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     let effective = effective(&annotations);
     let mime = enrichment.as_ref().and_then(|enrichment| enrichment.mime.as_deref());
 
-    let mut said = annotations.clone();
-    said.extend(said_by_path(&card.path));
+    let said_by_path = said_by_path(&card.path);
 
     if context.json {
         let mut file = card_json(&card, &names);
@@ -85,7 +84,8 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
                 "size": document.size,
                 "copies": copies.iter().map(place).collect::<Vec<Value>>(),
             })),
-            "annotations": fields::json(&said),
+            "annotations": fields::json(&annotations),
+            "said_by_path": said_by_path.iter().map(|word| json!({ "field": word.field, "values": word.values })).collect::<Vec<_>>(),
             "enrichment": enrichment.as_ref().map(|enrichment| json!({
                 "enrichment_version": enrichment.version,
                 "outcome": enrichment.outcome,
@@ -131,6 +131,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     if let Some(hash) = hex(card.content_hash) {
         out.line(format!("  blake3     {hash}"))?;
     }
+    let said: Vec<_> = annotations.iter().cloned().chain(said_by_path).collect();
     for line in fields::lines(&said) {
         out.line(line)?;
     }

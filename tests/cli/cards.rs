@@ -697,3 +697,29 @@ mod power {
         assert_eq!(desk.sql::<i64>("SELECT count(*) FROM annotations WHERE source = 'person'"), 0);
     }
 }
+
+// E4: curated beats extracted, extracted beats path
+#[test]
+fn the_name_is_the_title_until_somebody_knows_better() {
+    let desk = Desk::with_files(&[
+        ("The_drawer (2019).txt", "no title in it"),
+        ("page_one.html", "<title>Page One</title>"),
+    ]);
+    desk.run(&["sync"]).expect(0);
+    let line = |path: &str| {
+        let shown = desk.run(&["show", path]).expect(0).stdout;
+        shown
+            .lines()
+            .find(|line| line.trim_start().starts_with("title"))
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(line("The_drawer (2019).txt"), "title      The drawer  (path, confidence 0.30)");
+    assert!(line("page_one.html").contains("Page One  (extractor"), "{}", line("page_one.html"));
+    desk.run(&["edit", "page_one.html", "--title", "First"]).expect(0);
+    assert!(line("page_one.html").contains("First  (person"), "{}", line("page_one.html"));
+    let shown = desk.json(&["show", "The_drawer (2019).txt"]);
+    assert_eq!(shown["said_by_path"][1], json!({ "field": "date", "values": ["2019"] }));
+    assert_eq!(shown["grade"], "none", "a guess is no knowledge");
+}

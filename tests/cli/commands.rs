@@ -315,15 +315,18 @@ fn a_command_that_cannot_for_now_is_asked_by_the_next_run() {
     assert_eq!(share(&enrich(&desk, &[], 0)), [9, 9, 0, 0]);
 }
 
-/// A command of its own source on three texts, beside one that is well: what came of it, in how long.
-fn with_rogue(source: &str, texts: usize) -> (Desk, Value, Duration) {
+/// Longer than any of these takes on a busy machine: whoever waits for that was not answered.
+const PATIENT_MS: u32 = 60_000;
+
+/// A command of its own source on some texts, beside one that is well: what came of it, in how long.
+fn with_rogue(source: &str, texts: usize, timeout_ms: u32) -> (Desk, Value, Duration) {
     let files: Vec<(String, String)> =
         (0..texts).map(|n| (format!("{n}.txt"), format!("text {n}"))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let desk = Desk::with_files(&files);
     desk.scan();
     add(&desk, "rogue", &raw_script(&desk, "rogue", source));
-    set(&desk, "rogue.timeout_ms", "1500");
+    set(&desk, "rogue.timeout_ms", &timeout_ms.to_string());
     add(&desk, "well", &script(&desk, "well", "{'fields': {'tags': 'well'}}"));
     let began = Instant::now();
     let report = desk.run(&["enrich", "--json"]).json();
@@ -345,7 +348,7 @@ for line in sys.stdin:
 #[test]
 fn a_command_that_dies_at_every_question_is_asked_three_times_and_nothing_is_held_against_the_documents() {
     let source = format!("{LOOP}    print('no key given', file=sys.stderr)\n    sys.exit(3)\n");
-    let (desk, report, _) = with_rogue(&source, 5);
+    let (desk, report, _) = with_rogue(&source, 5, PATIENT_MS);
     assert_eq!(share(&report), [3, 0, 0, 0]);
     let stopped = report["commands"][0]["stopped"].as_str().unwrap();
     assert!(stopped.contains("its last words: no key given"), "{stopped}");
@@ -362,7 +365,7 @@ fn a_document_that_kills_a_command_is_remembered_and_the_others_are_answered() {
     let source = format!(
         "{LOOP}    if 'text 2' in q['text']: os.kill(os.getpid(), signal.SIGSEGV)\n    say(q, fields={{}})\n"
     );
-    let (desk, report, _) = with_rogue(&source, 5);
+    let (desk, report, _) = with_rogue(&source, 5, PATIENT_MS);
     assert_eq!(share(&report), [5, 4, 1, 0], "{report}");
     assert_eq!(report["problems"][0]["path"], "2.txt");
     assert_eq!(share(&enrich(&desk, &[], 0)), [0, 0, 0, 0]);
@@ -376,10 +379,10 @@ fn a_command_that_is_late_is_ended_with_all_it_started() {
     );
     let pids = tempfile::NamedTempFile::new().unwrap();
     let source = source.replace("PIDS", pids.path().to_str().unwrap());
-    let (_desk, report, took) = with_rogue(&source, 4);
+    let (_desk, report, took) = with_rogue(&source, 4, 1500);
     assert_eq!(share(&report), [3, 0, 0, 0]);
     assert!(report["commands"][0]["stopped"].as_str().unwrap().contains("longer than it may"), "{report}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_secs(45), "{took:?}");
     let pids = std::fs::read_to_string(pids.path()).unwrap();
     let pids: Vec<Pid> =
         pids.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect();
@@ -418,10 +421,10 @@ fn what_is_no_answer_is_none() {
         ("    os.close(1); time.sleep(600)\n", "stopped speaking"),
         ("    print('half an answer', end='', flush=True); sys.exit()\n", "stopped speaking"),
     ] {
-        let (_desk, report, took) = with_rogue(&format!("{LOOP}{body}"), 3);
+        let (_desk, report, took) = with_rogue(&format!("{LOOP}{body}"), 3, PATIENT_MS);
         let stopped = report["commands"][0]["stopped"].as_str().unwrap();
         assert!(stopped.contains(why), "{stopped}");
-        assert!(took < Duration::from_secs(20), "{took:?}");
+        assert!(took < Duration::from_secs(45), "{took:?}");
     }
 }
 
@@ -429,20 +432,20 @@ fn what_is_no_answer_is_none() {
 #[test]
 fn a_second_answer_is_passed_over_and_a_process_that_stops_listening_is_replaced() {
     let twice = format!("{LOOP}    say(q, fields={{'tags': 'once'}}); say(q, fields={{'tags': 'twice'}})\n");
-    let (desk, report, _) = with_rogue(&twice, 5);
+    let (desk, report, _) = with_rogue(&twice, 5, PATIENT_MS);
     assert_eq!(share(&report), [5, 5, 0, 0]);
     assert_eq!(said(&desk, "4.txt", "rogue")[0].1, ["once"]);
-    // Closes its input after the first answer; leaves a child behind that holds its output open.
-    let deaf = format!("{LOOP}    say(q, fields={{}})\n    os.close(0); time.sleep(600)\n");
-    let (_desk, report, took) = with_rogue(&deaf, 4);
+    // Closes its input before its first answer, so that the second question finds nobody; leaves a child behind that holds its output open.
+    let deaf = format!("{LOOP}    os.close(0); say(q, fields={{}}); time.sleep(600)\n");
+    let (_desk, report, took) = with_rogue(&deaf, 4, PATIENT_MS);
     assert_eq!(share(&report), [4, 4, 0, 0], "{report}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_secs(45), "{took:?}");
     let forks = format!(
         "{LOOP}    say(q, fields={{}})\n    if os.fork() == 0: os.setsid(); time.sleep(5)\n    os._exit(0)\n"
     );
-    let (_desk, report, took) = with_rogue(&forks, 4);
+    let (_desk, report, took) = with_rogue(&forks, 4, PATIENT_MS);
     assert_eq!(share(&report), [4, 4, 0, 0], "{report}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_secs(45), "{took:?}");
 }
 
 // E3: nothing of the kind
