@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use file_format::FileFormat;
 
-use super::text;
+use super::{archive, text};
 
 /// What kind of content, as far as extraction treats it differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub enum Kind {
     Pdf,
     /// EPUB.
     Epub,
+    /// Recordings.
+    Audio,
+    /// Archives and compressed files.
+    Archive,
     /// Everything else.
     Other,
 }
@@ -78,8 +82,48 @@ fn judge(head: &[u8], format: FileFormat, extension: &str) -> Detected {
         // Nothing that anybody knows, under a name that says what it should be: its beginning was overwritten.
         "pdf" if unknown => of("application/pdf", Kind::Pdf),
         "epub" if unknown => of("application/epub+zip", Kind::Epub),
+        _ if unknown && archive::is_tape_head(head) => of("application/x-tar", Kind::Archive),
         _ if unknown => of("application/octet-stream", Kind::Other),
-        _ => of(format.media_type(), Kind::Other),
+        _ => of(format.media_type(), kind_of(format)),
+    }
+}
+
+/// How a format is read that only its content can be known by.
+fn kind_of(format: FileFormat) -> Kind {
+    use FileFormat as Is;
+
+    match format {
+        Is::AdvancedAudioCoding
+        | Is::AppleItunesAudio
+        | Is::AppleItunesAudiobook
+        | Is::AudioInterchangeFileFormat
+        | Is::FlashMp4Audio
+        | Is::FlashMp4Audiobook
+        | Is::FreeLosslessAudioCodec
+        | Is::MonkeysAudio
+        | Is::Mpeg12AudioLayer2
+        | Is::Mpeg12AudioLayer3
+        | Is::Mpeg4Part14Audio
+        | Is::Musepack
+        | Is::OggOpus
+        | Is::OggSpeex
+        | Is::OggVorbis
+        | Is::WaveformAudio
+        | Is::Wavpack => Kind::Audio,
+        Is::AndroidPackage
+        | Is::Bzip2
+        | Is::DebianPackage
+        | Is::EnterpriseApplicationArchive
+        | Is::Gzip
+        | Is::JavaArchive
+        | Is::SevenZip
+        | Is::TapeArchive
+        | Is::WebApplicationArchive
+        | Is::Xpinstall
+        | Is::Xz
+        | Is::Zip
+        | Is::Zstandard => Kind::Archive,
+        _ => Kind::Other,
     }
 }
 
@@ -120,7 +164,7 @@ fn judge_text(head: &[u8], format: FileFormat, extension: &str) -> Detected {
         _ if media_type.starts_with("text/") => of(media_type, Kind::Text),
         // A note that begins with "BM" or "P1" is no picture.
         _ if TEXT_EXTENSIONS.contains(&extension) => of("text/plain", Kind::Text),
-        _ => of(media_type, Kind::Other),
+        _ => of(media_type, kind_of(format)),
     }
 }
 

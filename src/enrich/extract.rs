@@ -1,5 +1,6 @@
 //! What all extractors have in common. One file each: [`text`](super::text), [`markdown`](super::markdown),
-//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub).
+//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub), [`audio`](super::audio),
+//! [`archive`](super::archive).
 //!
 //! An extractor is given bytes, never a file: the whole input was read before it starts, so no error that it meets can
 //! be the disk's. Where the little that it wants lies scattered over a file that may be larger than any memory (the
@@ -10,7 +11,7 @@
 use std::io::{Read, Seek};
 
 use super::detect::Kind;
-use super::{epub, html, markdown, pdf, text};
+use super::{archive, audio, epub, html, markdown, pdf, text};
 use crate::model::{Field, ProblemKind};
 
 /// Reads text and metadata out of one kind of content.
@@ -104,8 +105,8 @@ impl Failure {
 }
 
 /// Every extractor there is, in a fixed order: their names and versions make the enrichment version.
-pub(super) const ALL: [&dyn Extractor; 5] =
-    [&text::PlainText, &markdown::Markdown, &html::Html, &pdf::Pdf, &epub::Epub];
+pub(super) const ALL: [&dyn Extractor; 6] =
+    [&text::PlainText, &markdown::Markdown, &html::Html, &pdf::Pdf, &epub::Epub, &audio::Audio];
 
 /// The one for a kind of content.
 pub(super) fn of(kind: Kind) -> Option<&'static dyn Extractor> {
@@ -115,6 +116,8 @@ pub(super) fn of(kind: Kind) -> Option<&'static dyn Extractor> {
         Kind::Html => Some(&html::Html),
         Kind::Pdf => Some(&pdf::Pdf),
         Kind::Epub => Some(&epub::Epub),
+        Kind::Audio => Some(&audio::Audio),
+        Kind::Archive => Some(&archive::Archive),
         Kind::Other => None,
     }
 }

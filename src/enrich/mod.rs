@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Field, ProblemKind};
 
+mod archive;
+mod audio;
 mod child;
 mod detect;
 mod epub;
