@@ -23,6 +23,10 @@ pub enum Kind {
     Audio,
     /// Archives and compressed files.
     Archive,
+    /// Pictures made of pixels.
+    Image,
+    /// Drawings whose words are text.
+    Svg,
     /// Everything else.
     Other,
 }
@@ -123,6 +127,28 @@ fn kind_of(format: FileFormat) -> Kind {
         | Is::Xz
         | Is::Zip
         | Is::Zstandard => Kind::Archive,
+        Is::AdobePhotoshopDocument
+        | Is::AnimatedPortableNetworkGraphics
+        | Is::Av1ImageFileFormat
+        | Is::Av1ImageFileFormatSequence
+        | Is::CanonRaw2
+        | Is::CanonRaw3
+        | Is::FujifilmRaw
+        | Is::GraphicsInterchangeFormat
+        | Is::HighEfficiencyImageCoding
+        | Is::HighEfficiencyImageCodingSequence
+        | Is::HighEfficiencyImageFileFormat
+        | Is::HighEfficiencyImageFileFormatSequence
+        | Is::JointPhotographicExpertsGroup
+        | Is::JpegXl
+        | Is::NikonElectronicFile
+        | Is::OlympusRawFormat
+        | Is::PanasonicRaw
+        | Is::PortableNetworkGraphics
+        | Is::SonyAlphaRaw
+        | Is::TagImageFileFormat
+        | Is::Webp
+        | Is::WindowsBitmap => Kind::Image,
         _ => Kind::Other,
     }
 }
@@ -161,6 +187,7 @@ fn judge_text(head: &[u8], format: FileFormat, extension: &str) -> Detected {
         },
         FileFormat::SubripText => of(media_type, Kind::Text),
         FileFormat::RichTextFormat => of(media_type, Kind::Other),
+        FileFormat::ScalableVectorGraphics => of(media_type, Kind::Svg),
         _ if media_type.starts_with("text/") => of(media_type, Kind::Text),
         // A note that begins with "BM" or "P1" is no picture.
         _ if TEXT_EXTENSIONS.contains(&extension) => of("text/plain", Kind::Text),
@@ -242,7 +269,7 @@ mod tests {
     #[case(&[&[b'x'; 300][..], b"\0"].concat(), "nul.txt", "application/octet-stream", Kind::Other)]
     #[case(b"", "empty.txt", "application/x-empty", Kind::Other)]
     #[case(b"{\\rtf1 x}", "letter.rtf", "application/rtf", Kind::Other)]
-    #[case(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "shot.txt", "image/png", Kind::Other)]
+    #[case(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "shot.txt", "image/png", Kind::Image)]
     fn content_decides_and_the_name_only_where_content_is_silent(
         #[case] content: &[u8],
         #[case] name: &str,

@@ -1,6 +1,6 @@
 //! What all extractors have in common. One file each: [`text`](super::text), [`markdown`](super::markdown),
 //! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub), [`audio`](super::audio),
-//! [`archive`](super::archive).
+//! [`archive`](super::archive), [`image`](super::image), [`svg`](super::svg).
 //!
 //! An extractor is given bytes, never a file: the whole input was read before it starts, so no error that it meets can
 //! be the disk's. Where the little that it wants lies scattered over a file that may be larger than any memory (the
@@ -11,7 +11,7 @@
 use std::io::{Read, Seek};
 
 use super::detect::Kind;
-use super::{archive, audio, epub, html, markdown, pdf, text};
+use super::{archive, audio, epub, html, image, markdown, pdf, svg, text};
 use crate::model::{Field, ProblemKind};
 
 /// Reads text and metadata out of one kind of content.
@@ -118,6 +118,8 @@ pub(super) fn of(kind: Kind) -> Option<&'static dyn Extractor> {
         Kind::Epub => Some(&epub::Epub),
         Kind::Audio => Some(&audio::Audio),
         Kind::Archive => Some(&archive::Archive),
+        Kind::Image => Some(&image::Image),
+        Kind::Svg => Some(&svg::Svg),
         Kind::Other => None,
     }
 }

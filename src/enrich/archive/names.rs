@@ -55,10 +55,25 @@ impl Names {
         }
         detector.feed(b"", true);
         let guess = detector.guess(None, Utf8Detection::Deny);
-        // What the detector does not know is the code page of the first PCs, the one that ZIP names.
-        let dos = self.dos && ![BIG5, EUC_JP, EUC_KR, GBK, IBM866, SHIFT_JIS].contains(&guess);
+        // What the detector does not know is the code page of the first PCs, the one that ZIP names. Letters with an accent
+        // stand alone among others, and a single one of them looks to it like half of a Chinese character.
+        let is_wide = [BIG5, EUC_JP, EUC_KR, GBK, SHIFT_JIS].contains(&guess) && !stand_alone(&lines);
+        let dos = self.dos && !is_wide && guess != IBM866;
         lines.split_inclusive(|&byte| byte == b'\n').map(|line| decode(line, guess, dos)).collect()
     }
+}
+
+/// Whether most of the bytes that are not ASCII have only ASCII beside them.
+fn stand_alone(lines: &[u8]) -> bool {
+    let (mut alone, mut together) = (0, 0);
+    for line in lines.split(|&byte| byte == b'\n').filter(|line| std::str::from_utf8(line).is_err()) {
+        for run in
+            line.chunk_by(|one, next| one.is_ascii() == next.is_ascii()).filter(|run| !run[0].is_ascii())
+        {
+            if run.len() == 1 { alone += 1 } else { together += run.len() }
+        }
+    }
+    alone > together
 }
 
 fn decode(line: &[u8], guess: &'static Encoding, dos: bool) -> String {
