@@ -46,6 +46,9 @@ impl Extractor for Audio {
         let primary = file.primary_tag_type();
         tags.sort_by_key(|tag| (tag.tag_type() == TagType::Id3v1, tag.tag_type() != primary));
         let mut raw = Raw { fields: fields(&tags), text: text(&tags), cut: false };
+        if raw.fields.is_empty() && file.properties().duration().is_zero() {
+            return Err(Failure::damaged("neither tags nor sound are in it"));
+        }
         raw.fields.push((Field::Format, format.to_owned()));
         raw.fields.extend(extent(file.properties().duration()).map(|extent| (Field::Extent, extent)));
         Ok(raw)
@@ -125,9 +128,14 @@ const FIELDS: [(Field, &[ItemKey]); 9] = [
 fn fields(tags: &[&Tag]) -> Vec<(Field, String)> {
     let mut fields = Vec::new();
     for (field, keys) in FIELDS {
-        let values =
-            first_of(tags, keys).into_iter().filter(|value| field != Field::Language || is_language(value));
-        fields.extend(values.map(|value| (field, value.to_owned())));
+        let mut values = first_of(tags, keys);
+        values.retain(|value| field != Field::Language || is_language(value));
+        if matches!(field, Field::Title | Field::PartOf) && !values.is_empty() {
+            // Some recordings have the names of all their parts; one of them alone would be wrong.
+            fields.push((field, values.join(" / ")));
+        } else {
+            fields.extend(values.into_iter().map(|value| (field, value.to_owned())));
+        }
     }
     fields.extend(
         first_of(tags, &[ItemKey::Isrc]).into_iter().filter_map(isrc).map(|isrc| (Field::Identifier, isrc)),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
 
 use crate::enrich::extract::{Budget, Failure, MIB};
 
@@ -176,7 +176,11 @@ fn frame_error(error: FrameDecoderError) -> io::Error {
         FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::MagicNumberReadError(_)) => {
             io::ErrorKind::UnexpectedEof
         }
-        FrameDecoderError::WindowSizeTooBig { .. } => io::ErrorKind::OutOfMemory,
+        FrameDecoderError::WindowSizeTooBig { .. }
+        | FrameDecoderError::FailedToInitialize(FrameHeaderError::WindowTooBig { .. })
+        | FrameDecoderError::FrameHeaderError(FrameHeaderError::WindowTooBig { .. }) => {
+            io::ErrorKind::OutOfMemory
+        }
         _ => io::ErrorKind::InvalidData,
     };
     io::Error::new(kind, error.to_string())
