@@ -110,10 +110,6 @@ class Table:
         if not equal:
             self.differences.append((family, what, path, said, found))
 
-    def share(self, family, what):
-        given = self.counts[family, what, "given"]
-        return self.counts[family, what, "equal"] / given if given else None
-
 
 def main():
     extract, program, *directories = sys.argv[1:]
@@ -158,11 +154,14 @@ def main():
 
     for (family, outcome), count in sorted(outcomes.items()):
         print(f"{family}: {count} {outcome}")
-    enough = True
     for family, what in sorted({key[:2] for key in table.counts}):
         given, equal = table.counts[family, what, "given"], table.counts[family, what, "equal"]
         print(f"{family} {what}: {equal} of {given} equal ({100 * equal / given:.1f} %)")
-        enough &= what not in ("title", "creator") or equal / given >= 0.95
+    enough = True
+    for what in ("title", "creator"):
+        given, equal = (sum(count for (_, which, kind), count in table.counts.items() if (which, kind) == (what, of)) for of in ("given", "equal"))
+        print(f"all {what}s: {equal} of {given} equal ({100 * equal / max(given, 1):.1f} %)")
+        enough &= equal >= 0.95 * given
     print()
     for family, what, path, said, mine in table.differences:
         print(f"{family} {what}: {path}: {said!r} here {mine!r}")

@@ -62,12 +62,18 @@ type Found = (TaggedFile, &'static str);
 
 fn read(source: &mut dyn Source, properties: bool) -> Result<Found, Box<dyn std::error::Error>> {
     source.seek(std::io::SeekFrom::Start(0))?;
+    let probe = Probe::new(&mut *source).guess_file_type()?;
+    let kind = probe.file_type();
     let options = ParseOptions::new()
         .parsing_mode(ParsingMode::Relaxed)
         .read_cover_art(false)
-        .read_properties(properties);
-    let probe = Probe::new(&mut *source).options(options).guess_file_type()?;
-    let kind = probe.file_type();
+        .read_properties(properties)
+        // What it does for numbers of tracks there takes other values out of their order.
+        .implicit_conversions(!matches!(
+            kind,
+            Some(FileType::Flac | FileType::Opus | FileType::Speex | FileType::Vorbis)
+        ));
+    let probe = probe.options(options);
     if kind != Some(FileType::Mpeg) {
         return Ok((probe.read()?, format_of(kind)));
     }

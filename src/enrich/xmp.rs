@@ -33,7 +33,7 @@ impl Xmp {
                 Ok(Event::Empty(start)) => xmp.attributes(&start),
                 Ok(Event::End(_)) => {
                     let Some(Open { is_default, text, name }) = open.pop() else { break };
-                    xmp.close(&open, &name, text, is_default);
+                    xmp.close(&open, &name, &text, is_default);
                 }
                 Ok(Event::Text(text)) => append(&mut open, &text.xml10_content()),
                 Ok(Event::CData(text)) => append(&mut open, &text.xml10_content()),
@@ -76,7 +76,7 @@ impl Xmp {
         }
     }
 
-    fn close(&mut self, open: &[Open], name: &str, text: String, is_default: bool) {
+    fn close(&mut self, open: &[Open], name: &str, text: &str, is_default: bool) {
         let value = text.trim();
         if value.is_empty() {
             return;

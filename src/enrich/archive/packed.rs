@@ -156,8 +156,10 @@ impl<R: Read> Read for Frames<R> {
                 self.source = Some(source);
                 continue;
             }
-            self.frame =
-                Some(StreamingDecoder::new_with_max_window_size(source, self.window).map_err(frame_error)?);
+            self.frame = Some(
+                StreamingDecoder::new_with_max_window_size(source, self.window)
+                    .map_err(|error| frame_error(&error))?,
+            );
         }
     }
 }
@@ -171,8 +173,8 @@ fn skip(source: &mut impl Read) -> io::Result<()> {
     Ok(())
 }
 
-fn frame_error(error: FrameDecoderError) -> io::Error {
-    let kind = match &error {
+fn frame_error(error: &FrameDecoderError) -> io::Error {
+    let kind = match error {
         FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::MagicNumberReadError(_)) => {
             io::ErrorKind::UnexpectedEof
         }

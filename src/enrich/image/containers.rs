@@ -39,6 +39,7 @@ pub(super) fn read(head: &[u8], source: &mut dyn Source) -> io::Result<Blocks> {
         [b'R', b'I', b'F', b'F', ..] => webp(source, &mut blocks)?,
         [b'G', b'I', b'F', b'8', ..] => gif(source, &mut blocks)?,
         [b'8', b'B', b'P', b'S', ..] => photoshop(source, &mut blocks)?,
+        [_, _, _, _, b'J', b'X', b'L', b' ', ..] => jpeg_xl(source, &mut blocks)?,
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => blocks.exif = boxed(source),
         // The picture that the camera shows is a JPEG, and what it says is the raw picture's.
         [b'F', b'U', b'J', b'I', ..] => {
@@ -163,6 +164,8 @@ fn png(source: &mut dyn Source, blocks: &mut Blocks) -> io::Result<()> {
                 if let Some((keyword, text)) = png_text(&head[4..], &some_bytes(source, length)?) {
                     if keyword == "XML:com.adobe.xmp" {
                         blocks.xmp = Some(Xmp::read(&text));
+                    } else if let Some(kind) = keyword.strip_prefix("Raw profile type ") {
+                        raw_profile(kind, &text, blocks);
                     } else {
                         blocks.texts.push((keyword, text));
                     }
@@ -174,6 +177,24 @@ fn png(source: &mut dyn Source, blocks: &mut Blocks) -> io::Result<()> {
         at += 12 + length;
     }
     Ok(())
+}
+
+/// ImageMagick's way to keep what PNG had no place for: a name, a length and hexadecimal digits.
+fn raw_profile(kind: &str, text: &str, blocks: &mut Blocks) {
+    let digits: Vec<u8> = text.split_whitespace().skip(2).flat_map(str::bytes).collect();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes: Option<Vec<u8>> =
+        digits.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect();
+    let Some(bytes) = bytes else { return };
+    match kind {
+        "xmp" => blocks.xmp = Some(xmp(&bytes)),
+        "exif" | "APP1" if !bytes.starts_with(b"http") => blocks.exif = exif(&bytes),
+        "iptc" | "8bim" => {
+            let record = resource(&bytes, IPTC_RESOURCE).unwrap_or(&bytes);
+            blocks.iptc = Some(Iptc::read(record));
+        }
+        _ => {}
+    }
 }
 
 /// Keyword and text of a chunk, as PNG's chapter 11.3.3 has them.
@@ -313,6 +334,38 @@ fn photoshop(source: &mut dyn Source, blocks: &mut Blocks) -> io::Result<()> {
     blocks.iptc = resource(&resources, IPTC_RESOURCE).map(Iptc::read);
     blocks.xmp = resource(&resources, 0x0424).map(xmp);
     blocks.exif = resource(&resources, 0x0422).and_then(exif);
+    Ok(())
+}
+
+/// Boxes with a length and a name, words among them at the outermost level.
+fn jpeg_xl(source: &mut dyn Source, blocks: &mut Blocks) -> io::Result<()> {
+    let mut at = 0;
+    for _ in 0..PARTS_MOST {
+        source.seek(SeekFrom::Start(at))?;
+        let mut head = [0; 8];
+        if source.read_exact(&mut head).is_err() {
+            break;
+        }
+        let mut length = u64::from(u32::from_be_bytes([head[0], head[1], head[2], head[3]]));
+        let mut head_length = 8;
+        if length == 1 {
+            let mut long = [0; 8];
+            source.read_exact(&mut long)?;
+            (length, head_length) = (u64::from_be_bytes(long), 16);
+        }
+        // Up to the end of the file.
+        if length == 0 {
+            length = BLOCK_MOST;
+        }
+        let body = length.saturating_sub(head_length);
+        match &head[4..] {
+            b"xml " => blocks.xmp = Some(xmp(&some_bytes(source, body)?)),
+            // Before EXIF stands how far away it begins.
+            b"Exif" => blocks.exif = some_bytes(source, body)?.get(4..).and_then(exif),
+            _ => {}
+        }
+        at = at.saturating_add(length.max(8));
+    }
     Ok(())
 }
 

@@ -75,7 +75,7 @@ pub(super) fn resource(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
         if number == wanted {
             return Some(body);
         }
-        rest = rest.get(10 + name + (length + 1 & !1)..)?;
+        rest = rest.get(10 + name + ((length + 1) & !1)..)?;
     }
     None
 }

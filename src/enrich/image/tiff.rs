@@ -197,7 +197,7 @@ impl<S: Read + Seek> Walk<'_, S> {
             let code = self.u16_of(entry);
             match code {
                 EXIF_DIRECTORY | GPS_DIRECTORY if main => {
-                    pointers.push((code, u64::from(self.u32_of(&entry[8..]))))
+                    pointers.push((code, u64::from(self.u32_of(&entry[8..]))));
                 }
                 SUB_DIRECTORIES if main => {
                     let bytes = self.value(entry).unwrap_or_default();
