@@ -78,8 +78,8 @@ def exiftool(paths):
             first = lambda *names: next((values(one[name]) for name in names if values(one.get(name))), [])
             found[one["SourceFile"]] = {
                 "title": first("XMP-dc:Title", "IPTC:ObjectName", "IFD0:XPTitle", "PNG:Title", "XMP-photoshop:Headline", "IPTC:Headline"),
-                "creator": first("Composite:Creator", "XMP-dc:Creator", "IPTC:By-line", "IFD0:XPAuthor", "PNG:Author"),
-                "description": first("Composite:Description"),
+                "creator": first("MWG:Creator", "XMP-dc:Creator", "IPTC:By-line", "IFD0:XPAuthor", "PNG:Author"),
+                "description": first("MWG:Description"),
                 "extent": one.get("Composite:ImageSize"),
                 "mime": one.get("File:MIMEType", ""),
             }
