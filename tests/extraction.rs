@@ -376,6 +376,37 @@ fn a_read_that_hangs_is_the_disks_and_a_parse_that_hangs_the_contents() {
     assert_eq!(failure(&parsing).0, ProblemKind::TimedOut, "{parsing:?}");
 }
 
+// D1
+#[test]
+fn in_the_middle_of_a_parse_a_read_that_hangs_or_fails_is_still_the_disks() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let soon = Duration::from_millis(500);
+    let further = format!("{PARSING}; echo '\"Reading\"'");
+    let hanging = actor_within(soon, folder.path(), &format!("{further}; read -r forever"));
+    let dying = actor(folder.path(), "");
+    for (mut process, end, kind) in [
+        (hanging, "read -r forever", std::io::ErrorKind::TimedOut),
+        (dying, "echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$", std::io::ErrorKind::Other),
+    ] {
+        std::fs::write(folder.path().join("script"), format!("{further}; {end}")).expect("written");
+        let outcome = process.extract(Path::new("/x"), &never);
+        assert!(
+            matches!(&outcome, Err(ChildError::Unreadable { source, .. }) if source.kind() == kind),
+            "{outcome:?}"
+        );
+    }
+}
+
+// E1
+#[test]
+fn a_parser_that_asks_the_disk_again_and_again_is_timed_out_all_the_same() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let forever = format!("while :; do {PARSING}; echo '\"Reading\"'; done");
+    let outcome =
+        extract(&mut actor_within(Duration::from_millis(300), folder.path(), &forever), Path::new("/x"));
+    assert_eq!(failure(&outcome).0, ProblemKind::TimedOut, "{outcome:?}");
+}
+
 #[test]
 fn a_used_worker_that_dies_is_replaced_and_asked_again() {
     let folder = tempfile::tempdir().expect("a temporary folder");

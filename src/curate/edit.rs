@@ -199,7 +199,7 @@ impl<'a> Pen<'a> {
             told(Told { document_id, field: change.field, before, after });
         }
         let may_leave = (privacy(annotations), privacy(&then));
-        if may_leave.1 < may_leave.0 {
+        if may_leave.1 > may_leave.0 {
             self.note_held(document_id)?;
         }
         let Some((said, undoes)) = self.writes else { return Ok(()) };

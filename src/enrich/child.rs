@@ -3,7 +3,7 @@
 //! Whatever ends a worker is judged here. What the content did becomes an [`Outcome`], which is remembered for that
 //! content for good; whatever else happened becomes a [`ChildError`], and the file gets another chance. So a worker that
 //! was used before and dies is replaced and asked once more: it may have died of an earlier file. And the deadline of
-//! an outcome runs only while the worker parses; a read that hangs is the disk's.
+//! an outcome runs only while the worker parses, added up where it reads in between; a read that hangs is the disk's.
 //!
 //! Nothing here waits without a limit, not even for a killed worker to be gone: in the middle of a read from a disk that
 //! hangs, a process cannot be killed.
@@ -183,8 +183,57 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct Stop {
     how: How,
-    /// The type of the content and its extractor, when it was read and its parsing had begun.
+    progress: Progress,
+}
+
+/// How far a worker has come with a file, and on whose account time runs.
+#[derive(Debug)]
+struct Progress {
+    /// The type of the content and its extractor, once its parsing had begun.
     parsing: Option<(String, String)>,
+    /// Whether the disk was asked and has not answered yet.
+    reading: bool,
+    /// How long the parsing took until now, all reading left out.
+    parsed: Duration,
+}
+
+impl Progress {
+    fn begun() -> Self {
+        Progress { parsing: None, reading: true, parsed: Duration::ZERO }
+    }
+
+    /// How long the next reply may take: any single read as long as all parsing together.
+    fn patience(&self, timeout: Duration) -> Duration {
+        if self.reading { timeout } else { timeout.saturating_sub(self.parsed) }
+    }
+
+    /// So long nothing was heard.
+    fn passed(&mut self, time: Duration) {
+        if !self.reading {
+            self.parsed += time;
+        }
+    }
+
+    /// Takes in a reply; gives back one that ends the request.
+    fn heard(&mut self, reply: Reply) -> Result<Option<Reply>, How> {
+        match reply {
+            Reply::Reading => self.reading = true,
+            Reply::Parsing { mime, extractor } if self.reading => {
+                (self.parsing, self.reading) = (Some((mime, extractor)), false);
+            }
+            Reply::Parsing { .. } | Reply::Ready => {
+                return Err(How::Garbled(format!("{reply:?} out of turn")));
+            }
+            reply => return Ok(Some(reply)),
+        }
+        Ok(None)
+    }
+
+    /// Whether the disk was asked for a further part of a file whose parsing had begun. A worker that ends there met an
+    /// error of the disk, which its parser may have died of.
+    fn is_disks(&self) -> bool {
+        self.reading && self.parsing.is_some()
+    }
 }
 
 #[derive(Debug)]
@@ -256,21 +305,18 @@ impl Worker {
 
     /// Sends one request and waits for the reply that ends it.
     fn ask(&mut self, path: &Path, limits: Limits, cancelled: &dyn Fn() -> bool) -> Result<Reply, Stop> {
-        let mut parsing = None;
+        let mut progress = Progress::begun();
         if send(&mut self.requests, &Request::new(path)).is_err() {
-            return Err(Stop { how: How::Ended, parsing });
+            return Err(Stop { how: How::Ended, progress });
         }
         loop {
-            match self.receive(Instant::now() + limits.timeout, cancelled) {
-                Ok(Reply::Reading) if parsing.is_none() => {}
-                Ok(Reply::Parsing { mime, extractor }) if parsing.is_none() => {
-                    parsing = Some((mime, extractor));
-                }
-                Ok(reply @ (Reply::Reading | Reply::Parsing { .. } | Reply::Ready)) => {
-                    return Err(Stop { how: How::Garbled(format!("{reply:?} out of turn")), parsing });
-                }
-                Ok(reply) => return Ok(reply),
-                Err(how) => return Err(Stop { how, parsing }),
+            let asked = Instant::now();
+            let reply = self.receive(asked + progress.patience(limits.timeout), cancelled);
+            progress.passed(asked.elapsed());
+            match reply.and_then(|reply| progress.heard(reply)) {
+                Ok(Some(reply)) => return Ok(reply),
+                Ok(None) => {}
+                Err(how) => return Err(Stop { how, progress }),
             }
         }
     }
@@ -374,20 +420,24 @@ fn settle(reply: Reply, path: PathBuf) -> Result<Outcome, ChildError> {
 
 /// What it means that a worker stopped without a reply.
 fn verdict(stop: Stop, worker: Worker, path: &Path, limits: Limits) -> Result<Outcome, ChildError> {
-    let (mime, extractor) = stop.parsing.clone().unzip();
+    let (mime, extractor) = stop.progress.parsing.clone().unzip();
     let failed = |kind, message| Ok(Outcome::Failed { mime, extractor, kind, message });
+    let unreadable = |source| Err(ChildError::Unreadable { path: path.to_owned(), source });
+    let is_disks = stop.progress.is_disks();
     match stop.how {
         How::Cancelled => Err(ChildError::Cancelled),
         How::Garbled(message) => Err(ChildError::Garbled { message }),
-        How::Late if stop.parsing.is_none() => {
-            let source = io::Error::new(io::ErrorKind::TimedOut, "its disk does not answer");
-            Err(ChildError::Unreadable { path: path.to_owned(), source })
+        How::Late if stop.progress.reading => {
+            unreadable(io::Error::new(io::ErrorKind::TimedOut, "its disk does not answer"))
         }
         How::Late => failed(ProblemKind::TimedOut, format!("it took longer than {:?}", limits.timeout)),
         How::TooLong => failed(ProblemKind::TooLarge, "what was read out of it is too large".to_owned()),
         How::Ended => {
             let end = worker.end();
             match cause(&end) {
+                Cause::Memory | Cause::Crash(_) if is_disks => unreadable(io::Error::other(
+                    "its disk failed while it was read, and its extractor with it",
+                )),
                 Cause::Memory => failed(
                     ProblemKind::TooLarge,
                     format!("it needs more than {} MiB of memory", limits.memory_bytes / (1024 * 1024)),
@@ -456,6 +506,28 @@ mod tests {
         assert_eq!(cause(&end(15, "")), Cause::Outside(15));
         assert!(matches!(cause(&end(0, "")), Cause::Quit(_)));
         assert!(matches!(cause(&end(101 << 8, "panicked")), Cause::Crash(_)));
+    }
+
+    // D1
+    #[test]
+    fn a_slow_disk_costs_the_parser_no_time_and_a_parser_gets_no_new_time_by_reading() {
+        let seconds = Duration::from_secs;
+        let mut progress = Progress::begun();
+        for _ in 0..100 {
+            progress.heard(Reply::Reading).expect("in turn");
+            assert_eq!(progress.patience(seconds(60)), seconds(60));
+            progress.passed(seconds(59));
+            progress
+                .heard(Reply::Parsing { mime: "x".to_owned(), extractor: "y".to_owned() })
+                .expect("in turn");
+            progress.passed(Duration::from_millis(590));
+        }
+        assert_eq!(progress.patience(seconds(60)), seconds(1));
+        progress.passed(seconds(2));
+        assert_eq!(progress.patience(seconds(60)), Duration::ZERO);
+        assert!(!progress.is_disks());
+        progress.heard(Reply::Reading).expect("in turn");
+        assert!(progress.is_disks());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use file_format::FileFormat;
 
-use super::text;
+use super::{archive, text};
 
 /// What kind of content, as far as extraction treats it differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,14 @@ pub enum Kind {
     Pdf,
     /// EPUB.
     Epub,
+    /// Recordings.
+    Audio,
+    /// Archives and compressed files.
+    Archive,
+    /// Pictures made of pixels.
+    Image,
+    /// Drawings whose words are text.
+    Svg,
     /// Everything else.
     Other,
 }
@@ -70,6 +78,12 @@ fn judge(head: &[u8], format: FileFormat, extension: &str) -> Detected {
     if is_epub(head, format, extension) {
         return of("application/epub+zip", Kind::Epub);
     }
+    // Silence, compressed, hardly has a byte that would not do for text.
+    let is_bare =
+        matches!(format, FileFormat::Id3v2 | FileFormat::ArbitraryBinaryData | FileFormat::PlainText);
+    if is_bare && (matches!(head, [b'I', b'D', b'3', 0..=9, ..]) || is_mpeg_audio(head)) {
+        return of("audio/mpeg", Kind::Audio);
+    }
     if is_text(head) {
         return judge_text(head, format, extension);
     }
@@ -78,9 +92,117 @@ fn judge(head: &[u8], format: FileFormat, extension: &str) -> Detected {
         // Nothing that anybody knows, under a name that says what it should be: its beginning was overwritten.
         "pdf" if unknown => of("application/pdf", Kind::Pdf),
         "epub" if unknown => of("application/epub+zip", Kind::Epub),
+        // Its directory stands at its end, and is broken.
+        _ if unknown && head.starts_with(b"PK\x03\x04") => of("application/zip", Kind::Archive),
+        _ if unknown && archive::is_tape_head(head) => of("application/x-tar", Kind::Archive),
         _ if unknown => of("application/octet-stream", Kind::Other),
-        _ => of(format.media_type(), Kind::Other),
+        _ => of(format.media_type(), kind_of(format)),
     }
+}
+
+/// How a format is read that only its content can be known by.
+fn kind_of(format: FileFormat) -> Kind {
+    use FileFormat as Is;
+
+    match format {
+        Is::AdvancedAudioCoding
+        | Is::AppleItunesAudio
+        | Is::AppleItunesAudiobook
+        | Is::AudioInterchangeFileFormat
+        | Is::FlashMp4Audio
+        | Is::FlashMp4Audiobook
+        | Is::FreeLosslessAudioCodec
+        | Is::MonkeysAudio
+        | Is::Mpeg12AudioLayer2
+        | Is::Mpeg12AudioLayer3
+        | Is::Mpeg4Part14Audio
+        | Is::Musepack
+        | Is::OggOpus
+        | Is::OggSpeex
+        | Is::OggVorbis
+        | Is::WaveformAudio
+        | Is::Wavpack => Kind::Audio,
+        Is::AndroidPackage
+        | Is::Bzip2
+        | Is::DebianPackage
+        | Is::EnterpriseApplicationArchive
+        | Is::Gzip
+        | Is::JavaArchive
+        | Is::SevenZip
+        | Is::TapeArchive
+        | Is::WebApplicationArchive
+        | Is::Xpinstall
+        | Is::Xz
+        | Is::Zip
+        | Is::Zstandard => Kind::Archive,
+        Is::AdobePhotoshopDocument
+        | Is::AnimatedPortableNetworkGraphics
+        | Is::Av1ImageFileFormat
+        | Is::Av1ImageFileFormatSequence
+        | Is::CanonRaw2
+        | Is::CanonRaw3
+        | Is::FujifilmRaw
+        | Is::GraphicsInterchangeFormat
+        | Is::HighEfficiencyImageCoding
+        | Is::HighEfficiencyImageCodingSequence
+        | Is::HighEfficiencyImageFileFormat
+        | Is::HighEfficiencyImageFileFormatSequence
+        | Is::JointPhotographicExpertsGroup
+        | Is::JpegXl
+        | Is::NikonElectronicFile
+        | Is::OlympusRawFormat
+        | Is::PanasonicRaw
+        | Is::PortableNetworkGraphics
+        | Is::SonyAlphaRaw
+        | Is::TagImageFileFormat
+        | Is::Webp
+        | Is::WindowsBitmap => Kind::Image,
+        _ => Kind::Other,
+    }
+}
+
+/// Whether two frames of MPEG audio follow each other: a single one has only eleven bits to be known by.
+fn is_mpeg_audio(head: &[u8]) -> bool {
+    let Some((length, kind)) = mpeg_frame(head) else { return false };
+    head.get(length..).and_then(mpeg_frame).is_some_and(|(_, next)| next == kind)
+}
+
+/// How long a frame is, and what all frames of one recording have in common.
+fn mpeg_frame(head: &[u8]) -> Option<(usize, u8)> {
+    /// Of version 1 with layers 1 to 3, then of version 2 with layer 1 and with the others; thousands of bits a second.
+    const RATES: [[usize; 14]; 5] = [
+        [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
+        [32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
+        [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
+        [32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256],
+        [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
+    ];
+    let &[0xff, kind, rates, ..] = head else { return None };
+    let (version, layer) = (kind >> 3 & 3, 4 - (kind >> 1 & 3));
+    if kind & 0xe0 != 0xe0 || version == 1 || layer == 4 {
+        return None;
+    }
+    let table = match (version, layer) {
+        (3, layer) => usize::from(layer) - 1,
+        (_, 1) => 3,
+        _ => 4,
+    };
+    let rate = RATES[table].get(usize::from(rates >> 4).checked_sub(1)?)? * 1000;
+    let samples_a_second = [44_100, 48_000, 32_000].get(usize::from(rates >> 2 & 3))?;
+    // Version 2 halves the samples, 2.5 halves them again.
+    let samples_a_second = samples_a_second
+        >> match version {
+            3 => 0,
+            2 => 1,
+            _ => 2,
+        };
+    let padding = usize::from(rates >> 1 & 1);
+    let length = match (layer, version) {
+        (1, _) => (12 * rate / samples_a_second + padding) * 4,
+        (3, 0 | 2) => 72 * rate / samples_a_second + padding,
+        _ => 144 * rate / samples_a_second + padding,
+    };
+    Some((length, kind & 0xfe))
 }
 
 /// The header may stand anywhere in the first 1024 bytes.
@@ -117,10 +239,11 @@ fn judge_text(head: &[u8], format: FileFormat, extension: &str) -> Detected {
         },
         FileFormat::SubripText => of(media_type, Kind::Text),
         FileFormat::RichTextFormat => of(media_type, Kind::Other),
+        FileFormat::ScalableVectorGraphics => of(media_type, Kind::Svg),
         _ if media_type.starts_with("text/") => of(media_type, Kind::Text),
         // A note that begins with "BM" or "P1" is no picture.
         _ if TEXT_EXTENSIONS.contains(&extension) => of("text/plain", Kind::Text),
-        _ => of(media_type, Kind::Other),
+        _ => of(media_type, kind_of(format)),
     }
 }
 
@@ -196,9 +319,15 @@ mod tests {
     #[case(b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n", "talk.vtt", "text/vtt", Kind::Text)]
     #[case(&[&[b'x'; 300][..], b"\x01"].concat(), "stray.txt", "text/plain", Kind::Text)]
     #[case(&[&[b'x'; 300][..], b"\0"].concat(), "nul.txt", "application/octet-stream", Kind::Other)]
+    #[case(b"ID3 is a tag", "note.txt", "text/plain", Kind::Text)]
+    #[case(b"ID3\x04\0\0\0\0\0\0", "x", "audio/mpeg", Kind::Audio)]
+    #[case(&[&[0xff, 0xfb, 0x90, b'd'][..], &[b'U'; 413], &[0xff, 0xfb, 0x90, b'd']].concat(), "x", "audio/mpeg", Kind::Audio)]
+    #[case(&[&[0xff, 0xfb, 0x90, b'd'][..], &[b'U'; 500]].concat(), "x.txt", "text/plain", Kind::Text)]
+    #[case(b"PK\x03\x04\x14\0\0\0", "cut.zip", "application/zip", Kind::Archive)]
+    #[case(b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "x", "image/svg+xml", Kind::Svg)]
     #[case(b"", "empty.txt", "application/x-empty", Kind::Other)]
     #[case(b"{\\rtf1 x}", "letter.rtf", "application/rtf", Kind::Other)]
-    #[case(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "shot.txt", "image/png", Kind::Other)]
+    #[case(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "shot.txt", "image/png", Kind::Image)]
     fn content_decides_and_the_name_only_where_content_is_silent(
         #[case] content: &[u8],
         #[case] name: &str,

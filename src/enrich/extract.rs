@@ -1,12 +1,17 @@
 //! What all extractors have in common. One file each: [`text`](super::text), [`markdown`](super::markdown),
-//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub).
+//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub), [`audio`](super::audio),
+//! [`archive`](super::archive), [`image`](super::image), [`svg`](super::svg).
 //!
 //! An extractor is given bytes, never a file: the whole input was read before it starts, so no error that it meets can
-//! be the disk's. It runs in the worker and may take what memory and time it is given; it must not trust a single
-//! length or count in the content.
+//! be the disk's. Where the little that it wants lies scattered over a file that may be larger than any memory (the
+//! directory of an archive, the tags of a recording), it is given [`Parts`](super::parts::Parts) to read from, which keep
+//! the disk's errors and the disk's time apart from the content's. It runs in the worker and may take what memory and time
+//! it is given; it must not trust a single length or count in the content.
+
+use std::io::{Read, Seek};
 
 use super::detect::Kind;
-use super::{epub, html, markdown, pdf, text};
+use super::{archive, audio, epub, html, image, markdown, pdf, svg, text};
 use crate::model::{Field, ProblemKind};
 
 /// Reads text and metadata out of one kind of content.
@@ -23,7 +28,22 @@ pub(super) trait Extractor: Sync {
 
     /// Reads it.
     fn extract(&self, bytes: &[u8], budget: Budget) -> Result<Raw, Failure>;
+
+    /// Reads what it needs. Asked instead of [`Self::extract`] where the appetite is for [`Appetite::Parts`]. Whatever it
+    /// makes of an error of `source` does not matter: the worker knows whose error it was.
+    fn extract_parts(&self, source: &mut dyn Source, budget: Budget) -> Result<Raw, Failure> {
+        let mut bytes = Vec::new();
+        source
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::damaged(format!("it ends early: {error}")))?;
+        self.extract(&bytes, budget)
+    }
 }
+
+/// What parts are read from.
+pub(super) trait Source: Read + Seek {}
+
+impl<T: Read + Seek> Source for T {}
 
 /// What an extractor may use, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +70,8 @@ pub(super) enum Appetite {
     Head(u64),
     /// All of it; more than so many bytes are too many.
     Whole(u64),
+    /// Parts of it, wherever they lie; more than so many bytes read in all are too many.
+    Parts(u64),
 }
 
 /// What an extractor found, before it is normalised.
@@ -84,8 +106,17 @@ impl Failure {
 }
 
 /// Every extractor there is, in a fixed order: each has its version, see [`version`](super::version).
-pub(super) const ALL: [&dyn Extractor; 5] =
-    [&text::PlainText, &markdown::Markdown, &html::Html, &pdf::Pdf, &epub::Epub];
+pub(super) const ALL: &[&dyn Extractor] = &[
+    &text::PlainText,
+    &markdown::Markdown,
+    &html::Html,
+    &pdf::Pdf,
+    &epub::Epub,
+    &audio::Audio,
+    &image::Image,
+    &svg::Svg,
+    &archive::Archive,
+];
 
 /// The one for a kind of content.
 pub(super) fn of(kind: Kind) -> Option<&'static dyn Extractor> {
@@ -95,6 +126,10 @@ pub(super) fn of(kind: Kind) -> Option<&'static dyn Extractor> {
         Kind::Html => Some(&html::Html),
         Kind::Pdf => Some(&pdf::Pdf),
         Kind::Epub => Some(&epub::Epub),
+        Kind::Audio => Some(&audio::Audio),
+        Kind::Archive => Some(&archive::Archive),
+        Kind::Image => Some(&image::Image),
+        Kind::Svg => Some(&svg::Svg),
         Kind::Other => None,
     }
 }

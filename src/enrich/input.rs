@@ -2,10 +2,12 @@
 //!
 //! Parsers report a failed read as a broken file, and some swallow it. A disk that is pulled in the middle of a PDF would
 //! so brand the document "damaged" for good. Here every error of the file itself is remembered, and wins over whatever a
-//! parser makes of it; and extractors only ever see bytes that were read completely beforehand.
+//! parser makes of it. Most extractors only ever see bytes that were read completely beforehand; the others read
+//! [`Parts`](super::parts::Parts).
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -91,6 +93,8 @@ impl Input {
             Appetite::Head(most) => size.min(most),
             Appetite::Whole(limit) if size > limit => return Err(Unread::OverLimit { size, limit }),
             Appetite::Whole(_) => size,
+            // Who wants parts is given them by `parts`; asked all the same, the whole within that limit is what there is.
+            Appetite::Parts(limit) => size.min(limit),
         };
         let mut bytes = Vec::new();
         let room = usize::try_from(wanted).ok().filter(|&room| bytes.try_reserve_exact(room).is_ok());
@@ -108,6 +112,16 @@ impl Input {
         }
         self.prove_still()?;
         Ok((bytes, wanted < size))
+    }
+
+    /// How large it was when it was opened, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.look.size
+    }
+
+    /// Reads just these bytes. Nothing of it is remembered.
+    pub(super) fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, at)
     }
 
     /// Fails where the file is not any more what it was when it was opened.
@@ -138,6 +152,16 @@ impl Seek for Input {
 
 fn copy(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error)
+}
+
+#[cfg(test)]
+impl Input {
+    /// A file that claims to be larger than it is: reading where there is nothing fails.
+    pub(super) fn claiming(path: &Path, size: u64) -> Self {
+        let mut input = Input::open(path).expect("it opens");
+        input.look.size = size;
+        input
+    }
 }
 
 #[cfg(test)]

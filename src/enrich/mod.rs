@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Field, ProblemKind};
 
+mod archive;
+mod audio;
 mod child;
 pub mod commands;
 mod detect;
@@ -24,20 +26,24 @@ mod epub;
 mod extract;
 mod fields;
 mod html;
+mod image;
 mod input;
 mod kinds;
 mod markdown;
 mod normal;
+mod parts;
 mod pdf;
 mod pdf_font;
 mod pdf_text;
 pub mod render;
 pub mod run;
+mod svg;
 mod text;
 mod version;
 mod wire;
 mod worker;
 mod xml;
+mod xmp;
 
 pub use child::{ChildError, ExtractorProcess};
 pub use detect::{Detected, Kind, detect};

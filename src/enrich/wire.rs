@@ -37,15 +37,15 @@ impl Request {
     }
 }
 
-/// A line from a worker. `Ready` comes once; for each request any number of `Reading` and at most one `Parsing` come
-/// before one of the others, which ends it.
+/// A line from a worker. `Ready` comes once; for each request any number of `Reading` and `Parsing` come before one of the
+/// others, which ends it. Most files are read once and then parsed; of a file that is read in parts the two alternate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reply {
     /// The limits are set.
     Ready,
-    /// The disk answers; the file is still being read.
+    /// The file is being read: until the next line, time runs on the disk's account, and nothing is held against the content.
     Reading,
-    /// The file was read completely and is closed; from here on everything is the content's doing.
+    /// What is needed now was read; until the next line, everything is the content's doing.
     Parsing { mime: String, extractor: String },
     /// Done.
     Done(Outcome),

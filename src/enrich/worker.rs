@@ -10,9 +10,10 @@ use std::sync::mpsc;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::detect::detect;
-use super::extract::{self, Budget, Failure};
+use super::detect::{Detected, detect};
+use super::extract::{self, Appetite, Budget, Extractor, Failure, MIB, Raw};
 use super::input::{Input, Unread};
+use super::parts::{Ended, Parts, Turn};
 use super::wire::{Hello, Reply, Request, send};
 use super::{Extraction, Kinds, Outcome, fields, normal};
 use crate::model::ProblemKind;
@@ -106,7 +107,7 @@ fn answer(
     path: &Path,
     budget: Budget,
     only: Option<&Kinds>,
-    say: &mut impl FnMut(&Reply) -> io::Result<()>,
+    say: &mut dyn FnMut(&Reply) -> io::Result<()>,
 ) -> io::Result<Reply> {
     let mut talk = Ok(());
     let loaded = caught("detection", || {
@@ -116,42 +117,59 @@ fn answer(
         })
     });
     talk?;
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
-        Err(failure) => return Ok(Reply::Done(failed(None, None, failure))),
-    };
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
-        Err(Unread::Io(error)) => {
-            return Ok(Reply::Unreadable { errno: error.raw_os_error(), message: error.to_string() });
+    Ok(match loaded {
+        Err(failure) => Reply::Done(failed(None, None, failure)),
+        Ok(Err(unread)) => unread_reply(&unread),
+        Ok(Ok(Loaded::OtherKind)) => Reply::OtherKind,
+        Ok(Ok(Loaded::Unsupported { mime })) => Reply::Done(Outcome::Unsupported { mime }),
+        Ok(Ok(Loaded::OverLimit { mime, extractor, size, limit })) => {
+            Reply::Done(failed(Some(mime), Some(extractor), over_limit(size, limit)))
         }
-        Err(Unread::NotRegular) => return Ok(Reply::NotRegular),
-        Err(Unread::Changed) => return Ok(Reply::Changed),
-        Err(Unread::OverLimit { size, limit }) => {
-            return Ok(Reply::Done(failed(None, None, over_limit(size, limit))));
-        }
-    };
-    Ok(Reply::Done(match loaded {
-        Loaded::OtherKind => return Ok(Reply::OtherKind),
-        Loaded::OverLimit { mime, extractor, size, limit } => {
-            failed(Some(mime), Some(extractor), over_limit(size, limit))
-        }
-        Loaded::Unsupported { mime } => Outcome::Unsupported { mime },
-        Loaded::Bytes { mime, extractor, bytes, cut } => {
+        Ok(Ok(Loaded::Bytes { mime, extractor, bytes, cut })) => {
             say(&Reply::Parsing { mime: mime.clone(), extractor: extractor.name().to_owned() })?;
-            parse(mime, extractor, &bytes, cut, budget)
+            Reply::Done(parse(mime, extractor, cut, budget, || extractor.extract(&bytes, budget)))
         }
-    }))
+        Ok(Ok(Loaded::Parts { mime, extractor, input, limit })) => {
+            let mut turn = |turn| match turn {
+                Turn::Disk => say(&Reply::Reading),
+                Turn::Content => {
+                    say(&Reply::Parsing { mime: mime.clone(), extractor: extractor.name().to_owned() })
+                }
+            };
+            turn(Turn::Content)?;
+            let mut parts = Parts::of(&input, limit, &mut turn);
+            let outcome =
+                parse(mime.clone(), extractor, false, budget, || extractor.extract_parts(&mut parts, budget));
+            match parts.end()? {
+                Ended::Well => Reply::Done(outcome),
+                Ended::OverLimit => {
+                    let message = format!("more than {} MiB of it would have to be read", limit / MIB);
+                    Reply::Done(failed(Some(mime), Some(extractor), Failure::too_large(message)))
+                }
+                Ended::Unread(unread) => unread_reply(&unread),
+            }
+        }
+    })
+}
+
+fn unread_reply(unread: &Unread) -> Reply {
+    match unread {
+        Unread::Io(error) => Reply::Unreadable { errno: error.raw_os_error(), message: error.to_string() },
+        Unread::NotRegular => Reply::NotRegular,
+        Unread::Changed => Reply::Changed,
+        Unread::OverLimit { size, limit } => Reply::Done(failed(None, None, over_limit(*size, *limit))),
+    }
 }
 
 enum Loaded {
     OtherKind,
     OverLimit { mime: String, extractor: &'static dyn extract::Extractor, size: u64, limit: u64 },
     Unsupported { mime: String },
-    Bytes { mime: String, extractor: &'static dyn extract::Extractor, bytes: Vec<u8>, cut: bool },
+    Bytes { mime: String, extractor: &'static dyn Extractor, bytes: Vec<u8>, cut: bool },
+    Parts { mime: String, extractor: &'static dyn Extractor, input: Input, limit: u64 },
 }
 
-/// Everything that touches the disk; the file is closed when it returns.
+/// Everything that touches the disk before parsing begins; unless parts are wanted, the file is closed when it returns.
 fn load(
     path: &Path,
     budget: Budget,
@@ -163,34 +181,37 @@ fn load(
     let mut input = Input::open(path)?;
     let detected = detect(&mut input, path.file_name().map_or(b"", |name| name.as_bytes()));
     input.check()?;
-    let detected = detected?;
-    let extractor = extract::of(detected.kind);
-    if only.is_some_and(|only| !only.fit(extractor.map(|extractor| extractor.name()), &detected.mime)) {
+    let Detected { mime, kind } = detected?;
+    let extractor = extract::of(kind);
+    if only.is_some_and(|only| !only.fit(extractor.map(|extractor| extractor.name()), &mime)) {
         return Ok(Loaded::OtherKind);
     }
     let Some(extractor) = extractor else {
         input.prove_still()?;
-        return Ok(Loaded::Unsupported { mime: detected.mime });
+        return Ok(Loaded::Unsupported { mime });
     };
-    let (bytes, cut) = match input.read(extractor.appetite(budget), progress) {
-        Err(Unread::OverLimit { size, limit }) => {
-            return Ok(Loaded::OverLimit { mime: detected.mime, extractor, size, limit });
-        }
-        read => read?,
-    };
-    Ok(Loaded::Bytes { mime: detected.mime, extractor, bytes, cut })
+    match extractor.appetite(budget) {
+        Appetite::Parts(limit) => Ok(Loaded::Parts { mime, extractor, input, limit }),
+        appetite => match input.read(appetite, progress) {
+            Err(Unread::OverLimit { size, limit }) => Ok(Loaded::OverLimit { mime, extractor, size, limit }),
+            read => {
+                let (bytes, cut) = read?;
+                Ok(Loaded::Bytes { mime, extractor, bytes, cut })
+            }
+        },
+    }
 }
 
-/// Everything that depends on nothing but the content.
+/// What the extractor says, in the one shape of all outcomes. `cut`: it was not given everything.
 fn parse(
     mime: String,
-    extractor: &'static dyn extract::Extractor,
-    bytes: &[u8],
+    extractor: &'static dyn Extractor,
     cut: bool,
     budget: Budget,
+    extract: impl FnOnce() -> Result<Raw, Failure>,
 ) -> Outcome {
     let extracted = caught("extractor", || {
-        let raw = extractor.extract(bytes, budget)?;
+        let raw = extract()?;
         let (text, truncated) = normal::text(&raw.text, budget.text);
         Ok(Extraction {
             mime: mime.clone(),

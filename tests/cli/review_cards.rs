@@ -85,7 +85,7 @@ fn a_word_that_counts_and_is_not_sure_is_listed_with_what_to_do() {
     assert_eq!(words.lines().nth(2).unwrap(), desk.library().join("it's here/b.md").to_str().unwrap());
 
     let told = desk.run(&["review"]).expect(0);
-    assert!(told.stdout.contains("(command years, 0.40 sure)"), "{told:?}");
+    assert!(told.stdout.contains("(command years, confidence 0.40)"), "{told:?}");
     assert!(told.stdout.contains("partial: lacks author, language or identifier"), "{told:?}");
     assert!(told.stdout.contains("accept or correct: shelflist edit "), "{told:?}");
 }
