@@ -323,7 +323,8 @@ fn with_rogue(source: &str, texts: usize) -> (Desk, Value, Duration) {
     let desk = Desk::with_files(&files);
     desk.scan();
     add(&desk, "rogue", &raw_script(&desk, "rogue", source));
-    set(&desk, "rogue.timeout_ms", "1500");
+    // Long enough for an interpreter to start on a busy machine.
+    set(&desk, "rogue.timeout_ms", "5000");
     add(&desk, "well", &script(&desk, "well", "{'fields': {'tags': 'well'}}"));
     let began = Instant::now();
     let report = desk.run(&["enrich", "--json"]).json();
@@ -379,7 +380,7 @@ fn a_command_that_is_late_is_ended_with_all_it_started() {
     let (_desk, report, took) = with_rogue(&source, 4);
     assert_eq!(share(&report), [3, 0, 0, 0]);
     assert!(report["commands"][0]["stopped"].as_str().unwrap().contains("longer than it may"), "{report}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
     let pids = std::fs::read_to_string(pids.path()).unwrap();
     let pids: Vec<Pid> =
         pids.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect();
@@ -421,7 +422,7 @@ fn what_is_no_answer_is_none() {
         let (_desk, report, took) = with_rogue(&format!("{LOOP}{body}"), 3);
         let stopped = report["commands"][0]["stopped"].as_str().unwrap();
         assert!(stopped.contains(why), "{stopped}");
-        assert!(took < Duration::from_secs(20), "{took:?}");
+        assert!(took < Duration::from_secs(60), "{took:?}");
     }
 }
 
@@ -436,13 +437,13 @@ fn a_second_answer_is_passed_over_and_a_process_that_stops_listening_is_replaced
     let deaf = format!("{LOOP}    say(q, fields={{}})\n    os.close(0); time.sleep(600)\n");
     let (_desk, report, took) = with_rogue(&deaf, 4);
     assert_eq!(share(&report), [4, 4, 0, 0], "{report}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
     let forks = format!(
         "{LOOP}    say(q, fields={{}})\n    if os.fork() == 0: os.setsid(); time.sleep(5)\n    os._exit(0)\n"
     );
     let (_desk, report, took) = with_rogue(&forks, 4);
     assert_eq!(share(&report), [4, 4, 0, 0], "{report}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
 }
 
 // E3: nothing of the kind
@@ -487,7 +488,7 @@ fn a_command_does_not_hold_up_ctrl_c_and_what_it_answered_is_kept() {
     let began = Instant::now();
     kill_process_group(Pid::from_child(&child), Signal::INT).unwrap();
     let ran: Ran = child.wait_with_output().unwrap().into();
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     let report = ran.expect(130).json();
     assert_eq!((&report["interrupted"], &report["waiting_for_commands"]), (&json!(true), &json!(1)));
     assert_eq!(desk.json(&["list", "--tag", "answered"])["total"], 1);
