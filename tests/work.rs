@@ -227,6 +227,7 @@ fn a_new_version_of_a_reader_redoes_its_kind_and_sends_nothing_that_is_the_same(
     let monitor = TestMonitor::default();
     desk.sync(&monitor);
     assert_eq!(monitor.counted(Counter::FilesExtracted), 5);
+    assert_eq!(monitor.counted(Counter::OperationsDone), 5, "nothing else was put in line");
     assert_eq!(monitor.counted(Counter::ObjectsWritten), 0, "the same bytes came out");
     let again = TestMonitor::default();
     desk.sync(&again);

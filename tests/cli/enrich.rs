@@ -65,6 +65,7 @@ fn a_redo_reads_its_kind_again_failures_too_and_sends_nothing_that_is_the_same()
     desk.add_mirror("enriched");
     desk.run(&["sync"]).expect(3);
     assert_eq!(did(&enrich(&desk, &["--redo", "--kind", "pdf"], 3)), [0, 0, 1]);
+    assert_eq!(did(&enrich(&desk, &[], 0)), [0, 0, 0], "nothing else was marked");
     assert_eq!(did(&enrich(&desk, &["--redo"], 3)), [2, 1, 1]);
     assert_eq!(did(&enrich(&desk, &[], 0)), [0, 0, 0]);
     assert_eq!(desk.json(&["sync"])["uploaded_objects"], 0);
