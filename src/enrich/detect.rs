@@ -4,6 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use file_format::FileFormat;
 
+use super::office::container;
 use super::text;
 
 /// What kind of content, as far as extraction treats it differently.
@@ -19,6 +20,14 @@ pub enum Kind {
     Pdf,
     /// EPUB.
     Epub,
+    /// Word documents of the XML kind.
+    Word,
+    /// PowerPoint presentations of the XML kind.
+    Slides,
+    /// Excel workbooks.
+    Sheets,
+    /// OpenDocument texts, presentations, drawings and spreadsheets.
+    OpenDocument,
     /// Everything else.
     Other,
 }
@@ -49,7 +58,11 @@ pub fn detect(mut reader: impl Read + Seek, name: &[u8]) -> io::Result<Detected>
     (&mut reader).take(HEAD).read_to_end(&mut head)?;
     reader.seek(SeekFrom::Start(0))?;
     let format = FileFormat::from_reader(&mut reader)?;
-    Ok(judge(&head, format, &extension(name)))
+    let extension = extension(name);
+    if let Some(office) = container::look_inside(&mut reader, &head, format, &extension)? {
+        return Ok(office);
+    }
+    Ok(judge(&head, format, &extension))
 }
 
 fn extension(name: &[u8]) -> String {
@@ -78,6 +91,7 @@ fn judge(head: &[u8], format: FileFormat, extension: &str) -> Detected {
         // Nothing that anybody knows, under a name that says what it should be: its beginning was overwritten.
         "pdf" if unknown => of("application/pdf", Kind::Pdf),
         "epub" if unknown => of("application/epub+zip", Kind::Epub),
+        _ if unknown && let Some(office) = container::by_name(extension) => office,
         _ if unknown => of("application/octet-stream", Kind::Other),
         _ => of(format.media_type(), Kind::Other),
     }

@@ -1,11 +1,13 @@
 //! What all extractors have in common. One file each: [`text`](super::text), [`markdown`](super::markdown),
-//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub).
+//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub), those of
+//! [`office`](super::office) stand together.
 //!
 //! An extractor is given bytes, never a file: the whole input was read before it starts, so no error that it meets can
 //! be the disk's. It runs in the worker and may take what memory and time it is given; it must not trust a single
 //! length or count in the content.
 
 use super::detect::Kind;
+use super::office::{opendocument, sheets, slides, word};
 use super::{epub, html, markdown, pdf, text};
 use crate::model::{Field, ProblemKind};
 
@@ -83,8 +85,17 @@ impl Failure {
 }
 
 /// Every extractor there is, in a fixed order: their names and versions make the enrichment version.
-pub(super) const ALL: [&dyn Extractor; 5] =
-    [&text::PlainText, &markdown::Markdown, &html::Html, &pdf::Pdf, &epub::Epub];
+pub(super) const ALL: [&dyn Extractor; 9] = [
+    &text::PlainText,
+    &markdown::Markdown,
+    &html::Html,
+    &pdf::Pdf,
+    &epub::Epub,
+    &word::Word,
+    &slides::Slides,
+    &sheets::Sheets,
+    &opendocument::OpenDocument,
+];
 
 /// The one for a kind of content.
 pub(super) fn of(kind: Kind) -> Option<&'static dyn Extractor> {
@@ -94,6 +105,10 @@ pub(super) fn of(kind: Kind) -> Option<&'static dyn Extractor> {
         Kind::Html => Some(&html::Html),
         Kind::Pdf => Some(&pdf::Pdf),
         Kind::Epub => Some(&epub::Epub),
+        Kind::Word => Some(&word::Word),
+        Kind::Slides => Some(&slides::Slides),
+        Kind::Sheets => Some(&sheets::Sheets),
+        Kind::OpenDocument => Some(&opendocument::OpenDocument),
         Kind::Other => None,
     }
 }

@@ -26,6 +26,7 @@ mod html;
 mod input;
 mod markdown;
 mod normal;
+mod office;
 mod package;
 mod pdf;
 mod pdf_font;

@@ -61,6 +61,21 @@ impl<'a> Package<'a> {
         self.text(name)?.map_or_else(|| Ok(Vec::new()), |xml| elements(&xml, name))
     }
 
+    /// Inflates a member for nothing but to see how large it gets, for a reader without limits that holds it in memory.
+    pub(super) fn weigh_held(&mut self, name: &str) -> Result<(), Failure> {
+        self.inflate(name, self.member_limit, &mut std::io::sink()).map(|_| ())
+    }
+
+    /// The same for a reader that streams it: then only all members together have a limit.
+    pub(super) fn weigh_streamed(&mut self, name: &str) -> Result<(), Failure> {
+        self.inflate(name, self.left, &mut std::io::sink()).map(|_| ())
+    }
+
+    /// The names of all members, as far as they are text.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.archive.file_names().flatten().map(std::borrow::Cow::into_owned).collect()
+    }
+
     fn inflate(&mut self, name: &str, most: u64, into: &mut impl std::io::Write) -> Result<bool, Failure> {
         let unreadable =
             |error: &dyn std::fmt::Display| Failure::damaged(format!("{name} cannot be read: {error}"));
