@@ -28,6 +28,8 @@ pub enum Kind {
     Sheets,
     /// OpenDocument texts, presentations, drawings and spreadsheets.
     OpenDocument,
+    /// RTF.
+    Rtf,
     /// Everything else.
     Other,
 }
@@ -83,6 +85,9 @@ fn judge(head: &[u8], format: FileFormat, extension: &str) -> Detected {
     if is_epub(head, format, extension) {
         return of("application/epub+zip", Kind::Epub);
     }
+    if head.starts_with(b"{\\rtf") {
+        return of("application/rtf", Kind::Rtf);
+    }
     if is_text(head) {
         return judge_text(head, format, extension);
     }
@@ -130,7 +135,6 @@ fn judge_text(head: &[u8], format: FileFormat, extension: &str) -> Detected {
             _ => of("text/plain", Kind::Text),
         },
         FileFormat::SubripText => of(media_type, Kind::Text),
-        FileFormat::RichTextFormat => of(media_type, Kind::Other),
         _ if media_type.starts_with("text/") => of(media_type, Kind::Text),
         // A note that begins with "BM" or "P1" is no picture.
         _ if TEXT_EXTENSIONS.contains(&extension) => of("text/plain", Kind::Text),
@@ -211,7 +215,7 @@ mod tests {
     #[case(&[&[b'x'; 300][..], b"\x01"].concat(), "stray.txt", "text/plain", Kind::Text)]
     #[case(&[&[b'x'; 300][..], b"\0"].concat(), "nul.txt", "application/octet-stream", Kind::Other)]
     #[case(b"", "empty.txt", "application/x-empty", Kind::Other)]
-    #[case(b"{\\rtf1 x}", "letter.rtf", "application/rtf", Kind::Other)]
+    #[case(b"{\\rtf1 x}", "letter.rtf", "application/rtf", Kind::Rtf)]
     #[case(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "shot.txt", "image/png", Kind::Other)]
     fn content_decides_and_the_name_only_where_content_is_silent(
         #[case] content: &[u8],

@@ -32,6 +32,7 @@ mod pdf;
 mod pdf_font;
 mod pdf_text;
 pub mod render;
+mod rtf;
 pub mod run;
 mod text;
 mod wire;
