@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use file_format::FileFormat;
 
 use super::office::container;
-use super::text;
+use super::{mail, text};
 
 /// What kind of content, as far as extraction treats it differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Kind {
     OpenDocument,
     /// RTF.
     Rtf,
+    /// An e-mail message, or a mailbox of them.
+    Mail,
     /// Everything else.
     Other,
 }
@@ -87,6 +89,9 @@ fn judge(head: &[u8], format: FileFormat, extension: &str) -> Detected {
     }
     if head.starts_with(b"{\\rtf") {
         return of("application/rtf", Kind::Rtf);
+    }
+    if let Some(mime) = mail::begins_like_mail(head, extension) {
+        return of(mime, Kind::Mail);
     }
     if is_text(head) {
         return judge_text(head, format, extension);

@@ -1,5 +1,5 @@
 //! What all extractors have in common. One file each: [`text`](super::text), [`markdown`](super::markdown),
-//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub), [`rtf`](super::rtf), those of
+//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub), [`rtf`](super::rtf), [`mail`](super::mail); those of
 //! [`office`](super::office) stand together.
 //!
 //! An extractor is given bytes, never a file: the whole input was read before it starts, so no error that it meets can
@@ -8,7 +8,7 @@
 
 use super::detect::Kind;
 use super::office::{opendocument, sheets, slides, word};
-use super::{epub, html, markdown, pdf, rtf, text};
+use super::{epub, html, mail, markdown, pdf, rtf, text};
 use crate::model::{Field, ProblemKind};
 
 /// Reads text and metadata out of one kind of content.
@@ -85,7 +85,7 @@ impl Failure {
 }
 
 /// Every extractor there is, in a fixed order: their names and versions make the enrichment version.
-pub(super) const ALL: [&dyn Extractor; 10] = [
+pub(super) const ALL: [&dyn Extractor; 11] = [
     &text::PlainText,
     &markdown::Markdown,
     &html::Html,
@@ -96,6 +96,7 @@ pub(super) const ALL: [&dyn Extractor; 10] = [
     &sheets::Sheets,
     &opendocument::OpenDocument,
     &rtf::Rtf,
+    &mail::Mail,
 ];
 
 /// The one for a kind of content.
@@ -111,6 +112,7 @@ pub(super) fn of(kind: Kind) -> Option<&'static dyn Extractor> {
         Kind::Sheets => Some(&sheets::Sheets),
         Kind::OpenDocument => Some(&opendocument::OpenDocument),
         Kind::Rtf => Some(&rtf::Rtf),
+        Kind::Mail => Some(&mail::Mail),
         Kind::Other => None,
     }
 }

@@ -24,6 +24,7 @@ mod extract;
 mod fields;
 mod html;
 mod input;
+mod mail;
 mod markdown;
 mod normal;
 mod office;
