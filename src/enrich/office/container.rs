@@ -111,10 +111,10 @@ fn in_compound_file(names: &[String], format: FileFormat, extension: &str) -> De
     match format {
         // Its directory is cut off.
         _ if names.is_empty() && extension == "xls" => of("application/vnd.ms-excel", Kind::Sheets),
+        // Streams of other programs are what was put into it.
+        FileFormat::MicrosoftExcelSpreadsheet => of("application/vnd.ms-excel", Kind::Sheets),
         // The mark is the program's that made the container, which is not always that of the content.
-        FileFormat::MicrosoftExcelSpreadsheet
-        | FileFormat::MicrosoftWordDocument
-        | FileFormat::CompoundFileBinary => {
+        FileFormat::MicrosoftWordDocument | FileFormat::CompoundFileBinary => {
             if has("WordDocument") {
                 of("application/msword", Kind::Other)
             } else if has("PowerPoint Document") {
@@ -219,6 +219,9 @@ mod tests {
         assert_eq!(kind(unmarked, &["Workbook"], "doc").1, Kind::Sheets);
         // A workbook put into a letter is a letter.
         assert_eq!(kind(unmarked, &["Workbook", "WordDocument"], "xls").0, "application/msword");
+        // A letter put into a workbook is a workbook.
+        let marked = FileFormat::MicrosoftExcelSpreadsheet;
+        assert_eq!(kind(marked, &["Workbook", "WordDocument"], "").1, Kind::Sheets);
         assert_eq!(kind(unmarked, &["EncryptedPackage"], "xlsx").1, Kind::Sheets);
         assert_eq!(kind(unmarked, &["EncryptedPackage"], "").1, Kind::Word);
         assert_eq!(kind(unmarked, &["Anything"], "xls").1, Kind::Other);
