@@ -4,31 +4,46 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use file_format::FileFormat;
 
-use super::{archive, text};
+use super::office::container;
+use super::{archive, mail, text};
+use crate::model::words;
 
-/// What kind of content, as far as extraction treats it differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Plain text, and formats that are read as it: subtitles, CSV, XML, program sources.
-    Text,
-    /// Markdown.
-    Markdown,
-    /// HTML and XHTML.
-    Html,
-    /// PDF.
-    Pdf,
-    /// EPUB.
-    Epub,
-    /// Recordings.
-    Audio,
-    /// Archives and compressed files.
-    Archive,
-    /// Pictures made of pixels.
-    Image,
-    /// Drawings whose words are text.
-    Svg,
-    /// Everything else.
-    Other,
+words! {
+    /// What kind of content, as far as extraction treats it differently.
+    pub enum Kind {
+        /// Plain text, and formats that are read as it: subtitles, CSV, XML, program sources.
+        Text = "text",
+        /// Markdown.
+        Markdown = "markdown",
+        /// HTML and XHTML.
+        Html = "html",
+        /// PDF.
+        Pdf = "pdf",
+        /// EPUB.
+        Epub = "epub",
+        /// Word documents of the XML kind.
+        Word = "word",
+        /// PowerPoint presentations of the XML kind.
+        Slides = "slides",
+        /// Excel workbooks.
+        Sheets = "sheets",
+        /// OpenDocument texts, presentations, drawings and spreadsheets.
+        OpenDocument = "open-document",
+        /// RTF.
+        Rtf = "rtf",
+        /// An e-mail message, or a mailbox of them.
+        Mail = "mail",
+        /// Recordings.
+        Audio = "audio",
+        /// Archives and compressed files.
+        Archive = "archive",
+        /// Pictures made of pixels.
+        Image = "image",
+        /// Drawings whose words are text.
+        Svg = "svg",
+        /// Everything else.
+        Other = "other",
+    }
 }
 
 /// A file's type.
@@ -57,7 +72,11 @@ pub fn detect(mut reader: impl Read + Seek, name: &[u8]) -> io::Result<Detected>
     (&mut reader).take(HEAD).read_to_end(&mut head)?;
     reader.seek(SeekFrom::Start(0))?;
     let format = FileFormat::from_reader(&mut reader)?;
-    Ok(judge(&head, format, &extension(name)))
+    let extension = extension(name);
+    if let Some(office) = container::look_inside(&mut reader, &head, format, &extension)? {
+        return Ok(office);
+    }
+    Ok(judge(&head, format, &extension))
 }
 
 fn extension(name: &[u8]) -> String {
@@ -78,6 +97,12 @@ fn judge(head: &[u8], format: FileFormat, extension: &str) -> Detected {
     if is_epub(head, format, extension) {
         return of("application/epub+zip", Kind::Epub);
     }
+    if head.starts_with(b"{\\rtf") {
+        return of("application/rtf", Kind::Rtf);
+    }
+    if let Some(mime) = mail::begins_like_mail(head, extension) {
+        return of(mime, Kind::Mail);
+    }
     // Silence, compressed, hardly has a byte that would not do for text.
     let is_bare =
         matches!(format, FileFormat::Id3v2 | FileFormat::ArbitraryBinaryData | FileFormat::PlainText);
@@ -92,6 +117,7 @@ fn judge(head: &[u8], format: FileFormat, extension: &str) -> Detected {
         // Nothing that anybody knows, under a name that says what it should be: its beginning was overwritten.
         "pdf" if unknown => of("application/pdf", Kind::Pdf),
         "epub" if unknown => of("application/epub+zip", Kind::Epub),
+        _ if unknown && let Some(office) = container::by_name(extension) => office,
         // Its directory stands at its end, and is broken.
         _ if unknown && head.starts_with(b"PK\x03\x04") => of("application/zip", Kind::Archive),
         _ if unknown && archive::is_tape_head(head) => of("application/x-tar", Kind::Archive),
@@ -238,7 +264,6 @@ fn judge_text(head: &[u8], format: FileFormat, extension: &str) -> Detected {
             _ => of("text/plain", Kind::Text),
         },
         FileFormat::SubripText => of(media_type, Kind::Text),
-        FileFormat::RichTextFormat => of(media_type, Kind::Other),
         FileFormat::ScalableVectorGraphics => of(media_type, Kind::Svg),
         _ if media_type.starts_with("text/") => of(media_type, Kind::Text),
         // A note that begins with "BM" or "P1" is no picture.
@@ -326,7 +351,7 @@ mod tests {
     #[case(b"PK\x03\x04\x14\0\0\0", "cut.zip", "application/zip", Kind::Archive)]
     #[case(b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "x", "image/svg+xml", Kind::Svg)]
     #[case(b"", "empty.txt", "application/x-empty", Kind::Other)]
-    #[case(b"{\\rtf1 x}", "letter.rtf", "application/rtf", Kind::Other)]
+    #[case(b"{\\rtf1 x}", "letter.rtf", "application/rtf", Kind::Rtf)]
     #[case(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "shot.txt", "image/png", Kind::Image)]
     fn content_decides_and_the_name_only_where_content_is_silent(
         #[case] content: &[u8],

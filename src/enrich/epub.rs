@@ -1,17 +1,13 @@
 //! EPUB: a ZIP archive with a packing list (OPF) of XHTML chapters.
 //!
-//! Read by hand, because the crates for it trust the archive: none caps what a member inflates to, and a book of a few
-//! kilobytes took 4 GiB.
+//! Read by hand, because the crates for it trust the archive ([`package`](super::package)).
 
 use std::collections::HashMap;
-use std::io::{Cursor, Read};
-
-use zip::ZipArchive;
-use zip::result::ZipError;
 
 use super::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw};
-use super::xml::{Element, elements};
-use super::{html, text};
+use super::html;
+use super::package::{Package, resolve};
+use super::xml::Element;
 use crate::model::Field;
 
 /// Books.
@@ -31,10 +27,7 @@ impl Extractor for Epub {
     }
 
     fn extract(&self, bytes: &[u8], budget: Budget) -> Result<Raw, Failure> {
-        let archive = ZipArchive::new(Cursor::new(bytes))
-            .map_err(|error| Failure::damaged(format!("the archive cannot be read: {error}")))?;
-        let mut book = Book { archive, member_limit: budget.inflated(), left: 4 * budget.inflated() };
-
+        let mut book = Package::open(bytes, budget)?;
         let container = book.xml("META-INF/container.xml")?;
         let package_path = container
             .iter()
@@ -47,7 +40,7 @@ impl Extractor for Epub {
         if chapters.is_empty() {
             return Err(Failure::damaged(format!("{package_path} lists no chapters")));
         }
-        book.refuse_locked(&chapters)?;
+        refuse_locked(&mut book, &chapters)?;
 
         let mut raw = Raw { fields: metadata(&package), ..Raw::default() };
         let mut found = 0_usize;
@@ -72,61 +65,17 @@ impl Extractor for Epub {
     }
 }
 
-/// An archive that gives out only so much.
-struct Book<'a> {
-    archive: ZipArchive<Cursor<&'a [u8]>>,
-    /// The most that one member may inflate to, in bytes.
-    member_limit: u64,
-    /// What all members together may still inflate to, in bytes.
-    left: u64,
-}
-
-impl Book<'_> {
-    /// A member's bytes; `None` where there is no such member.
-    fn member(&mut self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let member = match self.archive.by_name(name) {
-            Ok(member) => member,
-            Err(ZipError::FileNotFound) => return Ok(None),
-            Err(ZipError::UnsupportedArchive(detail)) if detail == ZipError::PASSWORD_REQUIRED => {
-                return Err(Failure::encrypted("the archive is locked with a password"));
-            }
-            Err(error) => return Err(Failure::damaged(format!("{name} cannot be read: {error}"))),
-        };
-        let limit = self.member_limit.min(self.left);
-        let mut bytes = Vec::new();
-        // One byte more than allowed tells "too large" from "exactly full".
-        let read = member
-            .take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| Failure::damaged(format!("{name} cannot be read: {error}")))?;
-        if read as u64 > limit {
-            return Err(Failure::too_large(format!("{name} inflates to more than {} MiB", limit / MIB)));
-        }
-        self.left -= read as u64;
-        Ok(Some(bytes))
+/// Fails where chapters are encrypted. Obfuscated fonts are listed in the same place and lock nobody out.
+fn refuse_locked(book: &mut Package<'_>, chapters: &[String]) -> Result<(), Failure> {
+    let locked = book.xml_or_none("META-INF/encryption.xml")?;
+    let is_chapter = |element: &Element| {
+        let uri = element.attribute("URI").map(|uri| resolve("", uri));
+        element.name == "CipherReference" && uri.is_some_and(|uri| chapters.contains(&uri))
+    };
+    if locked.iter().any(is_chapter) {
+        return Err(Failure::encrypted("its chapters are locked (digital rights management)"));
     }
-
-    fn xml(&mut self, name: &str) -> Result<Vec<Element>, Failure> {
-        let bytes = self
-            .member(name)?
-            .ok_or_else(|| Failure::damaged(format!("there is no {name} in the archive")))?;
-        elements(&text::decode(&bytes, None), name)
-    }
-
-    /// Fails where chapters are encrypted. Obfuscated fonts are listed in the same place and lock nobody out.
-    fn refuse_locked(&mut self, chapters: &[String]) -> Result<(), Failure> {
-        const LIST: &str = "META-INF/encryption.xml";
-        let Some(bytes) = self.member(LIST)? else { return Ok(()) };
-        let locked = elements(&text::decode(&bytes, None), LIST)?;
-        let is_chapter = |element: &Element| {
-            let uri = element.attribute("URI").map(|uri| resolve("", uri));
-            element.name == "CipherReference" && uri.is_some_and(|uri| chapters.contains(&uri))
-        };
-        if locked.iter().any(is_chapter) {
-            return Err(Failure::encrypted("its chapters are locked (digital rights management)"));
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// The archive names of the chapters, in reading order.
@@ -172,60 +121,9 @@ fn metadata(package: &[Element]) -> Vec<(Field, String)> {
     fields
 }
 
-/// A member's name out of a reference relative to a directory: fragment dropped, `%20` and `..` resolved.
-fn resolve(directory: &str, reference: &str) -> String {
-    let reference = reference.split('#').next().unwrap_or(reference);
-    let reference = percent_decode(reference);
-    let (directory, reference) =
-        reference.strip_prefix('/').map_or((directory, reference.as_str()), |rooted| ("", rooted));
-    let mut parts: Vec<&str> = Vec::new();
-    for part in directory.split('/').chain(reference.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => _ = parts.pop(),
-            _ => parts.push(part),
-        }
-    }
-    parts.join("/")
-}
-
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let code = match (first, tail) {
-            (b'%', [high, low, ..]) => hex_digit(*high).zip(hex_digit(*low)),
-            _ => None,
-        };
-        match code {
-            Some((high, low)) => {
-                bytes.push(high << 4 | low);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex_digit(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn references_are_resolved_and_never_leave_the_archive() {
-        assert_eq!(resolve("OEBPS", "text/ch%201.xhtml#top"), "OEBPS/text/ch 1.xhtml");
-        assert_eq!(resolve("OEBPS/pkg", "../../../x"), "x");
-        assert_eq!(resolve("OEBPS", "/x"), "x");
-        assert_eq!(resolve("", "100%.xhtml"), "100%.xhtml");
-    }
 
     // E1
     #[test]

@@ -1,6 +1,7 @@
 //! What all extractors have in common. One file each: [`text`](super::text), [`markdown`](super::markdown),
-//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub), [`audio`](super::audio),
-//! [`archive`](super::archive), [`image`](super::image), [`svg`](super::svg).
+//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub), [`rtf`](super::rtf), [`mail`](super::mail),
+//! [`audio`](super::audio), [`archive`](super::archive), [`image`](super::image), [`svg`](super::svg); those of
+//! [`office`](super::office) stand together.
 //!
 //! An extractor is given bytes, never a file: the whole input was read before it starts, so no error that it meets can
 //! be the disk's. Where the little that it wants lies scattered over a file that may be larger than any memory (the
@@ -11,7 +12,8 @@
 use std::io::{Read, Seek};
 
 use super::detect::Kind;
-use super::{archive, audio, epub, html, image, markdown, pdf, svg, text};
+use super::office::{opendocument, sheets, slides, word};
+use super::{archive, audio, epub, html, image, mail, markdown, pdf, rtf, svg, text};
 use crate::model::{Field, ProblemKind};
 
 /// Reads text and metadata out of one kind of content.
@@ -112,6 +114,12 @@ pub(super) const ALL: &[&dyn Extractor] = &[
     &html::Html,
     &pdf::Pdf,
     &epub::Epub,
+    &word::Word,
+    &slides::Slides,
+    &sheets::Sheets,
+    &opendocument::OpenDocument,
+    &rtf::Rtf,
+    &mail::Mail,
     &audio::Audio,
     &image::Image,
     &svg::Svg,
@@ -126,10 +134,33 @@ pub(super) fn of(kind: Kind) -> Option<&'static dyn Extractor> {
         Kind::Html => Some(&html::Html),
         Kind::Pdf => Some(&pdf::Pdf),
         Kind::Epub => Some(&epub::Epub),
+        Kind::Word => Some(&word::Word),
+        Kind::Slides => Some(&slides::Slides),
+        Kind::Sheets => Some(&sheets::Sheets),
+        Kind::OpenDocument => Some(&opendocument::OpenDocument),
+        Kind::Rtf => Some(&rtf::Rtf),
+        Kind::Mail => Some(&mail::Mail),
         Kind::Audio => Some(&audio::Audio),
         Kind::Archive => Some(&archive::Archive),
         Kind::Image => Some(&image::Image),
         Kind::Svg => Some(&svg::Svg),
         Kind::Other => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Versions are told of those in the list: what is read by another would never be read again.
+    #[test]
+    fn every_extractor_that_is_used_is_listed_once() {
+        let names: std::collections::BTreeSet<_> = ALL.iter().map(|extractor| extractor.name()).collect();
+        assert_eq!(names.len(), ALL.len());
+        for kind in Kind::ALL {
+            let name = of(*kind).map(Extractor::name);
+            assert!(name.is_none_or(|name| names.contains(name)), "{kind:?}");
+            assert_eq!(name.is_none(), *kind == Kind::Other);
+        }
     }
 }

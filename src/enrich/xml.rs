@@ -1,6 +1,9 @@
-//! The little XML that EPUB containers need: elements by their local names, in document order.
+//! The little XML that containers of books and office documents need: as elements by their local names, in document
+//! order, or as a stream where the document may be long.
 //!
 //! Entities of a document's own are never expanded, so that an "XML bomb" stays as small as it is on disk.
+
+use std::ops::ControlFlow;
 
 use quick_xml::events::{BytesStart, Event};
 
@@ -21,61 +24,123 @@ impl Element {
     }
 }
 
-/// So deep, and no deeper: real ones have less than ten levels.
+/// What a document consists of, in its order. Names are without prefix.
+#[derive(Debug)]
+pub(super) enum Piece<'a> {
+    Start(Tag<'a>),
+    Text(&'a str),
+    End(&'a str),
+}
+
+/// A start tag.
+#[derive(Debug)]
+pub(super) struct Tag<'a>(&'a BytesStart<'a>);
+
+impl<'a> Tag<'a> {
+    pub(super) fn name(&self) -> &'a str {
+        self.0.local_name().into_inner()
+    }
+
+    /// The name with its prefix, which every writer chooses as the standard does.
+    pub(super) fn prefixed(&self) -> &'a str {
+        self.0.name().into_inner()
+    }
+
+    /// The value of an attribute by its name without prefix, unescaped.
+    pub(super) fn attribute(&self, name: &str) -> Option<String> {
+        self.attributes().find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = (&'a str, String)> {
+        let mut attributes = self.0.attributes();
+        // An attribute given twice is the document's business.
+        attributes.with_checks(false);
+        attributes.flatten().map(|attribute| {
+            let value =
+                quick_xml::escape::unescape(&attribute.value).unwrap_or_else(|_| attribute.value.clone());
+            (attribute.key.local_name().into_inner(), value.into_owned())
+        })
+    }
+}
+
+/// So deep, and no deeper: real ones have less than a hundred levels.
 const MAX_DEPTH: usize = 256;
 
-/// All elements of a document in the order of their start tags. `what` names the document in the failure.
-pub(super) fn elements(xml: &str, what: &str) -> Result<Vec<Element>, Failure> {
+/// Visits a document until its end, or until the visitor breaks off. `what` names the document in the failure.
+pub(super) fn walk(
+    xml: &str,
+    what: &str,
+    mut visit: impl FnMut(Piece<'_>) -> ControlFlow<()>,
+) -> Result<(), Failure> {
     let mut reader = quick_xml::Reader::from_str(xml);
-    let mut elements: Vec<Element> = Vec::new();
-    let mut open: Vec<usize> = Vec::new();
+    let mut depth = 0_usize;
     let damaged =
         |detail: &dyn std::fmt::Display| Failure::damaged(format!("{what} is not well-formed: {detail}"));
     loop {
-        match reader.read_event().map_err(|error| damaged(&error))? {
+        let flow = match reader.read_event().map_err(|error| damaged(&error))? {
             Event::Start(start) => {
-                if open.len() == MAX_DEPTH {
+                if depth == MAX_DEPTH {
                     return Err(damaged(&"too deeply nested"));
                 }
-                open.push(elements.len());
-                elements.push(element(&start));
+                depth += 1;
+                visit(Piece::Start(Tag(&start)))
             }
-            Event::Empty(start) => elements.push(element(&start)),
-            Event::End(_) => _ = open.pop(),
-            Event::Text(text) => append(&mut elements, &open, &text.xml10_content()),
-            Event::CData(text) => append(&mut elements, &open, &text.xml10_content()),
+            Event::Empty(start) => match visit(Piece::Start(Tag(&start))) {
+                ControlFlow::Continue(()) => visit(Piece::End(start.local_name().into_inner())),
+                enough => enough,
+            },
+            Event::End(end) => {
+                depth = depth.saturating_sub(1);
+                visit(Piece::End(end.local_name().into_inner()))
+            }
+            Event::Text(text) => visit(Piece::Text(&text.xml10_content())),
+            Event::CData(text) => visit(Piece::Text(&text.xml10_content())),
             Event::GeneralRef(reference) => {
                 if let Ok(Some(char)) = reference.resolve_char_ref() {
-                    append(&mut elements, &open, char.encode_utf8(&mut [0; 4]));
+                    visit(Piece::Text(char.encode_utf8(&mut [0; 4])))
                 } else if let Some(text) = quick_xml::escape::resolve_xml_entity(&reference) {
-                    append(&mut elements, &open, text);
+                    visit(Piece::Text(text))
+                } else {
+                    // Any other entity stands for what the document itself declares: left out.
+                    ControlFlow::Continue(())
                 }
-                // Any other entity stands for what the document itself declares: left out.
             }
-            Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
-            Event::Eof if open.is_empty() => return Ok(elements),
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {
+                ControlFlow::Continue(())
+            }
+            Event::Eof if depth == 0 => return Ok(()),
             Event::Eof => return Err(damaged(&"it ends early")),
+        };
+        if flow.is_break() {
+            return Ok(());
         }
     }
 }
 
-fn element(start: &BytesStart<'_>) -> Element {
-    let mut attributes = start.attributes();
-    let attributes = attributes.with_checks(false).flatten().map(|attribute| {
-        let value = quick_xml::escape::unescape(&attribute.value).unwrap_or_else(|_| attribute.value.clone());
-        (attribute.key.local_name().as_ref().to_owned(), value.into_owned())
-    });
-    Element {
-        name: start.local_name().as_ref().to_owned(),
-        attributes: attributes.collect(),
-        text: String::new(),
-    }
-}
-
-fn append(elements: &mut [Element], open: &[usize], text: &str) {
-    if let Some(&innermost) = open.last() {
-        elements[innermost].text.push_str(text);
-    }
+/// All elements of a document in the order of their start tags. `what` names the document in the failure.
+pub(super) fn elements(xml: &str, what: &str) -> Result<Vec<Element>, Failure> {
+    let mut elements: Vec<Element> = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    walk(xml, what, |piece| {
+        match piece {
+            Piece::Start(tag) => {
+                open.push(elements.len());
+                elements.push(Element {
+                    name: tag.name().to_owned(),
+                    attributes: tag.attributes().map(|(name, value)| (name.to_owned(), value)).collect(),
+                    text: String::new(),
+                });
+            }
+            Piece::Text(text) => {
+                if let Some(&innermost) = open.last() {
+                    elements[innermost].text.push_str(text);
+                }
+            }
+            Piece::End(_) => _ = open.pop(),
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(elements)
 }
 
 #[cfg(test)]
