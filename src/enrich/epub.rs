@@ -23,7 +23,7 @@ impl Extractor for Epub {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {

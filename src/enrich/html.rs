@@ -16,7 +16,7 @@ impl Extractor for Html {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
