@@ -113,9 +113,13 @@ def epub_facts(path):
         for element in metadata:
             values[local(element)].append(plain("".join(element.itertext())))
         hrefs = {item.get("id"): item.get("href") for item in package.iter() if local(item) == "item"}
-        text = []
+        text, seen = [], set()
         for itemref in (item for item in package.iter() if local(item) == "itemref"):
-            name = posixpath.normpath(posixpath.join(posixpath.dirname(opf), urllib.parse.unquote(hrefs[itemref.get("idref")])))
+            href = urllib.parse.unquote(hrefs[itemref.get("idref")].partition("#")[0])
+            name = posixpath.normpath(posixpath.join(posixpath.dirname(opf), href))
+            if name in seen:
+                continue
+            seen.add(name)
             try:
                 page = book.read(name).decode("utf-8", "replace")
             except KeyError:

@@ -53,6 +53,7 @@ pub(super) fn by_name(name: &str) -> Option<Field> {
         "description" | "abstract" => Field::Description,
         "subject" | "subjects" | "keywords" | "tags" => Field::Subject,
         "identifier" | "doi" | "isbn" => Field::Identifier,
+        "ispartof" | "journal_title" | "series" => Field::PartOf,
         _ => return None,
     })
 }

@@ -382,12 +382,23 @@ impl Meanings {
     }
 }
 
-/// Names like `c65` or `a65` for code 65: the font was made by a program that only numbers what it draws, and numbers by
-/// ASCII. Others, like `g17`, mean nothing.
+/// Names like `c65` or `a65` for code 65: the font was made by a program that only numbers what it draws, TeX's bitmaps
+/// above all. Its numbers are ASCII, the letters above it in most languages those of Latin 1, and its ligatures stand where
+/// TeX has them. Other names, like `g17`, mean nothing.
 fn push_numbered(name: &str, code: u8, text: &mut String) {
     let digits = name.trim_start_matches(|char: char| char.is_ascii_alphabetic());
-    if digits.parse() == Ok(code) && (0x20..0x7f).contains(&code) && name.len() - digits.len() <= 2 {
-        text.push(char::from(code));
+    if digits.parse() != Ok(code) || name.len() - digits.len() > 2 {
+        return;
+    }
+    match code {
+        0x0b | 0x1b => text.push_str("ff"),
+        0x0c | 0x1c => text.push_str("fi"),
+        0x0d | 0x1d => text.push_str("fl"),
+        0x0e | 0x1e => text.push_str("ffi"),
+        0x0f | 0x1f => text.push_str("ffl"),
+        0x20..=0x7e | 0xa1..=0xfe => text.push(char::from(code)),
+        0xff => text.push('ß'),
+        _ => {}
     }
 }
 

@@ -380,6 +380,7 @@ impl TextReader {
         let (dx, dy) = (start.0 - pen.x, start.1 - pen.y);
         let forward = dx * along.0 + dy * along.1;
         let aside = dx * along.1 - dy * along.0;
+        let own = em;
         let em = em.max(pen.em).max(f64::MIN_POSITIVE);
         // What runs to the left may go far back; its places are sorted at the end of the line.
         let leftwards = rtl || pen.rtl;
@@ -392,10 +393,34 @@ impl TextReader {
             }
             return;
         }
+        // TeX puts an accent there first, and then the letter under it.
+        if forward < -0.1 * em
+            && let Some(mark) = self.text.chars().next_back().and_then(combining)
+            && let Some(letter) = self.shown.chars().next().filter(|char| char.is_alphabetic())
+        {
+            self.text.pop();
+            self.shown.insert(letter.len_utf8(), mark);
+            return;
+        }
+        if self.is_mark(pen, aside, own) && !self.text.ends_with([' ', '\n']) {
+            self.text.push(' ');
+            return;
+        }
         // Without widths nobody knows where the last string ended; that the pen was set anew must do.
         let apart = if pen.exact { forward > 0.15 * em } else { moved };
         if apart && !self.text.ends_with([' ', '\n']) && !self.shown.starts_with(' ') {
             self.text.push(' ');
+        }
+    }
+
+    /// Whether a footnote's mark begins or ends here: small raised digits, which are no part of the word beside them. Without
+    /// a space nobody would find that word.
+    fn is_mark(&self, pen: Pen, aside: f64, em: f64) -> bool {
+        let digit = |char: char| char.is_ascii_digit();
+        if em < 0.85 * pen.em {
+            aside < -0.15 * pen.em && self.shown.starts_with(digit)
+        } else {
+            pen.em < 0.85 * em && aside > 0.15 * em && self.text.ends_with(digit)
         }
     }
 
@@ -439,6 +464,26 @@ fn actual_text(scan: &Scan<'_>, resources: &[Resources<'_>]) -> Option<String> {
     let name = scan.name_at(1)?;
     let properties = resources.iter().rev().find_map(|own| own.properties.get::<Dict<'_>>(name))?;
     properties.get::<PdfString<'_>>(b"ActualText").map(|text| text_string(text.as_bytes()))
+}
+
+/// The accent that is put over or under a letter, for the one that stands by itself.
+fn combining(accent: char) -> Option<char> {
+    Some(match accent {
+        '`' => '\u{300}',
+        '´' => '\u{301}',
+        'ˆ' | '^' => '\u{302}',
+        '˜' | '~' => '\u{303}',
+        '¯' => '\u{304}',
+        '˘' => '\u{306}',
+        '˙' => '\u{307}',
+        '¨' => '\u{308}',
+        '˚' => '\u{30a}',
+        '˝' => '\u{30b}',
+        'ˇ' => '\u{30c}',
+        '¸' => '\u{327}',
+        '˛' => '\u{328}',
+        _ => return None,
+    })
 }
 
 fn is_hyphen(char: char) -> bool {
