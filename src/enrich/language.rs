@@ -146,11 +146,30 @@ fn two_letters(three: &str) -> Option<&'static str> {
     CODES.iter().find(|(known, _)| *known == three).map(|(_, two)| *two)
 }
 
-/// The language of a text, where it is clear. Looks at a few kilobytes from the middle, however long the text is: what
-/// stands at the beginning is often a title page in another language.
+/// The language of a text, where it is clear. Looks at a few kilobytes in several places, however long the text is: a manual
+/// in German quotes pages of programs in English, and a title page is often in another language than the book. All places
+/// that are prose must agree, and at least half of them must be prose.
 pub(super) fn of_text(text: &str) -> Option<&'static str> {
-    let start = text.floor_char_boundary(text.len().saturating_sub(SAMPLE) / 2);
-    let sample = &text[start..text.floor_char_boundary(start + SAMPLE)];
+    let places = if text.len() <= 2 * SAMPLE { 1 } else { PLACES };
+    let mut found = None;
+    let mut prose = 0;
+    for place in 0..places {
+        // In the middle of its part of the text.
+        let middle = text.len() / places * place + text.len() / places / 2;
+        let start = text.floor_char_boundary(middle.saturating_sub(SAMPLE));
+        let sample = &text[start..text.floor_char_boundary((middle + SAMPLE).min(text.len()))];
+        if let Some(language) = of_sample(sample) {
+            if found.is_some_and(|found| found != language) {
+                return None;
+            }
+            found = Some(language);
+            prose += 1;
+        }
+    }
+    found.filter(|_| prose * 2 >= places)
+}
+
+fn of_sample(sample: &str) -> Option<&'static str> {
     let (mut letters, mut others) = (0_usize, 0_usize);
     for char in sample.chars().filter(|char| !char.is_whitespace()) {
         if char.is_alphabetic() { letters += 1 } else { others += 1 }
@@ -160,25 +179,24 @@ pub(super) fn of_text(text: &str) -> Option<&'static str> {
         return None;
     }
     let found = detect(sample)?;
-    // With a script of its own a language is known by a few letters; Latin ones need more.
-    if !found.is_reliable() || found.confidence() < CLEAR {
-        return None;
-    }
     match found.lang() {
+        _ if found.confidence() < CLEAR => None,
         // These are taken for one another.
         Lang::Srp | Lang::Hrv | Lang::Nob | Lang::Dan if found.confidence() < 1.0 => None,
-        lang => two_letters(lang.code()),
+        language => two_letters(language.code()),
     }
 }
 
-/// So many bytes are looked at.
-const SAMPLE: usize = 4096;
+const PLACES: usize = 5;
+
+/// So many bytes on either side of a place are looked at.
+const SAMPLE: usize = 1024;
 
 /// Fewer letters than this are a heading.
 const FEWEST_LETTERS: usize = 200;
 
 /// From 0 to 1, as the detector means it.
-const CLEAR: f64 = 0.95;
+const CLEAR: f64 = 0.9;
 
 #[cfg(test)]
 mod tests {
@@ -212,6 +230,14 @@ mod tests {
         assert_eq!(of_text(&russian.repeat(5)), Some("ru"));
         let japanese = "棚卸しの朝、司書は一冊ずつ本を数えた。";
         assert_eq!(of_text(&japanese.repeat(20)), Some("ja"));
+    }
+
+    #[test]
+    fn a_text_that_quotes_another_language_at_length_has_none() {
+        let german = "Die Bücher stehen schräg, weil das Regal für größere gebaut ist, und niemand hat es je gerichtet. ".repeat(60);
+        let english = "The books lean to the left because the shelf was made for larger ones, and nobody has put it right. ".repeat(60);
+        assert_eq!(of_text(&german), Some("de"));
+        assert_eq!(of_text(&[german, english].concat()), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! nothing. A font program is opened for its encoding alone, and only where nothing else tells it.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use hayro_cmap::{BfString, CMap, CMapName, CidFamily, WritingMode, load_embedded};
 use hayro_syntax::object::{Array, Dict, Name, Object, Stream, String as PdfString};
@@ -17,8 +18,9 @@ use super::pdf_stream::{Unplain, plain};
 #[derive(Debug)]
 pub(super) struct Font {
     codes: Codes,
-    /// What was looked up once: by code, a place in `glyphs` and 1.
-    known: Vec<u32>,
+    /// What was looked up once: by code, 256 of them a page, a place in `glyphs` and 1. In pages, because a long document
+    /// has thousands of fonts, each with a few letters.
+    known: Vec<Vec<u32>>,
     glyphs: Vec<Glyph>,
     /// The text of all glyphs.
     text: String,
@@ -57,23 +59,23 @@ enum Codes {
 #[derive(Debug)]
 struct Composite {
     /// From codes to glyphs; none where they are the same, two bytes each.
-    encoding: Option<CMap>,
+    encoding: Option<Rc<CMap>>,
     to_unicode: Option<CMap>,
     /// From glyphs of a known collection to characters.
-    collection: Option<CMap>,
+    collection: Option<Rc<CMap>>,
     widths: HashMap<u32, f32>,
     default_width: f32,
 }
 
 impl Font {
     /// Fails where a map in it inflates beyond the limit.
-    pub(super) fn read(font: &Dict<'_>, inflated: usize) -> Result<Self, Unplain> {
+    pub(super) fn read(font: &Dict<'_>, maps: &mut Maps, inflated: usize) -> Result<Self, Unplain> {
         let to_unicode = match font.get::<Stream<'_>>(b"ToUnicode") {
             Some(stream) => read_map(&stream, inflated)?,
             None => None,
         };
         if font.get::<Name<'_>>(b"Subtype").is_some_and(|subtype| &*subtype == b"Type0") {
-            composite(font, to_unicode, inflated)
+            composite(font, to_unicode, maps, inflated)
         } else {
             simple(font, to_unicode.as_ref(), inflated)
         }
@@ -116,8 +118,8 @@ impl Font {
 
     fn glyph(&mut self, code: u32, length: usize) -> Glyph {
         // Codes of different lengths are different codes; a map that has both is rare, and small.
-        let key = code as usize + if length == 1 { 0 } else { 256 };
-        if let Some(&at) = self.known.get(key)
+        let (page, place) = (code as usize / 256 + usize::from(length > 1), code as usize % 256);
+        if let Some(&at) = self.known.get(page).and_then(|page| page.get(place))
             && at > 0
         {
             return self.glyphs[at as usize - 1];
@@ -128,11 +130,13 @@ impl Font {
         let start = self.text.len();
         let width = composite.look_up(code, length, self.vertical, &mut self.text);
         let glyph = self.remember(start, width);
-        if key < MOST_CODES {
-            if self.known.len() <= key {
-                self.known.resize(if key < 512 { 512 } else { MOST_CODES }, 0);
+        if page <= MOST_PAGES {
+            if self.known.len() <= page {
+                self.known.resize(page + 1, Vec::new());
             }
-            self.known[key] = u32::try_from(self.glyphs.len()).unwrap_or(0);
+            let page = &mut self.known[page];
+            page.resize(256, 0);
+            page[place] = u32::try_from(self.glyphs.len()).unwrap_or(0);
         }
         glyph
     }
@@ -147,7 +151,22 @@ impl Font {
 }
 
 /// All codes of two bytes, behind those of one.
-const MOST_CODES: usize = 65_536 + 256;
+const MOST_PAGES: usize = 256;
+
+/// The maps that a PDF only names, each parsed once: they have tens of thousands of entries.
+#[derive(Debug, Default)]
+pub(super) struct Maps {
+    known: HashMap<Vec<u8>, Option<Rc<CMap>>>,
+}
+
+impl Maps {
+    fn named(&mut self, name: CMapName<'_>) -> Option<Rc<CMap>> {
+        // A name that means nothing is not worth keeping.
+        let map = load_embedded(name)?;
+        let parse = || CMap::parse(map, load_embedded).map(Rc::new);
+        self.known.entry(name.to_bytes().to_vec()).or_insert_with(parse).clone()
+    }
+}
 
 impl Composite {
     /// Appends the text of a code; its width in ems.
@@ -202,18 +221,23 @@ fn number(object: Object<'_>) -> f32 {
     object.into_f32().unwrap_or(0.0)
 }
 
-fn composite(font: &Dict<'_>, to_unicode: Option<CMap>, inflated: usize) -> Result<Font, Unplain> {
+fn composite(
+    font: &Dict<'_>,
+    to_unicode: Option<CMap>,
+    maps: &mut Maps,
+    inflated: usize,
+) -> Result<Font, Unplain> {
     let mut vertical = false;
     let encoding = match font.get::<Object<'_>>(b"Encoding") {
         Some(Object::Name(name)) => {
             vertical = name.ends_with(b"-V") || &*name == b"V";
             match CMapName::from_bytes(&name) {
                 CMapName::IdentityH | CMapName::IdentityV => None,
-                name => load_embedded(name).and_then(|map| CMap::parse(map, load_embedded)),
+                name => maps.named(name),
             }
         }
         Some(Object::Stream(stream)) => {
-            let map = read_map(&stream, inflated)?;
+            let map = read_map(&stream, inflated)?.map(Rc::new);
             vertical =
                 map.as_ref().is_some_and(|map| map.metadata().writing_mode == Some(WritingMode::Vertical));
             map
@@ -225,7 +249,7 @@ fn composite(font: &Dict<'_>, to_unicode: Option<CMap>, inflated: usize) -> Resu
     let descendant = descendant.unwrap_or_default();
     let collection = match &to_unicode {
         Some(_) => None,
-        None => collection_of(&descendant, encoding.as_ref()),
+        None => collection_of(&descendant, encoding.as_deref(), maps),
     };
     let list = descendant.get::<Array<'_>>(b"W");
     let composite = Composite {
@@ -246,7 +270,7 @@ fn composite(font: &Dict<'_>, to_unicode: Option<CMap>, inflated: usize) -> Resu
 }
 
 /// What the glyphs of an East Asian collection mean.
-fn collection_of(descendant: &Dict<'_>, encoding: Option<&CMap>) -> Option<CMap> {
+fn collection_of(descendant: &Dict<'_>, encoding: Option<&CMap>, maps: &mut Maps) -> Option<Rc<CMap>> {
     let named = encoding.and_then(|encoding| encoding.metadata().character_collection.clone());
     let family = match named.map(|collection| collection.family) {
         Some(family) if family != CidFamily::AdobeIdentity => family,
@@ -256,7 +280,7 @@ fn collection_of(descendant: &Dict<'_>, encoding: Option<&CMap>) -> Option<CMap>
             CidFamily::from_registry_ordering(&string(b"Registry")?, &string(b"Ordering")?)
         }
     };
-    CMap::parse(load_embedded(family.ucs2_cmap()?)?, load_embedded)
+    maps.named(family.ucs2_cmap()?)
 }
 
 /// Either `first [width width ...]` or `first last width`, again and again; in ems.
@@ -285,7 +309,7 @@ fn simple(font: &Dict<'_>, to_unicode: Option<&CMap>, inflated: usize) -> Result
     let (widths, exact) = simple_widths(font);
     let mut read = Font {
         codes: Codes::Simple,
-        known: (1..=256).collect(),
+        known: vec![(1..=256).collect()],
         glyphs: Vec::with_capacity(256),
         text: String::new(),
         vertical: false,
@@ -467,7 +491,7 @@ mod tests {
 
     fn font(dictionary: &'static [u8]) -> Font {
         let dictionary = Dict::from_bytes(dictionary).expect("a dictionary");
-        Font::read(&dictionary, 1 << 20).expect("within the limit")
+        Font::read(&dictionary, &mut Maps::default(), 1 << 20).expect("within the limit")
     }
 
     fn shown(font: &mut Font, bytes: &[u8]) -> (String, f64) {

@@ -9,7 +9,7 @@ use hayro_syntax::object::{Array, Dict, MaybeRef, Name, Object, Stream, String a
 use hayro_syntax::page::Page;
 
 use super::pdf_fields::text_string;
-use super::pdf_font::Font;
+use super::pdf_font::{Font, Maps};
 use super::pdf_order::{Piece, in_order, is_rtl};
 use super::pdf_scan::{Operand, Scan};
 use super::pdf_stream::{Unplain, plain};
@@ -19,6 +19,7 @@ use super::pdf_stream::{Unplain, plain};
 pub(super) struct TextReader {
     /// The most that one stream may inflate to, in bytes.
     inflated: usize,
+    maps: Maps,
     fonts: Vec<Font>,
     /// By object number, or by where a dictionary without one lies; parsing a font's maps is the dearest part of a page.
     /// `None` where it cannot be understood: its text is skipped, the page goes on.
@@ -73,6 +74,9 @@ const MAX_DEPTH: usize = 6;
 /// `q` without `Q` is forgotten beyond this.
 const MAX_SAVED: usize = 256;
 
+/// Documents put together from others have a font a page and letter; no more than these are kept from page to page.
+const MOST_FONTS: usize = 500;
+
 /// A line of more pieces than this is none.
 const MAX_PIECES: usize = 4096;
 
@@ -95,6 +99,7 @@ impl TextReader {
     pub(super) fn new(inflated: usize, enough: usize) -> Self {
         TextReader {
             inflated,
+            maps: Maps::default(),
             fonts: Vec::new(),
             known: HashMap::new(),
             text: String::new(),
@@ -113,6 +118,10 @@ impl TextReader {
         if !self.text.is_empty() {
             self.text.truncate(self.text.trim_end().len());
             self.text.push_str("\n\n");
+        }
+        if self.fonts.len() > MOST_FONTS {
+            self.fonts.clear();
+            self.known.clear();
         }
         (self.marked, self.instead) = (0, None);
         self.start_line();
@@ -313,7 +322,7 @@ impl TextReader {
         }
         let font = match fonts.get::<Dict<'_>>(name) {
             Some(font) => {
-                self.fonts.push(Font::read(&font, self.inflated)?);
+                self.fonts.push(Font::read(&font, &mut self.maps, self.inflated)?);
                 Some(self.fonts.len() - 1)
             }
             None => None,
@@ -399,6 +408,10 @@ impl TextReader {
             && let Some(letter) = self.shown.chars().next().filter(|char| char.is_alphabetic())
         {
             self.text.pop();
+            // It was the end of the piece before.
+            if let Some((_, _, _, _, end)) = self.line.pieces.last_mut() {
+                *end = self.text.len().min(*end);
+            }
             self.shown.insert(letter.len_utf8(), mark);
             return;
         }
@@ -446,9 +459,10 @@ impl TextReader {
         if !self.line.rtl || self.line.pieces.len() >= MAX_PIECES {
             return;
         }
-        let pieces = self.line.pieces.iter();
-        let pieces =
-            pieces.map(|&(from, to, em, start, end)| Piece { from, to, em, text: &self.text[start..end] });
+        let pieces = self.line.pieces.iter().map(|&(from, to, em, start, end)| {
+            let text = self.text.get(start..end).unwrap_or_default();
+            Piece { from, to, em, text }
+        });
         let line = in_order(pieces.collect());
         self.text.truncate(self.line.start);
         self.text.push_str(&line);
