@@ -444,18 +444,33 @@ fn differences(list: &Array<'_>) -> HashMap<u8, String> {
     names
 }
 
-/// The encoding that a Type 1 font program has built in. It stands in the part that is not encrypted.
+/// The encoding that a font program has built in: Type 1, as PostScript or compact (CFF).
 fn built_in(font: &Dict<'_>, inflated: usize) -> Result<HashMap<u8, String>, Unplain> {
     let descriptor = font.get::<Dict<'_>>(b"FontDescriptor").unwrap_or_default();
-    let Some(stream) = descriptor.get::<Stream<'_>>(b"FontFile") else { return Ok(HashMap::new()) };
+    let (stream, read): (_, fn(&[u8]) -> HashMap<u8, String>) =
+        match descriptor.get::<Stream<'_>>(b"FontFile") {
+            Some(stream) => (stream, type_1_encoding),
+            None => match descriptor.get::<Stream<'_>>(b"FontFile3") {
+                Some(stream) => (stream, compact_encoding),
+                None => return Ok(HashMap::new()),
+            },
+        };
     match plain(&stream, inflated) {
-        Ok(program) => Ok(type_1_encoding(&program)),
+        Ok(program) => Ok(read(&program)),
         Err(Unplain::TooLarge) => Err(Unplain::TooLarge),
         Err(Unplain::Foreign) => Ok(HashMap::new()),
     }
 }
 
-/// `dup 65 /A put`, again and again, between `/Encoding` and `def`.
+fn compact_encoding(program: &[u8]) -> HashMap<u8, String> {
+    let Some(program) = ttf_parser::cff::Table::parse(program) else { return HashMap::new() };
+    let name = |code| program.glyph_name(program.glyph_index(code)?);
+    (0..=255)
+        .filter_map(|code| Some((code, name(code).filter(|&name| name != ".notdef")?.to_owned())))
+        .collect()
+}
+
+/// `dup 65 /A put`, again and again, between `/Encoding` and `def`. It stands in the part that is not encrypted.
 fn type_1_encoding(program: &[u8]) -> HashMap<u8, String> {
     let clear = program.windows(5).position(|window| window == b"eexec").unwrap_or(program.len());
     let clear = String::from_utf8_lossy(&program[..clear]);
