@@ -29,7 +29,7 @@ impl Extractor for Pdf {
             // What is left of it could be read, but passed off as the whole it would be a lie.
             return Err(Failure::damaged("it ends early"));
         }
-        let document = Document::new(bytes.to_vec()).map_err(|error| failure(error))?;
+        let document = Document::new(bytes.to_vec()).map_err(failure)?;
         let pages = document.pages();
         if pages.is_empty() {
             return Err(Failure::damaged("it has no pages"));

@@ -117,8 +117,7 @@ pub(super) fn by_glyph_name(name: &str) -> Option<String> {
 
 /// `uni00410042` or `u1F4D6`.
 fn by_number(name: &str) -> Option<String> {
-    let is_hex =
-        |digits: &str| digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'A'..=b'F' | b'a'..=b'f'));
+    let is_hex = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     if let Some(digits) = name.strip_prefix("uni")
         && digits.len() >= 4
         && digits.len().is_multiple_of(4)

@@ -53,7 +53,7 @@ pub(super) struct Shown {
 enum Codes {
     /// One byte a code, each looked up beforehand.
     Simple,
-    Composite(Composite),
+    Composite(Box<Composite>),
 }
 
 #[derive(Debug)]
@@ -98,22 +98,19 @@ impl Font {
     }
 
     fn next_code(&self, bytes: &[u8]) -> (u32, usize) {
-        match &self.codes {
-            Codes::Simple => (u32::from(bytes[0]), 1),
-            Codes::Composite(Composite { encoding: None, .. }) => {
-                (bytes.iter().take(2).fold(0, |code, &byte| code << 8 | u32::from(byte)), bytes.len().min(2))
-            }
-            Codes::Composite(Composite { encoding: Some(encoding), .. }) => {
-                let mut code = 0;
-                for (length, &byte) in (1_u8..=4).zip(bytes) {
-                    code = code << 8 | u32::from(byte);
-                    if encoding.lookup_cid_code(code, length).is_some() {
-                        return (code, usize::from(length));
-                    }
-                }
-                (u32::from(bytes[0]), 1)
+        let Codes::Composite(composite) = &self.codes else { return (u32::from(bytes[0]), 1) };
+        let Some(encoding) = &composite.encoding else {
+            let code = bytes.iter().take(2).fold(0, |code, &byte| code << 8 | u32::from(byte));
+            return (code, bytes.len().min(2));
+        };
+        let mut code = 0;
+        for (length, &byte) in (1_u8..=4).zip(bytes) {
+            code = code << 8 | u32::from(byte);
+            if encoding.lookup_cid_code(code, length).is_some() {
+                return (code, usize::from(length));
             }
         }
+        (u32::from(bytes[0]), 1)
     }
 
     fn glyph(&mut self, code: u32, length: usize) -> Glyph {
@@ -260,7 +257,7 @@ fn composite(
         default_width: descendant.get::<f32>(b"DW").unwrap_or(1000.0) / 1000.0,
     };
     Ok(Font {
-        codes: Codes::Composite(composite),
+        codes: Codes::Composite(Box::new(composite)),
         known: Vec::new(),
         glyphs: Vec::new(),
         text: String::new(),
@@ -319,7 +316,7 @@ fn simple(font: &Dict<'_>, to_unicode: Option<&CMap>, inflated: usize) -> Result
         let start = read.text.len();
         match to_unicode.and_then(|map| map.lookup_bf_string(u32::from(code))) {
             Some(BfString::Char(char)) if char != '\0' => {
-                push_text(char.encode_utf8(&mut [0; 4]), &mut read.text)
+                push_text(char.encode_utf8(&mut [0; 4]), &mut read.text);
             }
             Some(BfString::String(string)) => push_text(&string, &mut read.text),
             _ => meanings.push(code, &mut read.text),
@@ -447,16 +444,12 @@ fn differences(list: &Array<'_>) -> HashMap<u8, String> {
 /// The encoding that a font program has built in: Type 1, as PostScript or compact (CFF).
 fn built_in(font: &Dict<'_>, inflated: usize) -> Result<HashMap<u8, String>, Unplain> {
     let descriptor = font.get::<Dict<'_>>(b"FontDescriptor").unwrap_or_default();
-    let (stream, read): (_, fn(&[u8]) -> HashMap<u8, String>) =
-        match descriptor.get::<Stream<'_>>(b"FontFile") {
-            Some(stream) => (stream, type_1_encoding),
-            None => match descriptor.get::<Stream<'_>>(b"FontFile3") {
-                Some(stream) => (stream, compact_encoding),
-                None => return Ok(HashMap::new()),
-            },
-        };
-    match plain(&stream, inflated) {
-        Ok(program) => Ok(read(&program)),
+    let (postscript, compact) =
+        (descriptor.get::<Stream<'_>>(b"FontFile"), descriptor.get::<Stream<'_>>(b"FontFile3"));
+    let Some(stream) = postscript.as_ref().or(compact.as_ref()) else { return Ok(HashMap::new()) };
+    match plain(stream, inflated) {
+        Ok(program) if postscript.is_some() => Ok(type_1_encoding(&program)),
+        Ok(program) => Ok(compact_encoding(&program)),
         Err(Unplain::TooLarge) => Err(Unplain::TooLarge),
         Err(Unplain::Foreign) => Ok(HashMap::new()),
     }
