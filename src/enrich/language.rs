@@ -226,8 +226,10 @@ mod tests {
         assert_eq!(of_text(&english.repeat(5)), Some("en"));
         let german = "Die Bücher stehen schräg, weil das Regal für größere gebaut ist, und niemand hat es je gerichtet. ";
         assert_eq!(of_text(&german.repeat(5)), Some("de"));
-        let russian = "Книги стоят на полках, а каталог знает, где их искать, когда диск далеко. ";
-        assert_eq!(of_text(&russian.repeat(5)), Some("ru"));
+        let russian = "Книги стоят на полках, а каталог знает, где их искать, когда диск далеко. Библиотекарь приходит рано \
+            утром, открывает ящики и проверяет, что было возвращено вчера. Если книга не вернулась, он пишет об этом \
+            на карточке и ждёт ещё неделю, потому что люди часто забывают о сроках, но почти всегда приносят взятое.";
+        assert_eq!(of_text(russian), Some("ru"));
         let japanese = "棚卸しの朝、司書は一冊ずつ本を数えた。";
         assert_eq!(of_text(&japanese.repeat(20)), Some("ja"));
     }
