@@ -1,8 +1,8 @@
 //! Reads files as enrichment does, in worker processes, and prints what came out: a JSON object a line.
 //!
-//! usage: cargo run --release --example extract -- PROGRAM < PATHS > LINES
+//! usage: cargo run --release --example extract -- PROGRAM [WORKERS] < PATHS > LINES
 //!
-//! PROGRAM is the built `shelflist`, which is its own worker; PATHS are one a line. For the comparisons in `benches/`: what is
+//! PROGRAM is the built `shelflist`, which is its own worker; PATHS are one a line; without WORKERS there is one a core. For the comparisons in `benches/`: what is
 //! compared is the worker that a library is read with, its limits and its start included.
 
 #![allow(clippy::print_stderr, reason = "a tool for developers")]
@@ -18,10 +18,14 @@ use shelflist::enrich::{ExtractorProcess, Limits, Outcome};
 
 fn main() -> ExitCode {
     let Some(program) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        eprintln!("usage: extract PROGRAM < PATHS > LINES");
-        return ExitCode::from(2);
+        return usage();
     };
-    match extract_all(&program) {
+    let workers = match std::env::args().nth(2).map(|workers| workers.parse()) {
+        None => std::thread::available_parallelism().map_or(2, usize::from),
+        Some(Ok(workers)) if workers > 0 => workers,
+        Some(_) => return usage(),
+    };
+    match extract_all(&program, workers) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -30,15 +34,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn extract_all(program: &std::path::Path) -> io::Result<()> {
+fn usage() -> ExitCode {
+    eprintln!("usage: extract PROGRAM [WORKERS] < PATHS > LINES");
+    ExitCode::from(2)
+}
+
+fn extract_all(program: &std::path::Path, workers: usize) -> io::Result<()> {
     // A worker stands elsewhere.
     let program = &program.canonicalize()?;
     let limits = Limits { timeout: Duration::from_secs(60), memory_bytes: 1 << 30, text_bytes: 16 << 20 };
     let paths: Vec<String> = io::stdin().lock().lines().collect::<io::Result<_>>()?;
     let (next, out) = (Mutex::new(paths.into_iter()), Mutex::new(io::stdout()));
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
+        let workers: Vec<_> = (0..workers)
             .map(|_| {
                 scope.spawn(|| -> io::Result<()> {
                     let mut process = ExtractorProcess::new(program.to_owned(), limits);

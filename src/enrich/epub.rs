@@ -2,7 +2,7 @@
 //!
 //! Read by hand, because the crates for it trust the archive ([`package`](super::package)).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw};
 use super::html;
@@ -19,7 +19,7 @@ impl Extractor for Epub {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
@@ -78,7 +78,8 @@ fn refuse_locked(book: &mut Package<'_>, chapters: &[String]) -> Result<(), Fail
     Ok(())
 }
 
-/// The archive names of the chapters, in reading order.
+/// The archive names of the chapters, in reading order, each once: some programs list a chapter again for every heading in
+/// it, and its text would be in the book a hundred times.
 fn spine(package: &[Element], package_path: &str) -> Vec<String> {
     let directory = package_path.rsplit_once('/').map_or("", |(directory, _)| directory);
     let manifest: HashMap<&str, &str> = package
@@ -86,11 +87,13 @@ fn spine(package: &[Element], package_path: &str) -> Vec<String> {
         .filter(|element| element.name == "item")
         .filter_map(|item| Some((item.attribute("id")?, item.attribute("href")?)))
         .collect();
+    let mut listed = HashSet::new();
     package
         .iter()
         .filter(|element| element.name == "itemref")
         .filter_map(|itemref| manifest.get(itemref.attribute("idref")?))
         .map(|href| resolve(directory, href))
+        .filter(|chapter| listed.insert(chapter.clone()))
         .collect()
 }
 
@@ -99,6 +102,12 @@ fn metadata(package: &[Element]) -> Vec<(Field, String)> {
     for element in package {
         // The elements of Dublin Core; names like `title` occur nowhere else in a package document.
         let field = match element.name.as_str() {
+            "package" => {
+                fields.extend(
+                    element.attribute("version").map(|version| (Field::Format, format!("EPUB {version}"))),
+                );
+                continue;
+            }
             "title" => Field::Title,
             "creator" => Field::Author,
             "date" => Field::Date,
@@ -106,24 +115,88 @@ fn metadata(package: &[Element]) -> Vec<(Field, String)> {
             "identifier" => Field::Identifier,
             "publisher" => Field::Publisher,
             "subject" => Field::Subject,
+            "description" => Field::Description,
+            "meta" => {
+                fields.extend(series(element).map(|series| (Field::PartOf, series.to_owned())));
+                continue;
+            }
             // What follows are names of files, not of books.
             "manifest" => break,
             _ => continue,
         };
-        let value = (field, element.text.clone());
+        let value = match (field, element.attribute("scheme")) {
+            // Shops put a web page there.
+            (Field::Description, _) => html::read(&element.text, false, DESCRIPTION_LIMIT).text,
+            // EPUB 2 says beside the number what kind it is.
+            (Field::Identifier, Some(scheme)) if scheme.eq_ignore_ascii_case("isbn") => {
+                format!("isbn:{}", element.text.trim().trim_start_matches("urn:isbn:"))
+            }
+            _ => element.text.clone(),
+        };
         // EPUB 2 has several dates; the one of publication counts.
         if field == Field::Date && element.attribute("event") == Some("publication") {
-            fields.insert(0, value);
+            fields.insert(0, (field, value));
         } else {
-            fields.push(value);
+            fields.push((field, value));
         }
     }
     fields
 }
 
+/// A longer one is a chapter in the wrong place.
+const DESCRIPTION_LIMIT: usize = 64 * 1024;
+
+/// The series that a book belongs to: EPUB 3's collections, and what calibre writes into both versions.
+fn series(meta: &Element) -> Option<&str> {
+    if meta.attribute("property") == Some("belongs-to-collection") {
+        return Some(&meta.text);
+    }
+    meta.attribute("content").filter(|_| meta.attribute("name") == Some("calibre:series"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn element(name: &str, attributes: &[(&str, &str)], text: &str) -> Element {
+        let attributes = attributes.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
+        Element { name: name.to_owned(), attributes: attributes.collect(), text: text.to_owned() }
+    }
+
+    // E1
+    #[test]
+    fn a_chapter_listed_for_each_of_its_headings_is_read_once() {
+        let item = |id, href| element("item", &[("id", id), ("href", href)], "");
+        let itemref = |id| element("itemref", &[("idref", id)], "");
+        let package = [item("a", "1.xhtml#o1"), item("b", "1.xhtml#o2"), item("c", "2.xhtml")];
+        let package = [&package[..], &[itemref("a"), itemref("b"), itemref("c"), itemref("a")]].concat();
+        assert_eq!(spine(&package, "OEBPS/x.opf"), ["OEBPS/1.xhtml", "OEBPS/2.xhtml"]);
+    }
+
+    // E1
+    #[test]
+    fn the_package_tells_version_series_and_what_kind_of_number() {
+        let package = [
+            element("package", &[("version", "3.0")], ""),
+            element("title", &[], "Drawers"),
+            element("identifier", &[("scheme", "ISBN")], "0-306-40615-2"),
+            element("description", &[], "<p>All <b>about</b> drawers</p>"),
+            element("meta", &[("property", "belongs-to-collection")], "Furniture"),
+            element("manifest", &[], ""),
+            element("title", &[], "not this"),
+        ];
+        let value = |field, value: &str| (field, vec![value.to_owned()]);
+        assert_eq!(
+            super::super::fields::tidy(&metadata(&package)),
+            [
+                value(Field::Title, "Drawers"),
+                value(Field::Identifier, "isbn:9780306406157"),
+                value(Field::Description, "All about drawers"),
+                value(Field::PartOf, "Furniture"),
+                value(Field::Format, "EPUB 3.0"),
+            ]
+        );
+    }
 
     // E1
     #[test]

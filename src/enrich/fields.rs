@@ -2,20 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use super::normal;
+use super::{identifiers, language, normal};
 use crate::model::Field;
 
 /// More values than this of one field are not metadata.
 const MAX_VALUES: usize = 100;
 
 /// Each field once, in order; values normalised, no empty one, none twice; one value where the field is no list.
+/// Identifiers and languages are brought into their one form.
 pub(super) fn tidy(raw: &[(Field, String)]) -> Vec<(Field, Vec<String>)> {
     let mut tidy: BTreeMap<Field, Vec<String>> = BTreeMap::new();
     for (field, value) in raw {
         let values = tidy.entry(*field).or_default();
         let most = if field.is_list() { MAX_VALUES } else { 1 };
+        let value = normal::value(value).and_then(|value| match field {
+            Field::Identifier => Some(identifiers::normal(&value)),
+            Field::Language => language::tag(&value),
+            _ => Some(value),
+        });
         if values.len() < most
-            && let Some(value) = normal::value(value)
+            && let Some(value) = value
             && !values.contains(&value)
         {
             values.push(value);
@@ -47,6 +53,7 @@ pub(super) fn by_name(name: &str) -> Option<Field> {
         "description" | "abstract" => Field::Description,
         "subject" | "subjects" | "keywords" | "tags" => Field::Subject,
         "identifier" | "doi" | "isbn" => Field::Identifier,
+        "ispartof" | "journal_title" | "series" => Field::PartOf,
         _ => return None,
     })
 }

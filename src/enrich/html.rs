@@ -16,7 +16,7 @@ impl Extractor for Html {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
@@ -184,6 +184,10 @@ impl PageReader {
             Some(field) if fields::is_comma_list(key) => {
                 fields::push_split(&mut self.fields, field, content, &[',']);
             }
+            // The name says what kind of number it is.
+            Some(field) if key.to_ascii_lowercase().ends_with("isbn") => {
+                self.fields.push((field, format!("isbn:{content}")));
+            }
             Some(field) => self.fields.push((field, content.to_owned())),
             None if key.eq_ignore_ascii_case("og:title") => {
                 _ = self.site_title.get_or_insert_with(|| content.to_owned());
@@ -335,6 +339,19 @@ mod tests {
                 (Field::Language, vec!["en".to_owned()]),
                 (Field::Subject, vec!["a".to_owned(), "b".to_owned()]),
                 (Field::Description, vec!["About, shelves".to_owned()]),
+            ]
+        );
+    }
+
+    // E1
+    #[test]
+    fn numbers_of_papers_and_books_come_in_one_form() {
+        let page = "<meta name=citation_doi content='10.1000/ABC'><meta name=citation_isbn content=0306406152><meta name=citation_journal_title content='Shelves'>";
+        assert_eq!(
+            tidy(&read(page, false, 100).fields),
+            [
+                (Field::Identifier, vec!["doi:10.1000/abc".to_owned(), "isbn:9780306406157".to_owned()]),
+                (Field::PartOf, vec!["Shelves".to_owned()]),
             ]
         );
     }

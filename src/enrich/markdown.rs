@@ -13,7 +13,7 @@ impl Extractor for Markdown {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {

@@ -13,7 +13,7 @@ impl Extractor for PlainText {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {

@@ -15,8 +15,8 @@ use super::extract::{self, Appetite, Budget, Extractor, Failure, MIB, Raw};
 use super::input::{Input, Unread};
 use super::parts::{Ended, Parts, Turn};
 use super::wire::{Hello, Reply, Request, send};
-use super::{Extraction, Kinds, Outcome, fields, normal};
-use crate::model::ProblemKind;
+use super::{Extraction, Kinds, Outcome, fields, language, normal};
+use crate::model::{Field, ProblemKind};
 
 /// What the hidden subcommand `__extract` runs: answers requests on standard input until its end.
 ///
@@ -213,11 +213,19 @@ fn parse(
     let extracted = caught("extractor", || {
         let raw = extract()?;
         let (text, truncated) = normal::text(&raw.text, budget.text);
+        let mut found = fields::tidy(&raw.fields);
+        if found.iter().all(|(field, _)| *field != Field::Language)
+            && let Some(language) = language::of_text(&text)
+        {
+            // What a file does not say of its language its text does.
+            let at = found.partition_point(|(field, _)| *field < Field::Language);
+            found.insert(at, (Field::Language, vec![language.to_owned()]));
+        }
         Ok(Extraction {
             mime: mime.clone(),
             extractor: extractor.name().to_owned(),
             extractor_version: extractor.version(),
-            fields: fields::tidy(&raw.fields),
+            fields: found,
             text,
             truncated: truncated || raw.cut || cut,
         })
