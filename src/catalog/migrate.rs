@@ -29,6 +29,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V7__moves", include_str!("../../migrations/catalog/0007_moves.sql")),
     ("V8__kept_store_counts", include_str!("../../migrations/catalog/0008_kept_store_counts.sql")),
     ("V9__agents", include_str!("../../migrations/catalog/0009_agents.sql")),
+    ("V10__search_index", include_str!("../../migrations/catalog/0010_search_index.sql")),
 ];
 
 /// The version this program's catalogues have.

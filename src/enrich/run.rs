@@ -23,6 +23,9 @@ use crate::volume::{NoAnswer, Patience, Probe, VerifiedRoot};
 /// Documents looked up, and results committed, at once.
 const BATCH: usize = 200;
 
+/// Documents indexed at once: small batches leave small pieces of index, which have to be merged over and over.
+const INDEX_BATCH: usize = 5_000;
+
 /// A library whose disk can be read: its number and its verified root.
 pub type Root<'a> = (i64, &'a VerifiedRoot);
 
@@ -144,7 +147,7 @@ pub fn run(
         }
     })?;
     loop {
-        let indexed = catalog.change::<_, CatalogError>(|tx| search::index_stale(tx, BATCH))?;
+        let indexed = catalog.change::<_, CatalogError>(|tx| search::index_stale(tx, INDEX_BATCH))?;
         if indexed == 0 || monitor.cancelled() {
             break;
         }

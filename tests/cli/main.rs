@@ -11,5 +11,6 @@ mod moves;
 mod power;
 mod review;
 mod scan;
+mod search;
 mod shift;
 mod sync;
