@@ -99,13 +99,13 @@ impl Out {
         let mut line = indent.to_owned();
         let mut at = 0;
         for mark in marks {
-            line.push_str(&display_name(text[at..mark.start].as_bytes()));
+            line.push_str(&display_name(&text.as_bytes()[at..mark.start]));
             line.push_str("\x1b[1m");
-            line.push_str(&display_name(text[mark.clone()].as_bytes()));
+            line.push_str(&display_name(&text.as_bytes()[mark.clone()]));
             line.push_str("\x1b[0m");
             at = mark.end;
         }
-        line.push_str(&display_name(text[at..].as_bytes()));
+        line.push_str(&display_name(&text.as_bytes()[at..]));
         line.push('\n');
         self.write(line.as_bytes())
     }

@@ -56,9 +56,7 @@ impl List {
     }
 
     fn matching(table: &str, expression: String, is_prefix: bool) -> Self {
-        let sql = format!(
-            "SELECT rowid FROM {table} WHERE {table} MATCH ?3 AND rowid >= ?1 ORDER BY rowid LIMIT ?2"
-        );
+        let sql = format!("SELECT rowid FROM {table} WHERE {table} MATCH ?2 AND rowid >= ?1 ORDER BY rowid");
         List { is_prefix, ..List::new(sql, Some(expression)) }
     }
 
@@ -78,12 +76,12 @@ impl List {
             size if goes_on => (size * 4).min(LAST_BLOCK),
             _ => JUMP_BLOCK,
         };
-        let mut statement = conn.prepare_cached(&self.sql)?;
-        let limit = i64::try_from(self.size).expect("blocks are small");
+        // Written out: SQLite prepares a statement anew whenever another limit is bound to it.
+        let mut statement = conn.prepare_cached(&format!("{} LIMIT {}", self.sql, self.size))?;
         self.block.clear();
         let mut rows = match &self.asks {
-            Some(asks) => statement.query(params![from, limit, asks])?,
-            None => statement.query([from, limit])?,
+            Some(asks) => statement.query(params![from, asks])?,
+            None => statement.query([from])?,
         };
         while let Some(row) = rows.next()? {
             self.block.push(row.get(0)?);
@@ -155,10 +153,7 @@ pub(super) fn fitting(
     let mut refused =
         negative.into_iter().map(|clause| lists_of(conn, tables, clause)).collect::<Result<Vec<_>>>()?;
     if lists.is_empty() {
-        let all = format!(
-            "SELECT document_id FROM {} WHERE document_id >= ?1 ORDER BY 1 LIMIT ?2",
-            tables.documents
-        );
+        let all = format!("SELECT document_id FROM {} WHERE document_id >= ?1 ORDER BY 1", tables.documents);
         lists.push(Lists(vec![List::new(all, None)]));
     }
     // The shortest leads.
@@ -285,7 +280,7 @@ fn missing(conn: &Connection, tables: Tables) -> Result<List> {
         format!(
             "SELECT document_id FROM {} d WHERE document_id >= ?1
                AND EXISTS (SELECT 1 FROM files f WHERE f.document_id = d.document_id AND f.presence = 'missing')
-             ORDER BY document_id LIMIT ?2",
+             ORDER BY document_id",
             tables.documents
         ),
     )
@@ -299,7 +294,7 @@ fn dated(conn: &Connection, tables: Tables, comparison: &str, day: i64) -> Resul
             "SELECT document_id FROM {table} WHERE day_from IS NOT NULL AND {comparison} {day} LIMIT ?1"
         ),
         format!(
-            "SELECT document_id FROM {table} WHERE document_id >= ?1 AND +{comparison} {day} ORDER BY document_id LIMIT ?2"
+            "SELECT document_id FROM {table} WHERE document_id >= ?1 AND +{comparison} {day} ORDER BY document_id"
         ),
     )
 }
