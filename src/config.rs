@@ -20,6 +20,8 @@ pub struct Config {
     pub xdg_config_home: Option<PathBuf>,
     /// `SHELFLIST_LOG`: what developers want to see, in the words of `tracing-subscriber`.
     pub log: Option<String>,
+    /// Whether `NO_COLOR` leaves us the choice of marking words on a terminal.
+    pub colour: bool,
 }
 
 /// Why there is no place to live.
@@ -58,6 +60,7 @@ pub fn load(home: Option<&Path>) -> Result<Config, ConfigError> {
         home_is_set: set.is_some(),
         xdg_config_home: variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute()),
         log: variable("SHELFLIST_LOG").and_then(|value| value.into_string().ok()),
+        colour: variable("NO_COLOR").is_none(),
     })
 }
 

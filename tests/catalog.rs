@@ -35,9 +35,10 @@ fn contents(conn: &Connection, columns_of: &Connection) -> BTreeMap<String, Vec<
     };
     let mut all = BTreeMap::new();
     for table in tables(columns_of) {
+        // search_stale is no word of anybody's: a new index is made anew.
         let shared: Vec<String> = columns(conn, &table)
             .into_iter()
-            .filter(|name| columns(columns_of, &table).contains(name))
+            .filter(|name| name != "search_stale" && columns(columns_of, &table).contains(name))
             .collect();
         let quoted: Vec<String> = shared.iter().map(|name| format!("quote({name})")).collect();
         let sql = format!("SELECT {} AS line FROM {table} ORDER BY line", quoted.join(" || '|' || "));

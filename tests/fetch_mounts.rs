@@ -254,7 +254,7 @@ fn a_stopped_fetch_leaves_nothing_behind() {
     desk.run(&["scan"]).expect(0);
     fs::create_dir(desk.path("out")).unwrap();
     let catalog = Catalog::open(&desk.home().join("catalog.db"), SystemClock.now()).unwrap();
-    let (cards, _) = query::list(catalog.read(), &query::Filter::default()).unwrap();
+    let cards = query::list(catalog.read(), &query::Filter::default()).unwrap();
     let options = Options { to: desk.path("out"), tree: false, what: What::Content, only: None };
     for after in [0, 1, 20] {
         let mut stopped = false;

@@ -60,6 +60,11 @@ pub fn of_new_content(
     };
     let document_id = match adopt(size, known, before) {
         Adoption::Join(document_id) => {
+            // One more place to find it at.
+            conn.prepare_cached(
+                "UPDATE documents SET search_stale = 1 WHERE document_id = ?1 AND search_stale = 0",
+            )?
+            .execute([document_id])?;
             if let Some((former, shared)) = before
                 && former != document_id
                 && is_first_met(conn, document_id, recording.scan_id)?
@@ -248,7 +253,9 @@ pub(super) fn discard(conn: &Connection, document_id: i64, heir: i64, now_ms: i6
     for sql in [
         "DELETE FROM annotations WHERE document_id = ?1",
         "DELETE FROM to_ask WHERE document_id = ?1",
-        "DELETE FROM search WHERE rowid = ?1",
+        "DELETE FROM search_cards WHERE rowid = ?1",
+        "DELETE FROM search_texts WHERE rowid = ?1",
+        "DELETE FROM search_documents WHERE document_id = ?1",
         "DELETE FROM outbox WHERE document_id = ?1",
         "DELETE FROM documents WHERE document_id = ?1",
     ] {

@@ -31,6 +31,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V9__agents", include_str!("../../migrations/catalog/0009_agents.sql")),
     ("V10__edits", include_str!("../../migrations/catalog/0010_edits.sql")),
     ("V11__commands", include_str!("../../migrations/catalog/0011_commands.sql")),
+    ("V12__search_index", include_str!("../../migrations/catalog/0012_search_index.sql")),
 ];
 
 /// The version this program's catalogues have.

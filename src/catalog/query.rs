@@ -1,8 +1,8 @@
 //! What people ask: lists of files, the card of one, what is missing, how a library stands.
 
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Catalog, Result, files, hash_of, word_of};
+use super::{Catalog, CatalogError, Result, files, hash_of, libraries, word_of};
 use crate::model::file::StatusFacts;
 use crate::model::{FileKind, FileStatus, Presence, RelPath, Stat};
 
@@ -171,38 +171,146 @@ pub struct Filter {
     pub presence: Option<Presence>,
     /// Only what is missing since before then, in milliseconds.
     pub missing_before: Option<i64>,
-    /// Only documents whose `source_type` is this.
-    pub source_type: Option<String>,
-    /// Only documents whose `authority_tier` is this.
-    pub tier: Option<String>,
-    /// Only documents with this tag.
-    pub tag: Option<String>,
+    /// Only files of these documents, see [`super::search::fitting_all`].
+    pub documents: Option<Vec<i64>>,
     /// At most so many.
     pub limit: Option<usize>,
 }
 
-/// Files that fit, by library and path, and how many there are in all.
+/// Documents that are looked up one by one and sorted afterwards; of more, every file is looked at, in the order it is listed.
+const LOOKED_UP: usize = 20_000;
+
+/// Files that fit, by library and path.
 ///
 /// # Errors
 /// SQLite's.
-pub fn list(conn: &Connection, filter: &Filter) -> Result<(Vec<FileCard>, u64)> {
-    let libraries = filter.libraries.as_ref().map(serde_json::to_string).transpose()?;
-    let presence = filter.presence.map(Presence::as_str);
-    const WHERE: &str = "WHERE (?1 IS NULL OR d.library_id IN (SELECT value FROM json_each(?1)))
-        AND (?2 IS NULL OR f.presence = ?2) AND (?3 IS NULL OR f.missing_since <= ?3)
-        AND (?4 IS NULL OR EXISTS (SELECT 1 FROM annotations a, json_each(a.value) v WHERE a.document_id = f.document_id AND a.field = 'source_type' AND v.value = ?4))
-        AND (?5 IS NULL OR EXISTS (SELECT 1 FROM annotations a, json_each(a.value) v WHERE a.document_id = f.document_id AND a.field = 'authority_tier' AND v.value = ?5))
-        AND (?6 IS NULL OR EXISTS (SELECT 1 FROM annotations a, json_each(a.value) v WHERE a.document_id = f.document_id AND a.field = 'tags' AND v.value = ?6))";
-    let values: [&dyn ToSql; 6] =
-        [&libraries, &presence, &filter.missing_before, &filter.source_type, &filter.tier, &filter.tag];
-    let total: i64 = conn
-        .prepare_cached(&format!("SELECT count(*) FROM files f JOIN dirs d USING (dir_id) {WHERE}"))?
-        .query_row(&values[..], |row| row.get(0))?;
-    let limit = filter.limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-    let mut statement =
-        conn.prepare_cached(&format!("{SELECT} {WHERE} ORDER BY l.name, d.path, f.name LIMIT {limit}"))?;
-    let rows = statement.query_map(&values[..], card)?;
-    Ok((rows.collect::<rusqlite::Result<_>>()?, total.cast_unsigned()))
+pub fn list(conn: &Connection, filter: &Filter) -> Result<Vec<FileCard>> {
+    let mut cards = Vec::new();
+    each(conn, filter, |card| {
+        cards.push(card);
+        Ok::<_, CatalogError>(())
+    })?;
+    Ok(cards)
+}
+
+/// Hands over the files that fit, one after the other, by library and path: a million of them need not be held at once.
+/// Returns how many there are in all, those beyond the limit too.
+///
+/// # Errors
+/// SQLite's, and those of `take`.
+pub fn each<E: From<CatalogError>>(
+    conn: &Connection,
+    filter: &Filter,
+    mut take: impl FnMut(FileCard) -> Result<(), E>,
+) -> Result<u64, E> {
+    let Listing { tables, conditions, sorted } = listing(conn, filter)?;
+    let mut library_ids: Vec<i64> = Vec::new();
+    for library in libraries::all(conn)? {
+        if filter.libraries.as_ref().is_none_or(|wanted| wanted.contains(&library.library_id)) {
+            library_ids.push(library.library_id);
+        }
+    }
+    let select = SELECT.rsplit_once("FROM files f").expect("it selects from files").0;
+    let order = if sorted { "d.path || x'', f.name || x''" } else { "d.path, f.name" };
+    let sql = format!(
+        "{select} FROM {tables} CROSS JOIN libraries l ON l.library_id = d.library_id WHERE d.library_id = ?1 {conditions}
+         ORDER BY {order} LIMIT ?2"
+    );
+    let mut left = filter.limit.unwrap_or(usize::MAX);
+    let mut listed = 0;
+    for library_id in &library_ids {
+        let mut statement = conn.prepare_cached(&sql).map_err(CatalogError::from)?;
+        let limit = i64::try_from(left).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![library_id, limit]).map_err(CatalogError::from)?;
+        while let Some(row) = rows.next().map_err(CatalogError::from)? {
+            take(card(row).map_err(CatalogError::from)?)?;
+            listed += 1;
+            left -= 1;
+        }
+    }
+    if left > 0 {
+        return Ok(listed);
+    }
+    let mut total = 0;
+    let counting = format!("SELECT count(*) FROM {tables} WHERE d.library_id = ?1 {conditions}");
+    let kept: Option<i64> = conn
+        .prepare_cached(
+            "SELECT CASE WHEN count(counts) = count(*) THEN sum((counts ->> 0) + (counts ->> 1) + (counts ->> 2) + (counts ->> 3)) END
+             FROM libraries WHERE library_id IN (SELECT value FROM json_each(?1))",
+        )
+        .and_then(|mut statement| {
+            statement.query_row([serde_json::to_string(&library_ids).unwrap_or_default()], |row| row.get(0))
+        })
+        .map_err(CatalogError::from)?;
+    if let (Some(kept), true) = (kept, conditions.is_empty()) {
+        return Ok(kept.cast_unsigned());
+    }
+    for library_id in &library_ids {
+        total += conn
+            .prepare_cached(&counting)
+            .and_then(|mut statement| statement.query_row([library_id], |row| row.get::<_, i64>(0)))
+            .map_err(CatalogError::from)?;
+    }
+    Ok(total.cast_unsigned())
+}
+
+/// From where the files of one library are read.
+struct Listing {
+    tables: &'static str,
+    conditions: String,
+    /// They come out of order.
+    sorted: bool,
+}
+
+/// The order of the tables is the plan: directories by path and files by name come sorted out of their indexes, and the first
+/// hundred of a million cost no more than a hundred.
+fn listing(conn: &Connection, filter: &Filter) -> Result<Listing> {
+    let mut conditions = String::new();
+    if let Some(presence) = filter.presence {
+        // The second says nothing new to a reader, but lets SQLite use the partial index.
+        conditions.push_str(&format!(" AND f.presence = '{presence}'"));
+        if presence != Presence::Present {
+            conditions.push_str(" AND f.presence <> 'present'");
+        }
+    }
+    if let Some(before) = filter.missing_before {
+        conditions.push_str(&format!(" AND f.missing_since <= {before}"));
+    }
+    let few = match &filter.documents {
+        None => false,
+        Some(documents) => {
+            conn.execute_batch(
+                "CREATE TEMP TABLE IF NOT EXISTS listed (document_id INTEGER PRIMARY KEY) STRICT; DELETE FROM temp.listed;",
+            )?;
+            conn.prepare_cached("INSERT OR IGNORE INTO temp.listed SELECT value FROM json_each(?1)")?
+                .execute([serde_json::to_string(documents)?])?;
+            documents.len() <= LOOKED_UP
+        }
+    };
+    Ok(if few {
+        Listing {
+            tables: "temp.listed w CROSS JOIN files f ON f.document_id = w.document_id CROSS JOIN dirs d ON d.dir_id = f.dir_id",
+            conditions,
+            sorted: true,
+        }
+    } else {
+        if filter.documents.is_some() {
+            conditions
+                .push_str(" AND EXISTS (SELECT 1 FROM temp.listed w WHERE w.document_id = f.document_id)");
+        }
+        match filter.presence {
+            Some(presence) if presence != Presence::Present => Listing {
+                tables: "files f INDEXED BY files_not_present CROSS JOIN dirs d ON d.dir_id = f.dir_id",
+                conditions,
+                sorted: true,
+            },
+            _ => Listing {
+                tables: "dirs d CROSS JOIN files f ON f.dir_id = d.dir_id",
+                conditions,
+                sorted: false,
+            },
+        }
+    })
 }
 
 /// How many files of a library stand how, and the bytes of those present.

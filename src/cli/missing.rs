@@ -35,7 +35,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         missing_before: min_age.as_deref().map(parse_age).transpose()?.map(|age_ms| now_ms - age_ms),
         ..Filter::default()
     };
-    let (cards, _) = query::list(catalog.read(), &filter)?;
+    let cards = query::list(catalog.read(), &filter)?;
     let names = names(&catalog)?;
     if context.json {
         let missing: Vec<Value> = cards

@@ -61,26 +61,53 @@ impl Out {
 
     /// Rows under a heading, columns as wide as they need be.
     pub(super) fn table(&mut self, head: &[&str], rows: &[Vec<String>]) -> std::io::Result<()> {
-        let rows: Vec<Vec<String>> =
-            rows.iter().map(|row| row.iter().map(|cell| display_name(cell.as_bytes())).collect()).collect();
+        self.begin_table(head, rows).map(|_| ())
+    }
+
+    /// The same of the first rows of more: returns how wide the columns are.
+    pub(super) fn begin_table(&mut self, head: &[&str], rows: &[Vec<String>]) -> std::io::Result<Vec<usize>> {
         let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-        for row in &rows {
+        for row in rows {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
+                *width = (*width).max(display_name(cell.as_bytes()).chars().count());
             }
         }
-        let print = |out: &mut Out, cells: &mut dyn Iterator<Item = &str>| {
-            let mut line = String::new();
-            for (width, cell) in widths.iter().zip(cells) {
-                line.push_str(&format!("{cell:<width$}  "));
-            }
-            out.line(line.trim_end())
-        };
-        print(self, &mut head.iter().copied())?;
-        for row in &rows {
-            print(self, &mut row.iter().map(String::as_str))?;
+        self.row(&widths, head)?;
+        for row in rows {
+            self.row(&widths, row)?;
         }
-        Ok(())
+        Ok(widths)
+    }
+
+    /// One more row of a table.
+    pub(super) fn row(&mut self, widths: &[usize], cells: &[impl AsRef<str>]) -> std::io::Result<()> {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(cells) {
+            line.push_str(&format!("{:<width$}  ", display_name(cell.as_ref().as_bytes())));
+        }
+        self.line(line.trim_end())
+    }
+
+    /// A line with some places of it in bold.
+    pub(super) fn marked(
+        &mut self,
+        indent: &str,
+        text: &str,
+        marks: &[std::ops::Range<usize>],
+    ) -> std::io::Result<()> {
+        // Whatever controls a terminal is escaped before our own marks come in.
+        let mut line = indent.to_owned();
+        let mut at = 0;
+        for mark in marks {
+            line.push_str(&display_name(&text.as_bytes()[at..mark.start]));
+            line.push_str("\x1b[1m");
+            line.push_str(&display_name(&text.as_bytes()[mark.clone()]));
+            line.push_str("\x1b[0m");
+            at = mark.end;
+        }
+        line.push_str(&display_name(&text.as_bytes()[at..]));
+        line.push('\n');
+        self.write(line.as_bytes())
     }
 }
 

@@ -16,5 +16,6 @@ mod power;
 mod review;
 mod review_cards;
 mod scan;
+mod search;
 mod shift;
 mod sync;
