@@ -169,7 +169,7 @@ fn fetch_card(desk: &Desk, name: &[u8], tree: bool) -> String {
     use shelflist::monitor::Unwatched;
 
     let catalog = Catalog::open(&desk.home().join("catalog.db"), SystemClock.now()).unwrap();
-    let (cards, _) = query::list(catalog.read(), &query::Filter::default()).unwrap();
+    let cards = query::list(catalog.read(), &query::Filter::default()).unwrap();
     let card =
         cards.into_iter().find(|card| card.path.split().is_some_and(|(_, last)| last == name)).unwrap();
     let options = Options { to: desk.path("out"), tree, what: What::Content, only: None };
