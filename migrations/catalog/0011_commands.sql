@@ -22,20 +22,24 @@ CREATE TABLE to_ask (
     document_id INTEGER PRIMARY KEY
 ) STRICT;
 
--- What may be told to a command changes with a document's privacy, whoever changes that.
+-- What may be told to a command changes with a document's privacy, whoever changes that. No OR IGNORE: the conflict clause of
+-- the statement that fires a trigger overrides the trigger's own.
 CREATE TRIGGER annotations_privacy_set AFTER INSERT ON annotations WHEN NEW.field = 'privacy'
 BEGIN
-    INSERT OR IGNORE INTO to_ask (document_id) VALUES (NEW.document_id);
+    INSERT INTO to_ask (document_id) SELECT NEW.document_id
+    WHERE NOT EXISTS (SELECT 1 FROM to_ask WHERE document_id = NEW.document_id);
 END;
 
 CREATE TRIGGER annotations_privacy_change AFTER UPDATE OF value ON annotations WHEN NEW.field = 'privacy'
 BEGIN
-    INSERT OR IGNORE INTO to_ask (document_id) VALUES (NEW.document_id);
+    INSERT INTO to_ask (document_id) SELECT NEW.document_id
+    WHERE NOT EXISTS (SELECT 1 FROM to_ask WHERE document_id = NEW.document_id);
 END;
 
 CREATE TRIGGER annotations_privacy_gone AFTER DELETE ON annotations WHEN OLD.field = 'privacy'
 BEGIN
-    INSERT OR IGNORE INTO to_ask (document_id) VALUES (OLD.document_id);
+    INSERT INTO to_ask (document_id) SELECT OLD.document_id
+    WHERE NOT EXISTS (SELECT 1 FROM to_ask WHERE document_id = OLD.document_id);
 END;
 
 -- For review: the least sure words first. What files say of themselves is sure, and not in it.

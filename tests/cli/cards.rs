@@ -723,3 +723,15 @@ fn the_name_is_the_title_until_somebody_knows_better() {
     assert_eq!(shown["said_by_path"][1], json!({ "field": "date", "values": ["2019"] }));
     assert_eq!(shown["grade"], "none", "a guess is no knowledge");
 }
+
+// S8: what may leave is made stricter as often as somebody wants, whether or not anything ran in between
+#[test]
+fn a_word_on_privacy_is_changed_again_and_again() {
+    let desk = desk();
+    for word in ["full", "local_only", "redacted", "local_only"] {
+        desk.run(&["edit", "b.txt", "--privacy", word]).expect(0);
+        assert_eq!(shown(&desk, "b.txt", "privacy").as_deref(), Some(word));
+    }
+    desk.run(&["undo"]).expect(0);
+    assert_eq!(shown(&desk, "b.txt", "privacy").as_deref(), Some("redacted"));
+}
