@@ -183,7 +183,11 @@ impl World {
         };
         let Ok(change) = change else { return };
         let fields = [Asked::new(field, change)];
-        let asks = chosen.iter().map(|ulid| Ask { document_id: known[ulid].0, fields: &fields });
+        let asks = chosen.iter().map(|ulid| Ask {
+            document_id: known[ulid].0,
+            ulid: ulid.parse().unwrap(),
+            fields: &fields,
+        });
         let report =
             curate::edit(&mut self.catalog, "an edit", asks, None, self.now_ms, &mut |_| {}).unwrap();
         let mut changes = Vec::new();

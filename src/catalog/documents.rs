@@ -1,5 +1,7 @@
 //! Documents: which work a file is a copy of, and what is written on its card.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use ulid::Ulid;
 
@@ -338,6 +340,16 @@ pub fn by_ulid(conn: &Connection, ulid: Ulid) -> Result<Option<i64>> {
         .optional()?)
 }
 
+/// The numbers of all documents.
+///
+/// # Errors
+/// SQLite's.
+pub fn by_ulids(conn: &Connection) -> Result<HashMap<Ulid, i64>> {
+    let mut statement = conn.prepare_cached("SELECT ulid, document_id FROM documents")?;
+    let rows = statement.query_map([], |row| Ok((ulid_of(row, 0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// The document that one was edited apart from, and those that were edited apart from it (L15).
 ///
 /// # Errors
@@ -359,6 +371,16 @@ pub(super) fn ulid_of(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Ul
     Ulid::from_string(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
     })
+}
+
+/// Whether the document of this number is the one of this id: numbers are given again.
+///
+/// # Errors
+/// SQLite's.
+pub fn is(conn: &Connection, document_id: i64, ulid: Ulid) -> Result<bool> {
+    Ok(conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM documents WHERE document_id = ?1 AND ulid = ?2)")?
+        .query_row(params![document_id, ulid.to_string()], |row| row.get(0))?)
 }
 
 /// Everything anybody said of a document.

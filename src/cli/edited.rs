@@ -33,7 +33,11 @@ impl Command<'_> {
         let Command { said, dry_run, yes, selected, fields } = self;
         let now_ms = context.clock.now_ms();
         let mut changes = Changes::new(context.json);
-        let asks = selected.documents.iter().map(|document_id| Ask { document_id: *document_id, fields });
+        let asks = (selected.documents.iter().zip(&selected.ulids)).map(|(document_id, ulid)| Ask {
+            document_id: *document_id,
+            ulid: *ulid,
+            fields,
+        });
         let report = if dry_run {
             curate::preview(catalog, asks, now_ms, &mut |told| changes.take(told))?
         } else {
@@ -244,7 +248,7 @@ impl From<CurateError> for Failure {
             CurateError::UndoneAlready { by: Some(by), .. } => Failure::new(Exit::Failed, message)
                 .hint(format!("to bring it into effect again, take that back: shelflist undo {by}")),
             CurateError::UndoneAlready { by: None, .. } => Failure::new(Exit::Failed, message),
-            CurateError::ChangedMeanwhile { .. } => {
+            CurateError::ChangedMeanwhile { .. } | CurateError::GoneMeanwhile { .. } => {
                 Failure::new(Exit::Failed, message).hint("nothing was changed; run the command again")
             }
             CurateError::NoList { .. } => Failure::new(Exit::Failed, message).hint(

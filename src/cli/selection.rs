@@ -8,7 +8,7 @@ use ulid::Ulid;
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::plural;
-use crate::catalog::{Catalog, documents, edits, export, search};
+use crate::catalog::{Catalog, CatalogError, Connection, documents, edits, export, search};
 use crate::model::path::display_name;
 
 /// More documents than this are changed only by who says so.
@@ -51,6 +51,8 @@ impl Query {
 
     /// The documents, by their numbers, and what of the catalogue is not indexed and so was looked for by its name only.
     pub(super) fn documents(&self, context: &Context, catalog: &Catalog) -> Result<Selected, Failure> {
+        // A scan beside it may discard what was found a moment ago.
+        let _moment = catalog.snapshot()?;
         let conn = catalog.read();
         let Query { id, fits, library } = self;
         let mut selected = Selected::default();
@@ -75,9 +77,7 @@ impl Query {
                 None => selected.documents = of_library,
             }
         }
-        selected.documents.sort_unstable();
-        selected.documents.dedup();
-        Ok(selected)
+        Selected::of(conn, selected.documents, selected.not_indexed)
     }
 }
 
@@ -85,10 +85,22 @@ impl Query {
 #[derive(Debug, Default)]
 pub(super) struct Selected {
     pub(super) documents: Vec<i64>,
+    /// Their ids, in the same order.
+    pub(super) ulids: Vec<Ulid>,
     pub(super) not_indexed: u64,
 }
 
 impl Selected {
+    fn of(conn: &Connection, mut documents: Vec<i64>, not_indexed: u64) -> Result<Selected, Failure> {
+        documents.sort_unstable();
+        documents.dedup();
+        let ulids = documents
+            .iter()
+            .map(|document_id| Ok(documents::by_id(conn, *document_id)?.ulid))
+            .collect::<Result<_, CatalogError>>()?;
+        Ok(Selected { documents, ulids, not_indexed })
+    }
+
     /// What a person has to know of how they were found.
     pub(super) fn remark(&self) -> Option<String> {
         (self.not_indexed > 0).then(|| {
@@ -102,6 +114,7 @@ impl Selected {
 
 /// The documents of files that are named.
 pub(super) fn of_paths(context: &Context, catalog: &Catalog, paths: &[PathBuf]) -> Result<Selected, Failure> {
+    let _moment = catalog.snapshot()?;
     let mut documents = Vec::with_capacity(paths.len());
     for path in paths {
         let (_, card) = context.known_file(catalog, path)?;
@@ -111,7 +124,5 @@ pub(super) fn of_paths(context: &Context, catalog: &Catalog, paths: &[PathBuf]) 
                 .hint("a file that can be read gets one with the next: shelflist scan")
         })?);
     }
-    documents.sort_unstable();
-    documents.dedup();
-    Ok(Selected { documents, not_indexed: 0 })
+    Selected::of(catalog.read(), documents, 0)
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use super::CurateError;
 use super::change::{Change, decide, persons_word};
 use super::value::plain;
+use ulid::Ulid;
+
 use crate::catalog::edits::{self, EditChange, Word};
 use crate::catalog::{Catalog, CatalogError, Connection, Ids, documents, ledger, outbox, search};
 use crate::model::document::{effective, privacy, ranked};
@@ -21,6 +23,8 @@ const INDEX_AT_ONCE: u32 = 50;
 pub struct Ask<'a> {
     /// Which one.
     pub document_id: i64,
+    /// Its id. The number of a document that a scan discarded meanwhile may be another's by now.
+    pub ulid: Ulid,
     /// Of its fields.
     pub fields: &'a [Asked],
 }
@@ -152,7 +156,10 @@ impl<'a> Pen<'a> {
     }
 
     fn carry_out(&mut self, ask: Ask<'_>, told: &mut dyn FnMut(Told)) -> Result<(), CurateError> {
-        let Ask { document_id, fields } = ask;
+        let Ask { document_id, ulid, fields } = ask;
+        if !documents::is(self.conn, document_id, ulid)? {
+            return Err(CurateError::GoneMeanwhile { ulid });
+        }
         let annotations = documents::annotations(self.conn, document_id)?;
         let ranked = ranked(&annotations);
         let mut words = Vec::with_capacity(fields.len());

@@ -28,7 +28,7 @@ pub struct Import {
     /// Rows that were read.
     pub rows: u64,
     /// What is asked of which document, with the line of its row.
-    pub wanted: Vec<(u64, i64, Vec<Asked>)>,
+    pub wanted: Vec<(u64, (i64, Ulid), Vec<Asked>)>,
     /// Rows whose cards were changed meanwhile, in a field that the list changes, too.
     pub conflicts: Vec<Trouble>,
     /// Rows that cannot be meant.
@@ -38,7 +38,11 @@ pub struct Import {
 impl Import {
     /// What is asked, for [`super::edit`]. Rows with a conflict are not among it.
     pub fn asks(&self) -> impl Iterator<Item = Ask<'_>> {
-        self.wanted.iter().map(|(_, document_id, fields)| Ask { document_id: *document_id, fields })
+        self.wanted.iter().map(|(_, (document_id, ulid), fields)| Ask {
+            document_id: *document_id,
+            ulid: *ulid,
+            fields,
+        })
     }
 }
 
@@ -98,6 +102,8 @@ pub fn read(catalog: &Catalog, from: &mut dyn Read) -> Result<Import, CurateErro
     let snapshot = catalog.snapshot()?;
     let mut import = Import::default();
     let mut lines: HashMap<i64, u64> = HashMap::new();
+    // No index leads from ids to numbers: a look at all once, and not one for each row. 40 MB for a million.
+    let known = documents::by_ulids(&snapshot)?;
     while next(&mut table, &mut record)? {
         // Excel leaves rows of nothing behind.
         if record.iter().all(|cell| cell.trim().is_empty()) {
@@ -106,7 +112,7 @@ pub fn read(catalog: &Catalog, from: &mut dyn Read) -> Result<Import, CurateErro
         import.rows += 1;
         let line = record.position().map_or(0, csv::Position::line);
         let row = Row { line, columns: &columns, record: &record };
-        row.read(&snapshot, &mut lines, &mut import)?;
+        row.read(&snapshot, &known, &mut lines, &mut import)?;
     }
     Ok(import)
 }
@@ -200,6 +206,7 @@ impl Row<'_> {
     fn read(
         &self,
         conn: &Connection,
+        known: &HashMap<Ulid, i64>,
         lines: &mut HashMap<i64, u64>,
         import: &mut Import,
     ) -> Result<(), CurateError> {
@@ -218,7 +225,7 @@ impl Row<'_> {
             ));
             return Ok(());
         }
-        let (document_id, marks) = match self.document(conn)? {
+        let (document_id, ulid, marks) = match self.document(known) {
             Ok(known) => known,
             Err(what) => {
                 import.errors.push(trouble(None, what));
@@ -255,7 +262,7 @@ impl Row<'_> {
         if !conflicts.is_empty() {
             import.conflicts.append(&mut conflicts);
         } else if !wanted.is_empty() {
-            import.wanted.push((self.line, document_id, wanted));
+            import.wanted.push((self.line, (document_id, ulid), wanted));
         }
         Ok(())
     }
@@ -266,24 +273,18 @@ impl Row<'_> {
     }
 
     /// The row's document, and what it was when it was exported; else what is the matter.
-    #[expect(clippy::type_complexity, reason = "two kinds of failing: the catalogue's and the row's")]
-    fn document(
-        &self,
-        conn: &Connection,
-    ) -> Result<Result<(i64, BTreeMap<Field, Mark>), String>, CurateError> {
+    fn document(&self, known: &HashMap<Ulid, i64>) -> Result<(i64, Ulid, BTreeMap<Field, Mark>), String> {
         let id = self.cell(Column::Id).unwrap_or_default();
         let Ok(ulid) = Ulid::from_string(id) else {
-            return Ok(Err(format!("{id:?} is no id of a document")));
+            return Err(format!("{id:?} is no id of a document"));
         };
-        let Some(document_id) = documents::by_ulid(conn, ulid)? else {
-            return Ok(Err("there is no such document in this catalogue".to_owned()));
+        let Some(document_id) = known.get(&ulid).copied() else {
+            return Err("there is no such document in this catalogue".to_owned());
         };
         let Some(marks) = version::read(ulid, self.cell(Column::Version).unwrap_or_default()) else {
-            return Ok(Err(
-                "the version is not that of this document: were the columns sorted apart?".to_owned()
-            ));
+            return Err("the version is not that of this document: were the columns sorted apart?".to_owned());
         };
-        Ok(Ok((document_id, marks)))
+        Ok((document_id, ulid, marks))
     }
 }
 
@@ -293,8 +294,10 @@ fn change(field: Field, cell: &str, listed: &[String], now: &[String]) -> Result
         // Checked as if somebody had asked for it: privacy is never emptied.
         return Change::empty(field).map(|_| Change::Blank).map_err(|error| error.fault.to_string());
     }
-    let is_cut = |now: &String| now.len() > cell.len() && now.starts_with(cell);
-    if cell.encode_utf16().count() == CELL_UNITS && now.iter().any(is_cut) {
+    // As it would stand in the list: joined and guarded.
+    let whole = lf(&cell::written(field, now));
+    let begun = lf(cell);
+    if cell.encode_utf16().count() == CELL_UNITS && whole.len() > begun.len() && whole.starts_with(&begun) {
         return Err(format!(
             "cut off after {CELL_UNITS} characters, as a spreadsheet does; edit this one with: shelflist edit"
         ));
@@ -303,6 +306,11 @@ fn change(field: Field, cell: &str, listed: &[String], now: &[String]) -> Result
         checked(field, value).map_err(|error| error.fault.to_string())?;
     }
     Change::set(field, listed).map_err(|error| error.fault.to_string())
+}
+
+/// A spreadsheet may write line ends in its own way.
+fn lf(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// What is read without the byte-order mark at its beginning.
@@ -332,6 +340,19 @@ impl<R: std::io::BufRead> Read for SkipBom<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // E4
+    #[test]
+    fn a_cell_that_was_cut_off_is_not_taken_over_whether_it_was_guarded_or_joined() {
+        let note = vec![format!("- first\n{}", "x".repeat(40_000))];
+        let tags: Vec<String> = (0..900).map(|n| format!("{n} {}", "y".repeat(45))).collect();
+        for (field, now) in [(Field::Notes, note), (Field::Tags, tags)] {
+            let whole = cell::written(field, &now);
+            let cut: String = whole.chars().take(CELL_UNITS).collect();
+            assert!(change(field, &cut, &cell::read(field, &cut), &now).is_err(), "{field}");
+            assert!(change(field, &whole, &cell::read(field, &whole), &now).is_ok(), "{field}");
+        }
+    }
 
     // E4
     #[test]

@@ -63,6 +63,12 @@ pub enum CurateError {
         /// Which field.
         field: Field,
     },
+    /// A scan was faster: the file turned out to be another document's.
+    #[error("document {ulid} is not there any more")]
+    GoneMeanwhile {
+        /// Its id.
+        ulid: ulid::Ulid,
+    },
     /// A file that is no list of cards.
     #[error("line {line}: {message}")]
     NoList {

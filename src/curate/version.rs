@@ -4,7 +4,8 @@
 //! and a card that was changed meanwhile. A field without values has no mark. The last characters are a check over the
 //! document's id, so that a column that was sorted without the others is noticed.
 //!
-//! `1` and for each field its letter and six characters, then `.` and the check: `1tAb3_x9aZ0-q7T.Kf31`.
+//! `v1` and for each field its letter and six characters, then `.` and the check: `v1tAb3_x9aZ0-q7T.Kf31`. It begins with a
+//! letter, or a spreadsheet would take that of an empty card (`1.8e-8`) for a number.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,8 @@ pub const COLUMNS: &[(Field, char)] = &[
     (Field::Privacy, 'v'),
 ];
 
+/// The form of the cell, in case there is another one day.
+const FORM: &str = "v1";
 const MARK: usize = 6;
 const CHECK: usize = 4;
 
@@ -74,7 +77,7 @@ fn check(id: Ulid, body: &str) -> String {
 /// The cell of a document with these plain values.
 #[must_use]
 pub fn written(id: Ulid, values: &BTreeMap<Field, Vec<String>>) -> String {
-    let mut body = "1".to_owned();
+    let mut body = FORM.to_owned();
     for (field, letter) in COLUMNS {
         if let Some(Mark(mark)) = values.get(field).and_then(|values| Mark::of(values)) {
             body.push(*letter);
@@ -93,7 +96,7 @@ pub fn read(id: Ulid, cell: &str) -> Option<BTreeMap<Field, Mark>> {
         return None;
     }
     let mut marks = BTreeMap::new();
-    for mark in body.strip_prefix('1')?.as_bytes().chunks(1 + MARK) {
+    for mark in body.strip_prefix(FORM)?.as_bytes().chunks(1 + MARK) {
         let (letter, mark) = mark.split_first()?;
         let (field, _) = COLUMNS.iter().find(|(_, known)| *known == char::from(*letter))?;
         marks.insert(*field, Mark(mark.try_into().ok()?));
@@ -150,7 +153,7 @@ mod tests {
         assert_eq!(marks.keys().copied().collect::<Vec<_>>(), [Field::Title, Field::Tags]);
         assert_ne!(Mark::of(&values[&Field::Tags]), Mark::of(&["xy".to_owned()]));
         for other in
-            ["", "1", "1.", &cell[..cell.len() - 1], &cell.replace('t', "a"), &cell.replace("1t", "2t")]
+            ["", "v1", "v1.", &cell[..cell.len() - 1], &cell.replace('t', "a"), &cell.replace("v1t", "v2t")]
         {
             assert_eq!(read(id, other), None, "{other}");
         }

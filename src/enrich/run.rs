@@ -321,7 +321,9 @@ fn keep(
         }
         let (enrichment, text) = match result {
             Ok(outcome) => enrichment_of(versions, outcome),
-            Err(ChildError::Cancelled | ChildError::Killed { .. } | ChildError::OtherKind { .. }) => continue,
+            Err(ChildError::Cancelled | ChildError::OtherKind { .. }) => continue,
+            // Whoever ends everything ends the workers, too. Else it is told: memory may have run out, again and again.
+            Err(ChildError::Killed { .. }) if monitor.cancelled() => continue,
             Err(error @ (ChildError::Start { .. } | ChildError::NotReady { .. })) => {
                 return Err(EnrichError::Extractor(error));
             }

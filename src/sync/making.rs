@@ -20,6 +20,8 @@ pub(super) struct Making {
     /// The disk with the original was here a moment ago and is not any more.
     pub(super) source_away: bool,
     pub(super) note: Option<&'static str>,
+    /// What it was made for.
+    pub(super) privacy: Option<Privacy>,
 }
 
 /// Renders what the store should have of a document.
@@ -38,6 +40,7 @@ pub(super) fn make(
     let annotations = documents::annotations(conn, document_id)?;
     let fields = effective(&annotations);
     let privacy = privacy(&annotations);
+    making.privacy = Some(privacy);
     if privacy == Privacy::LocalOnly {
         making.note = Some("local only");
         return Ok(making);

@@ -5,6 +5,7 @@
 //! run goes on.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use super::backoff::backoff;
 use super::making::{Making, fingerprint, make};
@@ -13,8 +14,9 @@ use super::transfer::{Bytes, Transfer, prove, send, side_by_side};
 use super::{Away, Here, Offline, SyncError, code};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
 use crate::catalog::stores::{self, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Ids, RunLock, ledger, settings};
+use crate::catalog::{Catalog, CatalogError, Connection, Ids, RunLock, documents, ledger, settings};
 use crate::clock::Clock;
+use crate::model::document::privacy;
 use crate::model::{ObjectState, Problem, ProblemKind, setting};
 use crate::monitor::{Counter, Monitor, Phase};
 use crate::power::point;
@@ -192,6 +194,13 @@ enum Fate {
     Source,
 }
 
+/// Whether a document may leave as far as when its bytes were made. Where that cannot be found out, it stays.
+fn may_still_leave(conn: &Mutex<Connection>, transfer: &Transfer) -> bool {
+    let conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
+    let said = documents::annotations(&conn, transfer.document_id);
+    said.is_ok_and(|said| Some(privacy(&said)) <= transfer.privacy)
+}
+
 impl Run<'_> {
     fn now_ms(&self) -> i64 {
         self.clock.now_ms()
@@ -321,10 +330,16 @@ impl Run<'_> {
         point("push-uploading");
         let to_send =
             |transfer: &Transfer| matches!(transfer.state, ObjectState::Planned | ObjectState::Uploading);
-        let results = side_by_side(&transfers, to_send, |transfer| send(self.store, transfer, self.monitor));
+        let still = Mutex::new(self.catalog.reader()?);
+        let results = side_by_side(&transfers, to_send, |transfer| {
+            // A chunk may take hours to send: what somebody took back meanwhile is not sent. Its operation goes back, and
+            // ends at its next lease.
+            may_still_leave(&still, transfer).then(|| send(self.store, transfer, self.monitor))
+        });
         point("push-sent");
         let mut sent = (0, 0);
         for (at, result) in results {
+            let Some(result) = result else { continue };
             match result {
                 Ok(Put::Created) => {
                     sent.0 += 1;
@@ -428,6 +443,8 @@ impl Run<'_> {
                     bytes: bytes[of]
                         .take()
                         .expect("each wanted object has one step, and what needs no bytes is kept"),
+                    document_id: op.document_id,
+                    privacy: making.privacy,
                 });
             }
             if going {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::content;
-use crate::model::{ObjectState, RelPath};
+use crate::model::{ObjectState, Privacy, RelPath};
 use crate::monitor::{Counter, Monitor};
 use crate::remote::{Expect, ObjectKey, Put, Store, StoreError};
 use crate::volume::Patience;
@@ -30,6 +30,9 @@ pub(super) struct Transfer {
     pub(super) key: ObjectKey,
     pub(super) expect: Expect,
     pub(super) bytes: Bytes,
+    /// Of which document, and how far it might leave when its bytes were made.
+    pub(super) document_id: i64,
+    pub(super) privacy: Option<Privacy>,
 }
 
 impl Bytes {

@@ -82,7 +82,7 @@ pub(crate) fn an_unplugged_disk_makes_no_file_missing_and_every_question_is_answ
     );
     assert!(hit["last_seen"].is_string());
     let told = desk.run(&["find", "gamma"]).expect(0);
-    assert!(told.stdout.contains("books: sub/deep/c.txt (disk away, last seen 2"), "{told:?}");
+    assert!(told.stdout.contains("books: sub/deep/c.txt (disk \"disk\" away, last seen 2"), "{told:?}");
     assert_eq!(desk.json(&["list"])["files"].as_array().unwrap().len(), FILES.len());
     let shown = desk.json(&["show", "sub/b.md"]);
     assert_eq!(
