@@ -109,7 +109,13 @@ fn an_old_disk_stores_whole_seconds() {
     assert_eq!(found["granularity_ns"], fact(1_000_000_000, "measured"));
     assert_eq!(found["ctime"], fact(true, "measured"));
     assert_eq!(shelf.desk.scan()["new"], 40);
-    assert_eq!(shelf.desk.scan()["hashed_files"], 40, "their change time is of the second of the first scan");
+    // On a busy machine the scan may come a second later than the file; then the next one is caught.
+    let is_doubted = (0..30).any(|n| {
+        shelf.write(&format!("of-this-second-{n}.txt"), "x");
+        shelf.desk.scan();
+        shelf.desk.scan()["hashed_files"] != 0
+    });
+    assert!(is_doubted, "a change time of the second of the scan proves nothing");
 }
 
 // D9: the same size and the same stamp, as a second write within one step leaves them.
