@@ -5,9 +5,9 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::{Result, documents, files};
+use super::{Result, documents, export};
 use crate::model::document::effective;
 use crate::model::grade::{TELLING, grade, lacking};
 use crate::model::{Annotation, Field, Grade, RelPath};
@@ -136,17 +136,7 @@ fn mime_of(conn: &Connection, document_id: i64) -> Result<Option<Option<String>>
 
 /// A document as it would be listed; none where it has no file in the libraries that are asked for.
 fn look(conn: &Connection, ask: &Ask, document_id: i64, mime: Option<&str>) -> Result<Option<Doubtful>> {
-    let libraries = ask.libraries.as_ref().map(serde_json::to_string).transpose()?;
-    let place: Option<(i64, RelPath)> = conn
-        .prepare_cached(
-            "SELECT d.library_id, d.path, f.name FROM files f JOIN dirs d USING (dir_id)
-             WHERE f.document_id = ?1 AND (?2 IS NULL OR d.library_id IN (SELECT value FROM json_each(?2)))
-             ORDER BY f.presence <> 'present', f.file_id LIMIT 1",
-        )?
-        .query_row(params![document_id, libraries], |row| {
-            Ok((row.get(0)?, files::join(row.get(1)?, row.get(2)?)))
-        })
-        .optional()?;
+    let place = export::place(conn, document_id, ask.libraries.as_deref())?;
     let Some((library_id, path)) = place else { return Ok(None) };
     let annotations = documents::annotations(conn, document_id)?;
     let fields = effective(&annotations);

@@ -44,13 +44,7 @@ impl Command<'_> {
             let most = (!yes).then_some(MANY);
             curate::edit(catalog, &said, asks, most, now_ms, &mut |told| changes.take(told))?
         };
-        let mut object = json!({ "dry_run": dry_run });
-        if let Some(remark) = selected.remark() {
-            object["not_indexed"] = json!(selected.not_indexed);
-            if !context.json {
-                context.out.line(remark)?;
-            }
-        }
+        let object = json!({ "dry_run": dry_run });
         if selected.documents.is_empty() && !context.json {
             context.out.line("no document fits")?;
         }

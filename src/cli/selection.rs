@@ -7,15 +7,11 @@ use ulid::Ulid;
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::output::plural;
-use crate::catalog::{Catalog, CatalogError, Connection, documents, edits, export, search};
+use crate::catalog::{Catalog, CatalogError, Connection, documents, export, search};
 use crate::model::path::display_name;
 
 /// More documents than this are changed only by who says so.
 pub(super) const MANY: u64 = 20;
-
-/// Documents that are not indexed and are counted, at most.
-const COUNTED: u32 = 100_000;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Query {
@@ -49,7 +45,7 @@ impl Query {
         words
     }
 
-    /// The documents, by their numbers, and what of the catalogue is not indexed and so was looked for by its name only.
+    /// The documents. What waits to be indexed is indexed for the question, so that none is missed.
     pub(super) fn documents(&self, context: &Context, catalog: &Catalog) -> Result<Selected, Failure> {
         // A scan beside it may discard what was found a moment ago.
         let _moment = catalog.snapshot()?;
@@ -68,7 +64,6 @@ impl Query {
                     .hint("say what the documents have in common, or give --library for all of a library"));
             }
             selected.documents = search::matching(conn, fits)?;
-            selected.not_indexed = edits::count_search_stale(conn, COUNTED)?;
         }
         if let Some(library) = library {
             let of_library = export::of_libraries(conn, &[context.library(catalog, library)?.library_id])?;
@@ -77,7 +72,7 @@ impl Query {
                 None => selected.documents = of_library,
             }
         }
-        Selected::of(conn, selected.documents, selected.not_indexed)
+        Selected::of(conn, selected.documents)
     }
 }
 
@@ -87,28 +82,17 @@ pub(super) struct Selected {
     pub(super) documents: Vec<i64>,
     /// Their ids, in the same order.
     pub(super) ulids: Vec<Ulid>,
-    pub(super) not_indexed: u64,
 }
 
 impl Selected {
-    fn of(conn: &Connection, mut documents: Vec<i64>, not_indexed: u64) -> Result<Selected, Failure> {
+    fn of(conn: &Connection, mut documents: Vec<i64>) -> Result<Selected, Failure> {
         documents.sort_unstable();
         documents.dedup();
         let ulids = documents
             .iter()
             .map(|document_id| Ok(documents::by_id(conn, *document_id)?.ulid))
             .collect::<Result<_, CatalogError>>()?;
-        Ok(Selected { documents, ulids, not_indexed })
-    }
-
-    /// What a person has to know of how they were found.
-    pub(super) fn remark(&self) -> Option<String> {
-        (self.not_indexed > 0).then(|| {
-            format!(
-                "{} not indexed yet and found by name only; `shelflist sync` indexes",
-                plural(self.not_indexed, "document is", "documents are")
-            )
-        })
+        Ok(Selected { documents, ulids })
     }
 }
 
@@ -124,5 +108,5 @@ pub(super) fn of_paths(context: &Context, catalog: &Catalog, paths: &[PathBuf]) 
                 .hint("a file that can be read gets one with the next: shelflist scan")
         })?);
     }
-    Selected::of(catalog.read(), documents, 0)
+    Selected::of(catalog.read(), documents)
 }
