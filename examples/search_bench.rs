@@ -2,7 +2,8 @@
 //!
 //! usage: cargo run --release --example search_bench -- make DIR DOCUMENTS
 //!        cargo run --release --example search_bench -- index DIR
-//!        cargo run --release --example search_bench -- ask DIR [QUERIES of each class]
+//!        cargo run --release --example search_bench -- forget DIR
+//!        cargo run --release --example search_bench -- ask DIR [QUERIES of each class [CLASS]]
 //!        cargo run --release --example search_bench -- process DIR PROGRAM [QUERIES of each class]
 //!
 //! Words are spread as in a language (Zipf): the commonest ones stand in nearly every text, most in a handful of all. What is
@@ -24,8 +25,6 @@ const VOCABULARY: usize = 200_000;
 const PEOPLE: usize = 50_000;
 /// Words in a text, on average.
 const TEXT_WORDS: usize = 200;
-/// Documents in one transaction of the index, as `enrich` has it.
-const BATCH: usize = 5_000;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -37,10 +36,15 @@ fn main() -> ExitCode {
             documents.parse().map_err(Failure::from).and_then(|documents| make(Path::new(dir), documents))
         }
         ["index", dir] => index(Path::new(dir)),
-        ["ask", dir] => ask(Path::new(dir), 200),
+        ["forget", dir] => forget(Path::new(dir)),
+        ["ask", dir] => ask(Path::new(dir), 200, None),
         ["ask", dir, queries] => {
-            queries.parse().map_err(Failure::from).and_then(|queries| ask(Path::new(dir), queries))
+            queries.parse().map_err(Failure::from).and_then(|queries| ask(Path::new(dir), queries, None))
         }
+        ["ask", dir, queries, only] => queries
+            .parse()
+            .map_err(Failure::from)
+            .and_then(|queries| ask(Path::new(dir), queries, Some(only))),
         ["process", dir, program] => process(Path::new(dir), program, 20),
         ["process", dir, program, queries] => queries
             .parse()
@@ -48,7 +52,7 @@ fn main() -> ExitCode {
             .and_then(|queries| process(Path::new(dir), program, queries)),
         _ => {
             eprintln!(
-                "usage: search_bench make DIR DOCUMENTS | index DIR | ask DIR [QUERIES] | process DIR PROGRAM [QUERIES]"
+                "usage: search_bench make DIR DOCUMENTS | index DIR | forget DIR | ask DIR [QUERIES [CLASS]] | process DIR PROGRAM [QUERIES]"
             );
             return ExitCode::from(2);
         }
@@ -239,21 +243,34 @@ fn make(dir: &Path, documents: usize) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The index as if it had never been made, to make it once more.
+fn forget(dir: &Path) -> Result<(), Failure> {
+    let mut catalog = Catalog::open(&dir.join("catalog.db"), Timestamp::UNIX_EPOCH)?;
+    catalog.change::<_, CatalogError>(|tx| {
+        tx.execute_batch(
+            "INSERT INTO search_cards (search_cards) VALUES ('delete-all');
+             INSERT INTO search_texts (search_texts) VALUES ('delete-all');
+             DELETE FROM search_documents;
+             DELETE FROM search_words;
+             UPDATE documents SET search_stale = 1;",
+        )?;
+        Ok(())
+    })?;
+    Ok(())
+}
+
 fn index(dir: &Path) -> Result<(), Failure> {
     let begin = Instant::now();
     let path = dir.join("catalog.db");
     let mut catalog = Catalog::open(&path, Timestamp::UNIX_EPOCH)?;
-    let mut total = 0;
-    loop {
-        let indexed = catalog.change::<_, CatalogError>(|tx| search::index_stale(tx, BATCH))?;
-        if indexed == 0 {
-            break;
+    let mut told = 0;
+    let total = search::index_all(&mut catalog, |indexed| {
+        if indexed >= told + 100_000 {
+            told = indexed;
+            eprintln!("{indexed} documents, {:.0} s", begin.elapsed().as_secs_f64());
         }
-        total += indexed;
-        if total % 100_000 == 0 {
-            eprintln!("{total} documents, {:.0} s", begin.elapsed().as_secs_f64());
-        }
-    }
+        true
+    })?;
     println!(
         "indexed: {total} documents, {:.1} s by the clock, {:.1} s of the processor",
         begin.elapsed().as_secs_f64(),
@@ -328,13 +345,16 @@ fn tell(name: &str, mut times: Vec<Duration>, note: &str) {
 }
 
 /// The search alone, in one process, as the page in the browser would ask: what `find` does without starting and printing.
-fn ask(dir: &Path, queries: usize) -> Result<(), Failure> {
+fn ask(dir: &Path, queries: usize, only: Option<&str>) -> Result<(), Failure> {
     let catalog = Catalog::open(&dir.join("catalog.db"), Timestamp::UNIX_EPOCH)?;
     let conn = catalog.read();
     println!(
         "| class | p50 ms | p95 ms | max ms | hits on average; how often not all were counted; p50 and p95 by the clock |"
     );
     for (name, class) in questions(queries) {
+        if only.is_some_and(|only| only != name) {
+            continue;
+        }
         let (mut times, mut by_clock) = (Vec::new(), Vec::new());
         let (mut hits, mut uncounted) = (0, 0);
         for typed in &class {

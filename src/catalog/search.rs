@@ -5,6 +5,7 @@
 //! | [`query`] | what was typed, as clauses; pure, and never an error |
 //! | `words`, [`dates`] | how words are parted and compared; what a date means |
 //! | `index` | what the index holds of a document, and how it follows the catalogue |
+//! | `ways` | in which ways a document can fit; pure |
 //! | `postings` | which documents fit |
 //! | `rank` | which of them comes first |
 //! | `slips` | what may have been meant |
@@ -22,10 +23,11 @@ pub mod query;
 mod rank;
 mod slips;
 mod snippet;
+mod ways;
 mod words;
 
 pub use find::{Found, Hit, find, fitting_all, matching};
-pub use index::index_stale;
+pub use index::{index_all, index_stale};
 pub use query::Query;
 pub use snippet::{Snippet, beginning, snippet};
 pub use words::Facet;

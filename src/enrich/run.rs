@@ -24,9 +24,6 @@ use crate::volume::{NoAnswer, Patience, Probe, VerifiedRoot};
 /// Documents looked up, and results committed, at once.
 const BATCH: usize = 200;
 
-/// Documents indexed at once: small batches leave small pieces of index, which have to be merged over and over.
-const INDEX_BATCH: usize = 5_000;
-
 /// A library whose disk can be read: its number and its verified root.
 pub type Root<'a> = (i64, &'a VerifiedRoot);
 
@@ -171,11 +168,7 @@ pub fn run(
 
 /// Brings the search in line with what was written down.
 pub(super) fn index(catalog: &mut Catalog, monitor: &dyn Monitor) -> Result<(), CatalogError> {
-    while !monitor.cancelled() {
-        if catalog.change::<_, CatalogError>(|tx| search::index_stale(tx, INDEX_BATCH))? == 0 {
-            break;
-        }
-    }
+    search::index_all(catalog, |_| !monitor.cancelled())?;
     Ok(())
 }
 

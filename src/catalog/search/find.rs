@@ -6,10 +6,10 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::index::{self, KEPT, Tables};
-use super::postings::{Budget, card_expression, fitting, with_libraries};
+use super::postings::{Budget, Fitting, fitting, with_libraries};
 use super::query::{Atom, Clause, Query, Scope, Words};
 use super::{rank, slips};
 use crate::catalog::Result;
@@ -17,7 +17,7 @@ use crate::catalog::Result;
 /// Documents that are ranked: the commonest words are in a million of them, and nobody reads more than a few.
 const RANKED: usize = 1000;
 /// What one search may cost beyond that, see [`Budget`].
-const COST: u64 = 150_000;
+const COST: u64 = 250_000;
 /// Documents that are indexed for a search.
 const FRESH: usize = 500;
 /// Documents of which the name is looked at.
@@ -114,34 +114,33 @@ struct Ranked {
 
 impl Asked<'_> {
     fn of(&self, tables: Tables, query: &Query, wanted: impl Fn(i64) -> bool) -> Result<Ranked> {
-        let fitting = fitting(self.conn, tables, query, self.limit, Budget(Some(self.cost)), &wanted)?;
-        let mut documents = fitting.documents;
-        if !fitting.complete {
-            // Of so many the first were taken, whatever they are like. Those with the words on their cards are better.
-            documents.extend(self.on_cards(tables, query)?.into_iter().filter(|id| wanted(*id)));
+        let fits = |query: &Query, cost: u64| {
+            fitting(self.conn, tables, query, self.limit, Budget(Some(cost)), &wanted)
+        };
+        let Fitting { mut documents, complete, last_text } = fits(query, self.cost)?;
+        if !complete && let Some(titled) = titled(query) {
+            // Of so many the first were taken, whatever they are like. Those with the words in their titles are better.
+            documents.extend(fits(&titled, self.cost / 4)?.documents);
             documents.sort_unstable();
             documents.dedup();
         }
-        Ok(Ranked { ranked: rank::ranked(self.conn, tables, query, documents)?, complete: fitting.complete })
+        Ok(Ranked { ranked: rank::ranked(self.conn, tables, query, documents, last_text)?, complete })
     }
+}
 
-    /// Documents that have everything on their cards, where the index of cards alone can tell.
-    fn on_cards(&self, tables: Tables, query: &Query) -> Result<Vec<i64>> {
-        let Tables { cards, .. } = tables;
-        let mut expression = Vec::new();
-        for clause in &query.clauses {
-            match card_expression(clause) {
-                Some(asked) if !clause.not => expression.push(asked),
-                _ => return Ok(Vec::new()),
-            }
+/// The query with all of its words in the title; none where that is no other one.
+fn titled(query: &Query) -> Option<Query> {
+    let mut titled = query.clone();
+    let mut any = false;
+    for atom in titled.clauses.iter_mut().filter(|clause| !clause.not).flat_map(|clause| &mut clause.any) {
+        if let Atom::Words(words) = atom
+            && words.scope == Scope::Anywhere
+        {
+            words.scope = Scope::Title;
+            any = true;
         }
-        let mut statement = self.conn.prepare_cached(&format!(
-            "SELECT rowid FROM {cards} WHERE {cards} MATCH ?1 ORDER BY rowid DESC LIMIT ?2"
-        ))?;
-        let limit = i64::try_from(RANKED).expect("small");
-        let rows = statement.query_map(params![expression.join(" AND "), limit], |row| row.get(0))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
+    any.then_some(titled)
 }
 
 /// All documents that fit a query, in the order of their numbers: however many, however long it takes.

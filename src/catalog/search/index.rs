@@ -9,12 +9,20 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::dates;
 use super::words::{self, Facet};
-use crate::catalog::{Result, documents, enrichments, files};
+use crate::catalog::{Catalog, CatalogError, Result, documents, enrichments, files};
 use crate::model::Field;
 use crate::model::document::effective;
 
+/// Documents indexed at once: small batches leave small pieces of index, which have to be merged over and over.
+const BATCH: usize = 5_000;
 /// Text that is taken into one batch, in bytes: the index holds as much again in memory until it is written.
 const BATCH_TEXT: usize = 32 << 20;
+/// What FTS5 collects before it writes a piece, in bytes: a batch is one piece. Its own megabyte would make ten of it.
+const PIECE: i64 = 32 << 20;
+/// Of the catalogue kept in memory while much is indexed, in KiB: texts are looked up by their hashes, all over the place.
+const WIDE_CACHE: i64 = 128 << 10;
+/// Pages of an index that are merged in one transaction.
+const MERGED: i64 = 4_000;
 
 /// The tables of one index.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +35,68 @@ pub(super) struct Tables {
 /// The catalogue's own.
 pub(super) const KEPT: Tables =
     Tables { cards: "search_cards", texts: "search_texts", documents: "search_documents" };
+
+/// Brings the whole index in line with the catalogue, a batch a transaction, for as long as `go_on` says so of the documents
+/// indexed so far. Returns how many it was.
+///
+/// # Errors
+/// SQLite's, or [`CatalogError::Busy`]; what was indexed until then stays.
+pub fn index_all(catalog: &mut Catalog, mut go_on: impl FnMut(u64) -> bool) -> Result<u64> {
+    let indexed = catalog.change(|tx| index_stale(tx, BATCH))? as u64;
+    if indexed == 0 || !go_on(indexed) || stale(catalog.read(), 0, 1)?.is_empty() {
+        return Ok(indexed);
+    }
+    let cache: i64 = catalog.read().pragma_query_value(None, "cache_size", |row| row.get(0))?;
+    catalog.read().pragma_update(None, "cache_size", -WIDE_CACHE)?;
+    let all = index_rest(catalog, indexed, &mut go_on);
+    catalog.read().pragma_update(None, "cache_size", cache)?;
+    all
+}
+
+fn index_rest(catalog: &mut Catalog, mut indexed: u64, go_on: &mut dyn FnMut(u64) -> bool) -> Result<u64> {
+    for table in [KEPT.cards, KEPT.texts] {
+        catalog.change::<_, CatalogError>(|tx| {
+            Ok(tx.execute(&format!("INSERT INTO {table} ({table}, rank) VALUES ('hashsize', ?1)"), [PIECE])?)
+        })?;
+    }
+    loop {
+        match catalog.change(|tx| index_stale(tx, BATCH))? {
+            0 => break,
+            batch => indexed += batch as u64,
+        }
+        if !go_on(indexed) {
+            return Ok(indexed);
+        }
+    }
+    // Whoever searches looks into every piece, at every jump: so many are left only where little was added to much.
+    let highest: Option<i64> =
+        catalog
+            .read()
+            .query_row(&format!("SELECT max(document_id) FROM {}", KEPT.documents), [], |row| row.get(0))?;
+    if indexed >= highest.unwrap_or(0).unsigned_abs() / 10 {
+        for table in [KEPT.cards, KEPT.texts] {
+            merge(catalog, table, indexed, go_on)?;
+        }
+    }
+    Ok(indexed)
+}
+
+/// Makes one piece of an index, by and by; one that was begun and not ended is taken up again by FTS5 itself.
+fn merge(catalog: &mut Catalog, table: &str, indexed: u64, go_on: &mut dyn FnMut(u64) -> bool) -> Result<()> {
+    // Below nothing: pieces of all sizes. Then so many pages more, until there is nothing to do, which is one change.
+    let mut pages = -MERGED;
+    loop {
+        let changes = catalog.change::<_, CatalogError>(|tx| {
+            let before = tx.total_changes();
+            tx.execute(&format!("INSERT INTO {table} ({table}, rank) VALUES ('merge', ?1)"), [pages])?;
+            Ok(tx.total_changes() - before)
+        })?;
+        if changes < 2 || !go_on(indexed) {
+            return Ok(());
+        }
+        pages = MERGED;
+    }
+}
 
 /// Brings the index in line with documents that changed, at most so many, and fewer where their texts are long. Returns how
 /// many it was; 0 when there are no more.

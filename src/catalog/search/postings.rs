@@ -1,31 +1,48 @@
 //! Which documents a query fits: the lists of its words and values, run through side by side.
 //!
-//! Every list is in the order of the documents' numbers. Whoever is furthest behind jumps to where the one in front is, so
-//! the rarest list sets the pace and the commonest are only looked into. Lists are fetched in blocks: a short one is whole
-//! after the first, a long one is never read to its end for a search that shows twenty hits.
+//! Every list is in the order of the documents' numbers: what one index answers to all that it is asked (see [`super::ways`]),
+//! or what the catalogue's own tables say. Whoever is furthest behind jumps to where the one in front is, so the rarest list
+//! sets the pace and the commonest are only looked into. Lists are fetched in blocks: a short one is whole after the first, a
+//! long one is never read to its end for a search that shows twenty hits.
 
 use rusqlite::{Connection, params};
 
 use super::index::Tables;
 use super::query::{Atom, Clause, Query};
-use super::words::{self, Facet};
+use super::ways::{Asked, Way, card_expression, has_prefix, text_expression, ways};
+use super::words::Facet;
 use crate::catalog::{Result, libraries};
 
-/// Of a list, at first; what has fewer is rare.
-pub(super) const FIRST_BLOCK: usize = 2048;
-/// After a jump.
+/// After jumps in an index, at least: to begin costs more than these.
 const JUMP_BLOCK: usize = 16;
+/// After jumps in a table, at least: what fits may be far apart in it.
+const LOOK: usize = 1;
+/// At first, so many times that.
+const FIRST: usize = 16;
+/// A list of that kind is taken whole; a word with fewer documents is rare.
+pub(super) const SHORT: usize = 2048;
 /// At most.
 const LAST_BLOCK: usize = 65_536;
 /// The beginning of a word has a list that SQLite makes anew for each block.
-const PREFIX_BLOCK: usize = 200_000;
+const PREFIX_BLOCK: usize = 1_000_000;
 
 /// What may still be spent, in rows that are read; a block costs as many as it takes to begin one. None: no end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget(pub(super) Option<u64>);
 
 impl Budget {
-    const OF_A_BLOCK: u64 = 100;
+    const OF_A_BLOCK: u64 = 50;
+
+    fn half(self) -> Self {
+        Budget(self.0.map(|left| left / 2))
+    }
+
+    /// What was spent of a part.
+    fn spend_as(&mut self, before: Self, after: Self) {
+        if let (Some(left), Some(before), Some(after)) = (&mut self.0, before.0, after.0) {
+            *left = left.saturating_sub(before - after);
+        }
+    }
 
     fn spend(&mut self, rows: usize) {
         if let Some(left) = &mut self.0 {
@@ -46,18 +63,31 @@ struct List {
     block: Vec<i64>,
     at: usize,
     size: usize,
+    /// The smallest block.
+    least: usize,
     is_prefix: bool,
     ended: bool,
 }
 
 impl List {
     fn new(sql: String, asks: Option<String>) -> Self {
-        List { sql, asks, block: Vec::new(), at: 0, size: 0, is_prefix: false, ended: false }
+        List { sql, asks, block: Vec::new(), at: 0, size: 0, least: LOOK, is_prefix: false, ended: false }
     }
 
-    fn matching(table: &str, expression: String, is_prefix: bool) -> Self {
+    fn matching(table: &str, asked: &Asked) -> Self {
         let sql = format!("SELECT rowid FROM {table} WHERE {table} MATCH ?2 AND rowid >= ?1 ORDER BY rowid");
-        List { is_prefix, ..List::new(sql, Some(expression)) }
+        List {
+            least: JUMP_BLOCK,
+            is_prefix: asked.has_prefix,
+            ..List::new(sql, Some(asked.expression.clone()))
+        }
+    }
+
+    /// About how many documents of the list stand between the block and `from`, if it goes on as it was.
+    fn left_out(&self, from: i64) -> usize {
+        let (Some(first), Some(last)) = (self.block.first(), self.block.last()) else { return 0 };
+        let share = self.block.len() as f64 / (last - first + 1) as f64;
+        ((from - last - 1) as f64 * share) as usize
     }
 
     /// Its first document from `from` on.
@@ -69,12 +99,15 @@ impl List {
         if self.ended {
             return Ok(None);
         }
-        let goes_on = self.block.last().is_some_and(|last| from - last <= 2);
         self.size = match self.size {
             _ if self.is_prefix => PREFIX_BLOCK,
-            0 => FIRST_BLOCK,
-            size if goes_on => (size * 4).min(LAST_BLOCK),
-            _ => JUMP_BLOCK,
+            0 => self.least * FIRST,
+            size => match self.left_out(from) {
+                // What is begun again costs as much as to read on for some fifty.
+                rows if rows <= size / 2 => (size * 4).min(LAST_BLOCK),
+                rows if rows <= size * 4 => size,
+                _ => (size / 4).max(self.least),
+            },
         };
         // Written out: SQLite prepares a statement anew whenever another limit is bound to it.
         let mut statement = conn.prepare_cached(&format!("{} LIMIT {}", self.sql, self.size))?;
@@ -88,7 +121,8 @@ impl List {
         }
         self.at = 0;
         self.ended = self.block.len() < self.size;
-        budget.spend(self.block.len());
+        // What a beginning costs is spent before its first row.
+        budget.spend(if self.is_prefix { 0 } else { self.block.len() });
         Ok(self.block.first().copied())
     }
 }
@@ -124,42 +158,80 @@ pub(super) struct Fitting {
     pub(super) documents: Vec<i64>,
     /// Whether these are all.
     pub(super) complete: bool,
+    /// The last that has everything in its text; those that have it on their cards stand anywhere.
+    pub(super) last_text: i64,
 }
 
-/// Documents that fit, at most so many, and those only that `wanted` wants.
+/// Those of one way.
+struct Fits {
+    documents: Vec<i64>,
+    complete: bool,
+}
+
+/// Documents that fit, of each way at most so many, and those only that `wanted` wants.
 pub(super) fn fitting(
     conn: &Connection,
     tables: Tables,
     query: &Query,
     limit: usize,
-    mut budget: Budget,
+    budget: Budget,
     wanted: impl Fn(i64) -> bool,
 ) -> Result<Fitting> {
-    let (positive, negative): (Vec<&Clause>, Vec<&Clause>) =
-        query.clauses.iter().partition(|clause| !clause.not);
-    let mut lists = Vec::new();
-    // What only cards can answer is asked in one go: SQLite runs through its own lists faster than we do.
-    let (on_cards, elsewhere): (Vec<&Clause>, Vec<&Clause>) = positive
-        .into_iter()
-        .partition(|clause| card_expression(clause).is_some() && is_of_cards_only(clause));
-    let expressions: Vec<String> = on_cards.iter().filter_map(|clause| card_expression(clause)).collect();
-    if !expressions.is_empty() {
-        let is_prefix = on_cards.iter().any(|clause| has_prefix(clause));
-        lists.push(Lists(vec![List::matching(tables.cards, expressions.join(" AND "), is_prefix)]));
+    let (ways, checked) = ways(query);
+    let mut all = Fitting { documents: Vec::new(), complete: true, last_text: 0 };
+    let mut left = budget;
+    for (n, way) in ways.iter().enumerate() {
+        // On the card or in the text as a whole is best; what is mixed is not looked for where there is enough.
+        if n >= 2 && all.documents.len() >= limit {
+            all.complete = false;
+            break;
+        }
+        // No way may leave nothing for those after it.
+        let mut may_spend = if n + 1 < ways.len() { left.half() } else { left };
+        let before = may_spend;
+        let fits = fitting_so(conn, tables, way, &checked, limit, &mut may_spend, &wanted)?;
+        left.spend_as(before, may_spend);
+        all.complete &= fits.complete;
+        if n == 1 || ways.len() == 1 {
+            all.last_text = fits.documents.last().copied().unwrap_or(0);
+        }
+        all.documents.extend(fits.documents);
     }
-    for clause in elsewhere {
-        lists.push(lists_of(conn, tables, clause)?);
+    all.documents.sort_unstable();
+    all.documents.dedup();
+    Ok(all)
+}
+
+/// Documents that fit in one way, in the order of their numbers.
+fn fitting_so(
+    conn: &Connection,
+    tables: Tables,
+    way: &Way,
+    checked: &[&Clause],
+    limit: usize,
+    budget: &mut Budget,
+    wanted: &impl Fn(i64) -> bool,
+) -> Result<Fits> {
+    let of = |cards: &Option<Asked>, texts: &Option<Asked>| -> Vec<Lists> {
+        [(tables.cards, cards), (tables.texts, texts)]
+            .into_iter()
+            .filter_map(|(table, asked)| Some(Lists(vec![List::matching(table, asked.as_ref()?)])))
+            .collect()
+    };
+    let mut lists = of(&way.cards, &way.texts);
+    let mut refused = of(&way.refused_cards, &way.refused_texts);
+    for clause in checked {
+        let side = if clause.not { &mut refused } else { &mut lists };
+        side.push(lists_of(conn, tables, clause)?);
     }
-    let mut refused =
-        negative.into_iter().map(|clause| lists_of(conn, tables, clause)).collect::<Result<Vec<_>>>()?;
     if lists.is_empty() {
         let all = format!("SELECT document_id FROM {} WHERE document_id >= ?1 ORDER BY 1", tables.documents);
         lists.push(Lists(vec![List::new(all, None)]));
     }
     // The shortest leads.
     for list in &mut lists {
-        if list.first_from(conn, 0, &mut budget)?.is_none() {
-            return Ok(Fitting { documents: Vec::new(), complete: true });
+        if list.first_from(conn, 0, budget)?.is_none() {
+            return Ok(Fits { documents: Vec::new(), complete: true });
         }
     }
     lists.sort_by_key(Lists::length);
@@ -168,11 +240,11 @@ pub(super) fn fitting(
     let mut from = 0;
     'documents: loop {
         if documents.len() >= limit || budget.is_spent() {
-            return Ok(Fitting { documents, complete: false });
+            return Ok(Fits { documents, complete: false });
         }
         for list in &mut lists {
-            match list.first_from(conn, from, &mut budget)? {
-                None => return Ok(Fitting { documents, complete: true }),
+            match list.first_from(conn, from, budget)? {
+                None => return Ok(Fits { documents, complete: true }),
                 Some(id) if id > from => {
                     from = id;
                     continue 'documents;
@@ -182,7 +254,7 @@ pub(super) fn fitting(
         }
         let mut fits = wanted(from);
         for list in &mut refused {
-            fits = fits && list.first_from(conn, from, &mut budget)? != Some(from);
+            fits = fits && list.first_from(conn, from, budget)? != Some(from);
         }
         if fits {
             documents.push(from);
@@ -204,48 +276,15 @@ pub(super) fn with_libraries(conn: &Connection, query: &Query) -> Result<Query> 
     Ok(query)
 }
 
-fn has_prefix(clause: &Clause) -> bool {
-    clause.any.iter().any(|atom| matches!(atom, Atom::Words(words) if words.prefix))
-}
-
-/// Whether nothing but the index of cards has a word in it.
-fn is_of_cards_only(clause: &Clause) -> bool {
-    clause.any.iter().all(|atom| match atom {
-        Atom::Words(words) => words.in_texts().is_none() && words.on_cards().is_some(),
-        Atom::Exact(..) => true,
-        Atom::Library(_) | Atom::Missing | Atom::Before(_) | Atom::After(_) => false,
-    })
-}
-
-/// A clause as the index of cards is asked, as far as it knows of it.
-pub(super) fn card_expression(clause: &Clause) -> Option<String> {
-    either(clause.any.iter().filter_map(|atom| match atom {
-        Atom::Words(words) => words.on_cards(),
-        Atom::Exact(facet, value) => Some(format!("{{terms}} : {}", words::term(*facet, value))),
-        _ => None,
-    }))
-}
-
-/// A clause as the index of texts is asked, as far as it knows of it.
-pub(super) fn text_expression(clause: &Clause) -> Option<String> {
-    either(clause.any.iter().filter_map(|atom| match atom {
-        Atom::Words(words) => words.in_texts(),
-        _ => None,
-    }))
-}
-
-fn either(expressions: impl Iterator<Item = String>) -> Option<String> {
-    let expressions: Vec<String> = expressions.collect();
-    (!expressions.is_empty()).then(|| format!("({})", expressions.join(" OR ")))
-}
-
+/// The lists of a clause that is checked by itself.
 fn lists_of(conn: &Connection, tables: Tables, clause: &Clause) -> Result<Lists> {
+    let asked = |expression| Asked { expression, has_prefix: has_prefix(clause) };
     let mut lists = Vec::new();
     if let Some(expression) = card_expression(clause) {
-        lists.push(List::matching(tables.cards, expression, has_prefix(clause)));
+        lists.push(List::matching(tables.cards, &asked(expression)));
     }
     if let Some(expression) = text_expression(clause) {
-        lists.push(List::matching(tables.texts, expression, has_prefix(clause)));
+        lists.push(List::matching(tables.texts, &asked(expression)));
     }
     for atom in &clause.any {
         match atom {
@@ -261,9 +300,9 @@ fn lists_of(conn: &Connection, tables: Tables, clause: &Clause) -> Result<Lists>
 /// A list that is found by an index of its own where it is short, and by looking at every document where it is long.
 fn short_or_long(conn: &Connection, short: &str, long: String) -> Result<List> {
     let mut statement = conn.prepare_cached(short)?;
-    let rows = statement.query_map([i64::try_from(FIRST_BLOCK).expect("small")], |row| row.get(0))?;
+    let rows = statement.query_map([i64::try_from(SHORT).expect("small")], |row| row.get(0))?;
     let mut block: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
-    if block.len() >= FIRST_BLOCK {
+    if block.len() >= SHORT {
         return Ok(List::new(long, None));
     }
     block.sort_unstable();

@@ -10,8 +10,10 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use super::index::Tables;
-use super::postings::{FIRST_BLOCK, card_expression, text_expression};
-use super::query::{Atom, Clause, Query, Scope};
+use super::postings::SHORT;
+use super::query::{Atom, Clause, Query, Scope, Words};
+use super::ways::{card_expression, text_expression};
+use super::words;
 use crate::catalog::Result;
 
 /// Of title, author, tags, notes, about, path, terms: a word in a title says most of what a document is about.
@@ -22,12 +24,13 @@ const NEXT_IN_TITLE: f64 = 20.0;
 const ALL_ON_CARD: f64 = 10.0;
 const NEXT_IN_TEXT: f64 = 6.0;
 
-/// Documents, the best first.
+/// Documents, the best first. In texts, whose lists are long, neighbours are looked for as far as `last_text` only.
 pub(super) fn ranked(
     conn: &Connection,
     tables: Tables,
     query: &Query,
     documents: Vec<i64>,
+    last_text: i64,
 ) -> Result<Vec<(i64, f64)>> {
     let mut scores: HashMap<i64, f64> = documents.iter().map(|id| (*id, 0.0)).collect();
     let asked: Vec<&Clause> = query
@@ -38,9 +41,16 @@ pub(super) fn ranked(
     if scores.len() > 1 && !asked.is_empty() {
         let span =
             (documents.iter().min().copied().unwrap_or(0), documents.iter().max().copied().unwrap_or(0));
-        let mut add = |sql: &str, expression: &str, of_row: &dyn Fn(f64) -> f64| -> Result<()> {
+        // To weigh a document its length is read, a row of another table: not of those that fit by one word only. The `+` keeps
+        // FTS5 from going for each of them by itself.
+        let these = serde_json::to_string(&documents)?;
+        let mut add = |sql: &str, expression: &str, last: i64, of_row: &dyn Fn(f64) -> f64| -> Result<()> {
             let mut statement = conn.prepare_cached(sql)?;
-            let mut rows = statement.query(params![expression, span.0, span.1])?;
+            let mut rows = if statement.parameter_count() == 4 {
+                statement.query(params![expression, span.0, last, these])?
+            } else {
+                statement.query(params![expression, span.0, last])?
+            };
             while let Some(row) = rows.next()? {
                 if let Some(score) = scores.get_mut(&row.get(0)?) {
                     *score += of_row(row.get(1)?);
@@ -48,30 +58,26 @@ pub(super) fn ranked(
             }
             Ok(())
         };
-        for (table, weights, expressions) in [
-            (
-                tables.cards,
-                format!(", {WEIGHTS}"),
-                asked.iter().filter_map(|clause| card_expression(clause)).collect(),
-            ),
-            (
-                tables.texts,
-                String::new(),
-                asked.iter().filter_map(|clause| text_expression(clause)).collect::<Vec<_>>(),
-            ),
+        for (table, weights, expression) in [
+            (tables.cards, format!(", {WEIGHTS}"), card_expression as fn(&Clause) -> Option<String>),
+            (tables.texts, String::new(), text_expression),
         ] {
             let mut rare = Vec::new();
-            for expression in expressions {
-                if is_rare(conn, table, &expression)? {
+            for clause in &asked {
+                if let Some(expression) = expression(clause)
+                    && is_rare(conn, table, clause)?
+                {
                     rare.push(expression);
                 }
             }
             if !rare.is_empty() {
                 add(
                     &format!(
-                        "SELECT rowid, bm25({table}{weights}) FROM {table} WHERE {table} MATCH ?1 AND rowid BETWEEN ?2 AND ?3"
+                        "SELECT rowid, bm25({table}{weights}) FROM {table} WHERE {table} MATCH ?1 AND rowid BETWEEN ?2 AND ?3
+                           AND +rowid IN (SELECT value FROM json_each(?4))"
                     ),
                     &rare.join(" OR "),
+                    span.1,
                     &|bm25| -bm25,
                 )?;
             }
@@ -92,12 +98,12 @@ pub(super) fn ranked(
             })
             .collect();
         if plain.len() == asked.len() {
-            add(&cards, &plain.join(" AND "), &|_| ALL_ON_CARD)?;
-            add(&cards, &format!("{{title}} : ({})", plain.join(" AND ")), &|_| ALL_IN_TITLE)?;
+            add(&cards, &plain.join(" AND "), span.1, &|_| ALL_ON_CARD)?;
+            add(&cards, &format!("{{title}} : ({})", plain.join(" AND ")), span.1, &|_| ALL_IN_TITLE)?;
             if plain.len() > 1 && plain.iter().all(|phrase| phrase.ends_with('"')) {
                 let next = plain.join(" + ");
-                add(&cards, &format!("{{title}} : {next}"), &|_| NEXT_IN_TITLE)?;
-                add(&texts, &next, &|_| NEXT_IN_TEXT)?;
+                add(&cards, &format!("{{title}} : {next}"), span.1, &|_| NEXT_IN_TITLE)?;
+                add(&texts, &next, last_text, &|_| NEXT_IN_TEXT)?;
             }
         }
     }
@@ -106,11 +112,27 @@ pub(super) fn ranked(
     Ok(ranked)
 }
 
-fn is_rare(conn: &Connection, table: &str, expression: &str) -> Result<bool> {
+/// Whether `bm25` is quick with it: every word or phrase of it holds a word with a short list. The beginning of a word has
+/// none at all, it is made at every look.
+fn is_rare(conn: &Connection, table: &str, clause: &Clause) -> Result<bool> {
+    for atom in &clause.any {
+        let Atom::Words(Words { text, prefix: false, .. }) = atom else { return Ok(false) };
+        let mut any = false;
+        for (_, word) in words::words(text) {
+            any = any || is_short(conn, table, word)?;
+        }
+        if !any {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn is_short(conn: &Connection, table: &str, word: &str) -> Result<bool> {
     let length: i64 = conn
         .prepare_cached(&format!(
-            "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {table} MATCH ?1 LIMIT {FIRST_BLOCK})"
+            "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {table} MATCH ?1 LIMIT {SHORT})"
         ))?
-        .query_row([expression], |row| row.get(0))?;
-    Ok(length < FIRST_BLOCK as i64)
+        .query_row([format!("\"{word}\"")], |row| row.get(0))?;
+    Ok(length < SHORT as i64)
 }
