@@ -171,6 +171,19 @@ fn every_fixture_gives_what_was_put_in() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+// E1: a reader that panics is contained, but what it panics at is damage
+#[test]
+fn what_damaged_documents_found_is_damage() {
+    let mut files = Vec::new();
+    files_below(&fixture("found"), &mut files);
+    assert!(!files.is_empty());
+    let mut process = process(usual_limits());
+    for path in files {
+        let outcome = extract(&mut process, &path);
+        assert_eq!(failure(&outcome).0, ProblemKind::Damaged, "{}: {outcome:?}", path.display());
+    }
+}
+
 // E2
 #[test]
 fn the_same_content_gives_the_same_extraction_whatever_its_name() {

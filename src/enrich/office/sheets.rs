@@ -37,7 +37,11 @@ impl Extractor for Sheets {
     fn extract(&self, bytes: &[u8], budget: Budget) -> Result<Raw, Failure> {
         let is_compound = bytes.starts_with(COMPOUND_FILE);
         if is_compound && !holds_locked_archive(bytes) {
-            before_xml(bytes, budget)
+            // Found by damaged documents: where the parts of such a file do not fit together calamine trusts its numbers,
+            // and indexes beyond the end.
+            std::panic::catch_unwind(|| before_xml(bytes, budget)).unwrap_or_else(|_| {
+                Err(Failure::damaged("the workbook cannot be read: its parts do not fit together"))
+            })
         } else {
             of_parts(bytes, budget)
         }
