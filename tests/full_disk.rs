@@ -381,7 +381,7 @@ fn a_full_store_keeps_the_queue_and_no_half_objects() {
 fn push(desk: &Desk, saboteur: &Saboteur<'_>) -> PushReport {
     let mut catalog = Catalog::open(&desk.home().join("catalog.db"), SystemClock.now()).unwrap();
     let lock = RunLock::take(catalog.path()).unwrap();
-    sync::push(&mut catalog, &lock, &[], saboteur, saboteur).unwrap()
+    sync::push(&mut catalog, &lock, &[], None, saboteur, saboteur).unwrap()
 }
 
 // T2, T3, T5

@@ -102,7 +102,7 @@ impl Desk {
         let mut catalog = self.catalog();
         let lock = RunLock::take(catalog.path()).unwrap();
         let (library, root) = self.looked(&mut catalog);
-        sync::push(&mut catalog, &lock, &[Here { library, root }], clock, monitor).unwrap()
+        sync::push(&mut catalog, &lock, &[Here { library, root }], None, clock, monitor).unwrap()
     }
 
     fn clean(&self) {

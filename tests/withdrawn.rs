@@ -29,7 +29,7 @@ fn push(path: &Path) -> PushReport {
     let library = libraries::all(catalog.read()).unwrap().remove(0);
     let root = library::look(&mut catalog, &library, &SystemClock).unwrap().unwrap();
     let here = [Here { library, root }];
-    sync::push(&mut catalog, &lock, &here, &SystemClock, &TestMonitor::default()).unwrap()
+    sync::push(&mut catalog, &lock, &here, None, &SystemClock, &TestMonitor::default()).unwrap()
 }
 
 fn objects(dir: &Path) -> Vec<String> {

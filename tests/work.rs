@@ -87,7 +87,7 @@ impl Desk {
         let options = enrich::run::Options::default();
         enrich::run::run(&mut catalog, &lock, &roots, &options, program, &SystemClock, monitor).unwrap();
         let here = [Here { library, root: root.clone() }];
-        sync::push(&mut catalog, &lock, &here, &SystemClock, monitor).unwrap()
+        sync::push(&mut catalog, &lock, &here, None, &SystemClock, monitor).unwrap()
     }
 
     fn rows_changed(&self, run: impl FnOnce()) -> i64 {

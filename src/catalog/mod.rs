@@ -29,6 +29,7 @@ pub mod outbox;
 pub mod problems;
 pub mod profiles;
 pub mod query;
+pub mod queue;
 pub mod replaced;
 pub mod review;
 pub mod scans;

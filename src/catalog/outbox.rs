@@ -7,8 +7,7 @@
 use rusqlite::{Connection, Row, params};
 
 use super::files::Recording;
-use super::{Ids, Result, word_of};
-use crate::model::OperationState;
+use super::{Ids, Result};
 
 /// An operation that a worker holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -275,64 +274,6 @@ pub fn fix_payload(
     Ok(())
 }
 
-/// An operation as people see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Operation {
-    /// Idempotency key.
-    pub op_id: String,
-    /// The store's name.
-    pub store: String,
-    /// `mirror` or `delete`.
-    pub kind: String,
-    /// Where it stands.
-    pub state: OperationState,
-    /// Verdicts against it so far.
-    pub attempts: u32,
-    /// Not due before then, in milliseconds; 0 where it is due.
-    pub not_before: i64,
-    /// The last verdict's code.
-    pub error_code: Option<String>,
-    /// The last verdict.
-    pub error_text: Option<String>,
-    /// What there was to do, where it was nothing, or why it was given up.
-    pub note: Option<String>,
-    /// The decision that holds it back.
-    pub held_by: Option<i64>,
-    /// When it was put in line, in milliseconds.
-    pub created_at: i64,
-    /// When it changed last, in milliseconds.
-    pub updated_at: i64,
-}
-
-/// The operations of a document, oldest first; those that were done some days ago are forgotten.
-///
-/// # Errors
-/// SQLite's.
-pub fn of_document(conn: &Connection, document_id: i64) -> Result<Vec<Operation>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT o.op_id, c.name AS store, o.kind, o.state, o.attempts, o.not_before, o.error_code, o.error_text, o.note,
-                o.held_by, o.created_at, o.updated_at
-         FROM outbox o JOIN channels c USING (channel_id) WHERE o.document_id = ?1 ORDER BY o.seq",
-    )?;
-    let rows = statement.query_map([document_id], |row| {
-        Ok(Operation {
-            op_id: row.get("op_id")?,
-            store: row.get("store")?,
-            kind: row.get("kind")?,
-            state: word_of(row, "state")?,
-            attempts: row.get("attempts")?,
-            not_before: row.get("not_before")?,
-            error_code: row.get("error_code")?,
-            error_text: row.get("error_text")?,
-            note: row.get("note")?,
-            held_by: row.get("held_by")?,
-            created_at: row.get("created_at")?,
-            updated_at: row.get("updated_at")?,
-        })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
 /// How a leased operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending<'a> {
@@ -390,44 +331,6 @@ pub fn end(conn: &Connection, op: &Leased, ending: Ending<'_>, now_ms: i64) -> R
             .execute(params![op.seq, op.token, now_ms])?,
     };
     Ok(changed == 1)
-}
-
-/// How the queue stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Queue {
-    /// Waiting.
-    pub pending: u64,
-    /// In a worker's hands.
-    pub leased: u64,
-    /// Waiting for a person.
-    pub dead: u64,
-    /// Age of the oldest that waits.
-    pub oldest_pending_ms: Option<i64>,
-    /// Whether a person paused any way out.
-    pub paused: bool,
-}
-
-/// How the queue stands, of one channel or of all.
-///
-/// # Errors
-/// SQLite's.
-pub fn queue(conn: &Connection, channel_id: Option<i64>, now_ms: i64) -> Result<Queue> {
-    Ok(conn
-        .prepare_cached(
-            "SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'leased'),
-                    count(*) FILTER (WHERE state = 'dead'), min(created_at) FILTER (WHERE state = 'pending'),
-                    EXISTS (SELECT 1 FROM channels WHERE paused = 1 AND (?1 IS NULL OR channel_id = ?1))
-             FROM outbox WHERE state IN ('pending', 'leased', 'dead') AND (?1 IS NULL OR channel_id = ?1)",
-        )?
-        .query_row([channel_id], |row| {
-            Ok(Queue {
-                pending: row.get::<_, i64>(0)?.cast_unsigned(),
-                leased: row.get::<_, i64>(1)?.cast_unsigned(),
-                dead: row.get::<_, i64>(2)?.cast_unsigned(),
-                oldest_pending_ms: row.get::<_, Option<i64>>(3)?.map(|oldest| now_ms - oldest),
-                paused: row.get(4)?,
-            })
-        })?)
 }
 
 /// Forgets operations that were done more than `keep_ms` ago.

@@ -174,6 +174,18 @@ pub fn remove(conn: &Connection, store_id: i64) -> Result<()> {
     Ok(())
 }
 
+/// Whether anything is sent is a person's word.
+///
+/// # Errors
+/// SQLite's.
+pub fn pause(conn: &Connection, store_id: i64, paused: bool, now_ms: i64) -> Result<()> {
+    conn.execute(
+        "UPDATE channels SET paused = ?2, updated_at = ?3 WHERE channel_id = ?1",
+        params![store_id, paused, now_ms],
+    )?;
+    Ok(())
+}
+
 /// Something got through.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use super::exit::{Exit, Failure};
 use super::output::{Out, plural};
 use super::scan::{Turn, away, exit_of, no_library, print_problems, print_turn, went_away};
 use crate::catalog::libraries::Library;
-use crate::catalog::{Catalog, RunLock, enrichments, outbox};
+use crate::catalog::{Catalog, RunLock, enrichments, queue};
 use crate::clock::Clock;
 use crate::enrich::commands::{self, AskReport, CommandReport};
 use crate::enrich::run::{self, EnrichReport};
@@ -94,7 +94,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     }
     print_commands(out, &asked)?;
     print_problems(out, &[read.problems, asked.problems].concat())?;
-    let queue = outbox::queue(catalog.read(), None, context.clock.now_ms())?;
+    let queue = queue::standing(catalog.read(), None, context.clock.now_ms())?;
     if queue.pending > 0 {
         let wait = plural(queue.pending, "operation waits", "operations wait");
         context.out.line(format!("{wait} to be sent; next: shelflist sync"))?;
@@ -103,7 +103,11 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
 }
 
 /// Looks at each library; nothing is scanned.
-fn look_all(context: &Context, catalog: &mut Catalog, libraries: Vec<Library>) -> Result<Vec<Turn>, Failure> {
+pub(super) fn look_all(
+    context: &Context,
+    catalog: &mut Catalog,
+    libraries: Vec<Library>,
+) -> Result<Vec<Turn>, Failure> {
     libraries
         .into_iter()
         .map(|library| match library::look(catalog, &library, &context.clock)? {

@@ -15,8 +15,8 @@ use crate::catalog::documents::{self, Document};
 use crate::catalog::explain::{self, LastLook, ScanCard};
 use crate::catalog::ledger::{self, RemoteObject};
 use crate::catalog::libraries::{self, Library};
-use crate::catalog::outbox::{self, Operation};
 use crate::catalog::query::{self, FileCard};
+use crate::catalog::queue::{self, Operation};
 use crate::catalog::{Catalog, enrichments, problems, settings, stores};
 use crate::model::path::display_name;
 use crate::model::{Presence, Problem, RelPath, setting};
@@ -181,7 +181,7 @@ fn known(catalog: &Catalog, library: &Library, card: FileCard) -> Result<Known, 
     if let Some(document_id) = card.document_id {
         document = Some(documents::by_id(conn, document_id)?);
         copies = query::copies(conn, document_id)?;
-        operations = outbox::of_document(conn, document_id)?;
+        operations = queue::of_document(conn, document_id)?;
         objects = ledger::of_document(conn, document_id)?.into_iter().map(of_store).collect();
     }
     let enrichment = match card.content_hash {

@@ -174,9 +174,9 @@ impl Command {
     /// The others are spared the second process.
     fn may_touch_a_disk(&self) -> bool {
         match self {
+            Command::Sync(args) => args.may_touch_a_disk(),
             Command::Init(_)
             | Command::Scan(_)
-            | Command::Sync(_)
             | Command::Enrich(_)
             | Command::Status(_)
             | Command::Find(_)

@@ -6,7 +6,7 @@ use super::output::{ago, local_time, plural, put_path, rfc3339, rfc3339_or_null,
 use crate::catalog::libraries::{self, Library};
 use crate::catalog::query::{self, Counts, StoreCounts};
 use crate::catalog::stores::{self, ChannelState, StoreRow};
-use crate::catalog::{Care, Catalog, decisions, dirs, outbox};
+use crate::catalog::{Care, Catalog, decisions, dirs, queue};
 use crate::clock::Clock;
 use crate::library;
 use crate::model::{Availability, RelPath};
@@ -46,7 +46,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         .map(|library| look(context, &mut catalog, library, &stores))
         .collect::<Result<Vec<Row>, Failure>>()?;
     let now_ms = context.clock.now_ms();
-    let queue = outbox::queue(catalog.read(), None, now_ms)?;
+    let queue = queue::standing(catalog.read(), None, now_ms)?;
     let decisions = decisions::open(catalog.read())?.len();
     if context.json {
         let channels: Vec<Value> = stores

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{ago, rfc3339_or_null};
 use crate::catalog::stores::{self, NewStore, StorePayload};
-use crate::catalog::{CatalogError, Ids, RunLock, ledger, outbox};
+use crate::catalog::{CatalogError, Ids, RunLock, ledger, queue};
 use crate::clock::Clock;
 use crate::library;
 use crate::remote::{self, StoreUrl};
@@ -101,7 +101,7 @@ fn add(context: &mut Context, url: &str, name: Option<&str>, payload: StorePaylo
     let now_ms = context.clock.now_ms();
     let store_id =
         catalog.change::<_, CatalogError>(|tx| stores::insert(tx, &mut Ids::default(), &new, now_ms))?;
-    let queued = outbox::queue(catalog.read(), Some(store_id), now_ms)?.pending;
+    let queued = queue::standing(catalog.read(), Some(store_id), now_ms)?.pending;
     if context.json {
         context
             .out
@@ -119,7 +119,7 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
     let mut rows = Vec::new();
     for store in stores::all(catalog.read())? {
         let held = ledger::count(catalog.read(), store.store_id)?;
-        let queue = outbox::queue(catalog.read(), Some(store.store_id), now_ms)?;
+        let queue = queue::standing(catalog.read(), Some(store.store_id), now_ms)?;
         rows.push((store, held, queue));
     }
     if context.json {

@@ -1,29 +1,139 @@
+mod now;
+mod queue;
+mod standing;
+mod steer;
+
 use std::sync::Arc;
 
-use serde_json::json;
+use clap::Subcommand;
+use serde_json::{Value, json};
 
 use super::context::Context;
 use super::enrich::{commands_json, exit_of_commands, print_commands, print_read};
 use super::exit::{Exit, Failure, chain};
-use super::output::{plural, size};
+use super::output::{Out, plural, size};
 use super::scan::{exit_of, no_library, print_problems, print_turn, scan_all, turn_json, went_away};
-use crate::catalog::{RunLock, stores};
+use crate::catalog::stores::StoreRow;
+use crate::catalog::{Catalog, RunLock, stores};
 use crate::enrich;
 use crate::enrich::commands::{self, AskReport};
 use crate::scan::Options;
-use crate::sync::{self, Here};
+use crate::sync::{self, Here, Offline, PushReport};
 
-/// Scan, read text and metadata, and bring the stores in line.
+/// Scan, read text and metadata, and bring the stores in line; or look after what waits to be sent.
 ///
 /// What a schedule runs. A disk that is away is normal: everything that needs no disk is done, and the exit code is 0.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Name, id or root of a library to scan; without it all of them.
     library: Option<String>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say how the stores and the queue stand.
+    Status,
+    /// Send what waits, without scanning, and without regard to when it would be tried again.
+    Now {
+        /// Name or URL of a store; without it to all of them.
+        store: Option<String>,
+    },
+    /// Put what was given up in line again: with its id, or all of it.
+    Retry {
+        /// Ids, as `sync queue` shows them.
+        ids: Vec<String>,
+        /// Also what waits for its next try: it is due now.
+        #[arg(long, conflicts_with = "ids")]
+        force: bool,
+    },
+    /// Send nothing until `sync resume`: changes are kept in line.
+    Pause {
+        /// Name or URL of a store; without it all of them.
+        store: Option<String>,
+    },
+    /// Go on sending.
+    Resume {
+        /// Name or URL of a store; without it all of them.
+        store: Option<String>,
+    },
+    /// List what waits, and what was given up.
+    Queue {
+        /// Only what had a verdict against it.
+        #[arg(long)]
+        errors: bool,
+        /// Name or URL of a store; without it all of them.
+        #[arg(long)]
+        store: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+}
+
+impl Args {
+    /// Whether it goes to a library's disk or to a store.
+    pub(super) fn may_touch_a_disk(&self) -> bool {
+        matches!(self.command, None | Some(Command::Now { .. }))
+    }
+}
+
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
-    let Args { library } = args;
+    let Args { command, library } = args;
+    match command {
+        None => scan_and_send(context, library),
+        Some(Command::Status) => standing::run(context),
+        Some(Command::Now { store }) => now::run(context, store.as_deref()),
+        Some(Command::Retry { ids, force }) => steer::retry(context, &ids, force),
+        Some(Command::Pause { store }) => steer::pause(context, store.as_deref(), true),
+        Some(Command::Resume { store }) => steer::pause(context, store.as_deref(), false),
+        Some(Command::Queue { errors, store, limit }) => queue::run(context, errors, store.as_deref(), limit),
+    }
+}
+
+/// The store of that name or URL.
+fn store_named(catalog: &Catalog, named: &str) -> Result<StoreRow, Failure> {
+    stores::by_name(catalog.read(), named)?.ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("there is no store {named}")).hint("see: shelflist store list")
+    })
+}
+
+/// Stores that could not be reached, as both ways to send tell of them.
+fn offline_json(offline: &[Offline]) -> Vec<Value> {
+    let one = |offline: &Offline| {
+        json!({
+            "store": offline.store, "url": offline.url, "code": sync::code::CONNECTION, "message": chain(&offline.error),
+        })
+    };
+    offline.iter().map(one).collect()
+}
+
+fn print_offline(out: &mut Out, offline: &[Offline]) -> std::io::Result<()> {
+    for offline in offline {
+        let Offline { store, error, .. } = offline;
+        out.line(format!("{store}: queued, offline: {} ({})", chain(error), sync::code::CONNECTION))?;
+    }
+    Ok(())
+}
+
+fn print_sent(out: &mut Out, pushed: &PushReport) -> std::io::Result<()> {
+    if pushed.uploaded_objects > 0 {
+        out.line(format!(
+            "sent: {}, {}",
+            plural(pushed.uploaded_objects, "object", "objects"),
+            size(pushed.uploaded_bytes)
+        ))?;
+    }
+    if pushed.retired_objects > 0 {
+        let n = plural(pushed.retired_objects, "object", "objects");
+        out.line(format!("retired: {n} of files that are gone; see: shelflist orphans"))?;
+    }
+    Ok(())
+}
+
+fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit, Failure> {
     let mut catalog = context.open()?;
     // All of them also from within a library's directory: the outbox is everybody's.
     let libraries = match library.as_deref() {
@@ -57,7 +167,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         }
         Err(_) => here,
     };
-    let pushed = sync::push(&mut catalog, &lock, &here, &context.clock, &*ui)?;
+    let pushed = sync::push(&mut catalog, &lock, &here, None, &context.clock, &*ui)?;
     ui.clear();
     let enriched = enriched?;
     for (library_id, probe) in enriched.lost.iter().chain(&pushed.lost) {
@@ -66,7 +176,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
 
     let mut problems = enriched.problems.clone();
     problems.extend(asked.problems.iter().cloned());
-    problems.extend(pushed.problems);
+    problems.extend(pushed.problems.iter().cloned());
     let exit = Exit::worst([
         exit_of(&turns, false),
         if enriched.interrupted || asked.interrupted || pushed.interrupted {
@@ -91,9 +201,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             "retired_objects": pushed.retired_objects,
             "pulled": 0,
             "queued": pushed.queued,
-            "offline": pushed.offline.iter().map(|offline| json!({
-                "store": offline.store, "url": offline.url, "code": sync::code::CONNECTION, "message": chain(&offline.error),
-            })).collect::<Vec<_>>(),
+            "offline": offline_json(&pushed.offline),
             "problems": problems,
         }))?;
         return Ok(exit);
@@ -106,25 +214,8 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         print_read(out, &enriched)?;
     }
     print_commands(out, &asked)?;
-    if pushed.uploaded_objects > 0 {
-        out.line(format!(
-            "sent: {}, {}",
-            plural(pushed.uploaded_objects, "object", "objects"),
-            size(pushed.uploaded_bytes)
-        ))?;
-    }
-    if pushed.retired_objects > 0 {
-        let n = plural(pushed.retired_objects, "object", "objects");
-        out.line(format!("retired: {n} of files that are gone; see: shelflist orphans"))?;
-    }
-    for offline in &pushed.offline {
-        out.line(format!(
-            "{}: queued, offline: {} ({})",
-            offline.store,
-            chain(&offline.error),
-            sync::code::CONNECTION
-        ))?;
-    }
+    print_sent(out, &pushed)?;
+    print_offline(out, &pushed.offline)?;
     print_problems(out, &problems)?;
     if pushed.queued > 0 {
         out.line(format!("queue: {} wait", plural(pushed.queued, "operation", "operations")))?;

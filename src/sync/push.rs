@@ -14,7 +14,7 @@ use super::transfer::{Bytes, Transfer, prove, send, side_by_side};
 use super::{Away, Here, Offline, SyncError, code};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
 use crate::catalog::stores::{self, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Connection, Ids, RunLock, documents, ledger, settings};
+use crate::catalog::{Catalog, CatalogError, Connection, Ids, RunLock, documents, ledger, queue, settings};
 use crate::clock::Clock;
 use crate::model::document::privacy;
 use crate::model::{ObjectState, Problem, ProblemKind, setting};
@@ -59,7 +59,7 @@ pub struct PushReport {
     pub interrupted: bool,
 }
 
-/// Sends what is due to every store that can be reached.
+/// Sends what is due to every store that can be reached, or to one `only`.
 ///
 /// # Errors
 /// See [`SyncError`]; what was committed until then is kept.
@@ -67,6 +67,7 @@ pub fn push(
     catalog: &mut Catalog,
     _lock: &RunLock,
     here: &[Here],
+    only: Option<i64>,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<PushReport, SyncError> {
@@ -79,10 +80,10 @@ pub fn push(
         outbox::prune(tx, KEEP_DONE_MS, now_ms)?;
         ledger::retire_gone(tx, now_ms - grace_days * 24 * 60 * 60 * 1_000, grace_scans, now_ms)
     })?;
-    let waiting = outbox::queue(catalog.read(), None, now_ms)?;
+    let waiting = queue::standing(catalog.read(), None, now_ms)?;
     monitor.phase(Phase::Push, Some(waiting.pending));
     for row in stores::all(catalog.read())? {
-        if row.paused || monitor.cancelled() {
+        if row.paused || only.is_some_and(|only| only != row.store_id) || monitor.cancelled() {
             continue;
         }
         let store = match open_known(catalog, &row, clock)? {
@@ -110,7 +111,7 @@ pub fn push(
         }
     }
     report.interrupted = monitor.cancelled();
-    report.queued = outbox::queue(catalog.read(), None, clock.now_ms())?.pending;
+    report.queued = queue::standing(catalog.read(), None, clock.now_ms())?.pending;
     Ok(report)
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Known, Place};
 use crate::catalog::libraries::Library;
-use crate::catalog::outbox::Operation;
+use crate::catalog::queue::Operation;
 use crate::cli::copies::copy_json;
 use crate::cli::decisions::question;
 use crate::cli::output::{hex, put_path, rfc3339, rfc3339_or_null};

@@ -1,0 +1,89 @@
+//! `sync status`: how the stores and the queue stand, without asking anybody outside.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use crate::catalog::stores::StoreRow;
+use crate::catalog::{queue, stores};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::{ago, local_time, plural, rfc3339_or_null};
+use crate::clock::Clock;
+use crate::model::path::display_name;
+use crate::sync::code;
+
+pub(super) fn run(context: &mut Context) -> Result<Exit, Failure> {
+    let catalog = context.open()?;
+    let now_ms = context.clock.now_ms();
+    let all = stores::all(catalog.read())?;
+    let queue = queue::standing(catalog.read(), None, now_ms)?;
+    let today = queue::done_since(catalog.read(), midnight(context.clock.now()))?;
+    let last = all.iter().filter_map(|store| store.last_ok).max();
+    let mode = mode(&all);
+    if context.json {
+        context.out.json(&json!({
+            "mode": mode,
+            "last_sync": rfc3339_or_null(last),
+            "queue": queue,
+            "local_to_remote": { "pending": queue.pending, "synced_today": today, "failed": queue.dead },
+            // There is no hub yet to pull from.
+            "remote_to_local": null,
+            "stores": all.iter().map(|store| store_json(store, now_ms)).collect::<Vec<_>>(),
+        }))?;
+        return Ok(Exit::Done);
+    }
+    let out = &mut context.out;
+    out.line(format!("mode: {mode}"))?;
+    out.line(format!("last sync: {}", last.map_or_else(|| "never".to_owned(), local_time)))?;
+    let oldest = queue.oldest_pending_ms.filter(|_| queue.pending > 0);
+    let oldest = oldest.map_or_else(String::new, |age| format!(", the oldest since {}", ago(age)));
+    out.line(format!("queue: {} pending{oldest}, {} in hand", queue.pending, queue.leased))?;
+    out.line(format!(
+        "local to remote: {} pending, {today} synced today, {} failed",
+        queue.pending, queue.dead
+    ))?;
+    for store in &all {
+        out.line(format!("{}: {}", store.name, told(store, now_ms)))?;
+    }
+    if queue.dead > 0 {
+        let failed = plural(queue.dead, "operation was", "operations were");
+        out.line(format!("{failed} given up; see: shelflist sync queue --errors"))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What sends: nothing while all stores are paused.
+fn mode(all: &[StoreRow]) -> &'static str {
+    match all {
+        [] => "no store",
+        all if all.iter().all(|store| store.paused) => "paused",
+        all if all.iter().any(|store| store.paused) => "paused in part",
+        _ => "active",
+    }
+}
+
+fn told(store: &StoreRow, now_ms: i64) -> String {
+    let paused = if store.paused { ", paused" } else { "" };
+    let Some(since) = store.offline_since else { return format!("{}{paused}", store.state) };
+    let why = display_name(store.error_text.as_deref().unwrap_or_default().as_bytes());
+    format!("{} since {}{paused}: {why} ({})", store.state, ago(now_ms - since), code::CONNECTION)
+}
+
+fn store_json(store: &StoreRow, now_ms: i64) -> Value {
+    json!({
+        "store": store.name,
+        "state": store.state,
+        "paused": store.paused,
+        "last_ok": rfc3339_or_null(store.last_ok),
+        "offline_ms": store.offline_since.map(|since| now_ms - since),
+        "failures": store.failures,
+        "error": store.error_text,
+    })
+}
+
+/// When today began where the user is, in milliseconds.
+fn midnight(now: Timestamp) -> i64 {
+    let today = now.to_zoned(TimeZone::system()).start_of_day();
+    today.map_or_else(|_| now.as_millisecond() - 24 * 60 * 60 * 1_000, |day| day.timestamp().as_millisecond())
+}
