@@ -400,6 +400,23 @@ fn in_the_middle_of_a_parse_a_read_that_hangs_or_fails_is_still_the_disks() {
     }
 }
 
+// D1: it says so before its parser can die of it
+#[test]
+fn a_worker_that_dies_of_a_failed_read_says_nothing_about_the_content() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for death in [
+        "echo 'overflowed its stack' >&2; kill -SEGV $$",
+        "echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$",
+    ] {
+        let outcome =
+            actor(folder.path(), &format!("echo '\"ReadFailed\"'; {death}")).extract(Path::new("/x"), &never);
+        assert!(matches!(&outcome, Err(ChildError::Unreadable { .. })), "{outcome:?}");
+        // Without a failed read it is the content's, also before its type is known.
+        let outcome = extract(&mut actor(folder.path(), death), Path::new("/x"));
+        assert!(matches!(outcome, Outcome::Failed { mime: None, .. }), "{outcome:?}");
+    }
+}
+
 // E1
 #[test]
 fn a_parser_that_asks_the_disk_again_and_again_is_timed_out_all_the_same() {

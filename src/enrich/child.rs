@@ -193,13 +193,15 @@ struct Progress {
     parsing: Option<(String, String)>,
     /// Whether the disk was asked and has not answered yet.
     reading: bool,
+    /// Whether it has answered that it cannot.
+    read_failed: bool,
     /// How long the parsing took until now, all reading left out.
     parsed: Duration,
 }
 
 impl Progress {
     fn begun() -> Self {
-        Progress { parsing: None, reading: true, parsed: Duration::ZERO }
+        Progress { parsing: None, reading: true, read_failed: false, parsed: Duration::ZERO }
     }
 
     /// How long the next reply may take: any single read as long as all parsing together.
@@ -218,6 +220,7 @@ impl Progress {
     fn heard(&mut self, reply: Reply) -> Result<Option<Reply>, How> {
         match reply {
             Reply::Reading => self.reading = true,
+            Reply::ReadFailed => self.read_failed = true,
             Reply::Parsing { mime, extractor } if self.reading => {
                 (self.parsing, self.reading) = (Some((mime, extractor)), false);
             }
@@ -229,10 +232,11 @@ impl Progress {
         Ok(None)
     }
 
-    /// Whether the disk was asked for a further part of a file whose parsing had begun. A worker that ends there met an
-    /// error of the disk, which its parser may have died of.
+    /// Whether a worker that ends here may have died of an error of the disk: it said that it met one, or had asked for a
+    /// further part of a file whose parsing had begun. (The beginning is read while its type is found out. That takes no time
+    /// to speak of, and is on the disk's account; what it dies of is the content's, unless it said so.)
     fn is_disks(&self) -> bool {
-        self.reading && self.parsing.is_some()
+        self.read_failed || (self.reading && self.parsing.is_some())
     }
 }
 
@@ -412,7 +416,7 @@ fn settle(reply: Reply, path: PathBuf) -> Result<Outcome, ChildError> {
         Reply::OtherKind => Err(ChildError::OtherKind { path }),
         Reply::NotRegular => Err(ChildError::NotRegular { path }),
         Reply::Changed => Err(ChildError::Changed { path }),
-        Reply::Ready | Reply::Reading | Reply::Parsing { .. } => {
+        Reply::Ready | Reply::Reading | Reply::ReadFailed | Reply::Parsing { .. } => {
             Err(ChildError::Garbled { message: format!("{reply:?} ends nothing") })
         }
     }
@@ -527,6 +531,10 @@ mod tests {
         assert_eq!(progress.patience(seconds(60)), Duration::ZERO);
         assert!(!progress.is_disks());
         progress.heard(Reply::Reading).expect("in turn");
+        assert!(progress.is_disks());
+        let mut progress = Progress::begun();
+        assert!(!progress.is_disks());
+        progress.heard(Reply::ReadFailed).expect("in turn");
         assert!(progress.is_disks());
     }
 
