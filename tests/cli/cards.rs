@@ -290,6 +290,27 @@ fn an_edit_is_taken_back_where_nobody_was_there_since() {
     assert_eq!(listed["edits"][0]["undoes"], 2);
 }
 
+// E4: the same word said by another edit is that edit's
+#[test]
+fn what_was_changed_and_changed_back_since_is_left() {
+    let desk = desk();
+    for title in ["One", "Two", "One"] {
+        desk.run(&["edit", "b.txt", "--title", title]).expect(0);
+    }
+    let before = written(&desk);
+    let left = desk.run(&["undo", "1", "--json"]).expect(3).json();
+    assert_eq!((&left["edit"], &left["fields"]), (&json!(null), &json!(0)));
+    assert_eq!((&left["left"][0]["edited_to"], &left["left"][0]["now"]), (&json!(["One"]), &json!(["One"])));
+    let said = desk.run(&["undo", "1"]).expect(3);
+    assert!(said.stdout.contains("was changed since"), "{said:?}");
+    assert_eq!(written(&desk), before);
+    // What was changed since and taken back is as if it had never been said.
+    desk.run(&["undo"]).expect(0);
+    desk.run(&["undo"]).expect(0);
+    desk.run(&["undo", "1"]).expect(0);
+    assert_eq!(shown(&desk, "b.txt", "title"), None);
+}
+
 // E4
 #[test]
 fn taking_back_what_took_back_does_it_again() {
