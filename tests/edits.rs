@@ -364,6 +364,53 @@ proptest! {
     }
 }
 
+/// What may stand on a card: anything, and what spreadsheets have a mind of their own about.
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "['=+@#(]{0,2}(May|SEPT|März|TRUE|1e|vol\\.|€)?[ ./-]{0,1}[0-9]{0,14}[-/:.,)% ;\n]{0,2}[0-9]{0,4}(PM|Mai|;)?",
+        "[\\\\;' ]{0,6}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    // E4: whatever stands there, whoever said it
+    #[test]
+    fn a_list_that_nobody_touched_changes_nothing(
+        said in prop::collection::vec(
+            (prop::sample::select(Field::ALL), any::<bool>(), prop::collection::vec(value(), 0..4)), 1..60)
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut catalog = Catalog::open_or_create(&dir.path().join("catalog.db"), SystemClock.now()).unwrap();
+        catalog.set_care(Care::Light).unwrap();
+        for (at, (field, by_person, values)) in said.iter().enumerate() {
+            let conn = catalog.read();
+            conn.execute(
+                "INSERT INTO documents (ulid, size, created_at, updated_at) VALUES (?1, 0, 0, 0)",
+                [ulid::Ulid::from_parts(at as u64, 7).to_string()],
+            )
+            .unwrap();
+            conn.execute(
+                "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
+                 VALUES (last_insert_rowid(), ?1, ?2, ?3, 1.0, 0)",
+                [
+                    field.as_str(),
+                    if *by_person { "person" } else { "extractor" },
+                    &serde_json::to_string(values).unwrap(),
+                ],
+            )
+            .unwrap();
+        }
+        let mut list = Vec::new();
+        let format = curate::Format::Csv { bom: true };
+        curate::export(&catalog, &curate::Scope::All, format, &mut list).unwrap();
+        let import = curate::read(&catalog, &mut &list[..]).unwrap();
+        prop_assert_eq!(import, curate::Import { rows: said.len() as u64, ..curate::Import::default() });
+    }
+}
+
 // C3, E4
 #[test]
 fn cards_are_edited_while_a_scan_is_at_work() {
