@@ -19,7 +19,7 @@ impl Extractor for Epub {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
