@@ -5,6 +5,7 @@
 mod adopt;
 mod marks;
 mod measured;
+pub mod outside;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

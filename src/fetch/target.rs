@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -16,11 +16,10 @@ use rustix::io::Errno;
 use ulid::Ulid;
 
 use crate::content::{self, BUFFER_BYTES};
+use crate::library::outside::{self, Forbidden, OutsideError};
 use crate::model::RelPath;
 use crate::model::path::display_name;
 use crate::remote::Expect;
-use crate::remote::dir::GENERATION_OBJECT;
-use crate::volume::marker::{MARKER_DIR, MARKER_FILE};
 
 /// Made durable at once: a slow stick takes less for that than anybody waits for one answer.
 const SYNC_BYTES: u64 = 32 << 20;
@@ -28,28 +27,9 @@ const SYNC_BYTES: u64 = 32 << 20;
 /// Why nothing can be fetched to a place.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// It is not there; it is not made, for it may be a disk that is not plugged in.
-    #[error("the directory {} does not exist", display(.0))]
-    Absent(PathBuf),
-    /// It is something else.
-    #[error("{} is not a directory", display(.0))]
-    NotADirectory(PathBuf),
-    /// Nothing is written into libraries (D8).
-    #[error("{} lies in the library at {}", display(path), display(library))]
-    InLibrary {
-        /// Where to.
-        path: PathBuf,
-        /// The root of the library.
-        library: PathBuf,
-    },
-    /// Nor into stores, beside their own objects.
-    #[error("{} lies in the store at {}", display(path), display(store))]
-    InStore {
-        /// Where to.
-        path: PathBuf,
-        /// The store's directory.
-        store: PathBuf,
-    },
+    /// It cannot be used, or lies in a library or a store (D8).
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
     /// A link or a file is where a directory is needed.
     #[error("{} is in the way: a directory is needed there, and no link is followed", display(.0))]
     InTheWay(PathBuf),
@@ -115,27 +95,6 @@ fn missing(needed: u64, free: u64) -> String {
     }
 }
 
-/// Places that nothing is fetched into, by their paths: those that the catalogue knows.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Forbidden {
-    pub(super) libraries: Vec<PathBuf>,
-    pub(super) stores: Vec<PathBuf>,
-}
-
-impl Forbidden {
-    /// `path` is free of links.
-    fn refuse(&self, path: &Path) -> Result<(), TargetError> {
-        let lies_in = |roots: &[PathBuf]| roots.iter().find(|root| path.starts_with(root)).cloned();
-        if let Some(library) = lies_in(&self.libraries) {
-            return Err(TargetError::InLibrary { path: path.to_owned(), library });
-        }
-        if let Some(store) = lies_in(&self.stores) {
-            return Err(TargetError::InStore { path: path.to_owned(), store });
-        }
-        Ok(())
-    }
-}
-
 /// An open directory that may be written to.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -184,17 +143,8 @@ pub(super) struct Wanted {
 impl Target {
     /// Opens a directory by a person's path, through links, and proves that it may be written to. May hang.
     pub(super) fn open(path: &Path, forbidden: Forbidden) -> Result<Self, TargetError> {
-        let fail = |error: io::Error| match Errno::from_io_error(&error) {
-            Some(Errno::NOENT) => TargetError::Absent(path.to_owned()),
-            Some(Errno::NOTDIR) => TargetError::NotADirectory(path.to_owned()),
-            _ => TargetError::Io { dir: path.to_owned(), source: error },
-        };
-        let real = path.canonicalize().map_err(fail)?;
-        let fd = content::open(&real, content::LIST).map_err(fail)?;
-        forbidden.refuse(&real)?;
-        let target = Target { fd, path: real, forbidden };
-        target.refuse_what_is_above()?;
-        Ok(target)
+        let (fd, path) = outside::open(path, &forbidden)?;
+        Ok(Target { fd, path, forbidden })
     }
 
     /// The directory of a relative path below this one; `None` where it is not there and is not to be made.
@@ -226,37 +176,13 @@ impl Target {
             Err(Errno::LOOP | Errno::NOTDIR | Errno::MLINK) => return Err(TargetError::InTheWay(path)),
             Err(error) => return Err(self.error(error, name, 0)),
         };
-        refuse_marked(&fd, &path, &path)?;
+        outside::refuse_marked(&fd, &path)?;
         Ok(Some(Target { fd, path, forbidden: self.forbidden.clone() }))
     }
 
     fn duplicate(&self) -> Result<Target, TargetError> {
         let fd = self.fd.try_clone().map_err(|source| TargetError::Io { dir: self.path.clone(), source })?;
         Ok(Target { fd, path: self.path.clone(), forbidden: self.forbidden.clone() })
-    }
-
-    /// Libraries and stores of other catalogues are known by what they hold, and from within, whatever path led here.
-    fn refuse_what_is_above(&self) -> Result<(), TargetError> {
-        let fail = |error: Errno| TargetError::Io { dir: self.path.clone(), source: error.into() };
-        let mut at =
-            self.fd.try_clone().map_err(|source| TargetError::Io { dir: self.path.clone(), source })?;
-        let mut path = self.path.clone();
-        loop {
-            refuse_marked(&at, &self.path, &path)?;
-            let above = match rustix::fs::openat(&at, "..", content::LIST, Mode::empty()) {
-                Ok(above) => above,
-                // One who may not look there could not have made a library of it either.
-                Err(Errno::ACCESS) => return Ok(()),
-                Err(error) => return Err(fail(error)),
-            };
-            let (here, there) =
-                (rustix::fs::fstat(&at).map_err(fail)?, rustix::fs::fstat(&above).map_err(fail)?);
-            if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino) {
-                return Ok(());
-            }
-            path.pop();
-            at = above;
-        }
     }
 
     /// The path of a name in it, for people.
@@ -368,18 +294,6 @@ fn checked(name: &OsStr) -> Result<&OsStr, TargetError> {
     let bytes = name.as_bytes();
     let leads_away = matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') || bytes.contains(&0);
     if leads_away { Err(TargetError::Name(name.to_owned())) } else { Ok(name) }
-}
-
-/// Refuses a directory that is a library's root or a store's. `at` is `dir` or above it, `path` what it is called.
-fn refuse_marked(at: impl AsFd, dir: &Path, path: &Path) -> Result<(), TargetError> {
-    let has = |name: &Path| rustix::fs::statat(&at, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
-    if has(&Path::new(MARKER_DIR).join(MARKER_FILE)) {
-        return Err(TargetError::InLibrary { path: dir.to_owned(), library: path.to_owned() });
-    }
-    if has(Path::new(GENERATION_OBJECT)) {
-        return Err(TargetError::InStore { path: dir.to_owned(), store: path.to_owned() });
-    }
-    Ok(())
 }
 
 /// What is being written, under a name that nobody else gives. Gone when it is dropped.

@@ -642,7 +642,26 @@ fn an_export_is_whole_or_not_there_and_replaces_nothing_unasked() {
     assert_eq!(desk.json(&["export", "--out", name, "--force"])["documents"], 3);
     let inside = desk.library().join("list.csv");
     let refused = desk.run(&["export", "--out", inside.to_str().unwrap()]).expect(1);
-    assert!(refused.stderr.contains("lies in the library books"), "{refused:?}");
+    assert!(refused.stderr.contains("lies in the library at"), "{refused:?}");
+    // Also where it is none of this catalogue's, and also a store; below both, and through a link.
+    let marker = std::fs::read(desk.library().join(".shelflist/library.json")).unwrap();
+    for (place, mark, content, what) in [
+        ("theirs", ".shelflist/library.json", &marker[..], "the library at"),
+        ("objects", ".shelflist-store.json", b"{}", "the store at"),
+    ] {
+        let below = desk.path(place).join("deep/er");
+        std::fs::create_dir_all(&below).unwrap();
+        std::fs::create_dir_all(desk.path(place).join(".shelflist")).unwrap();
+        std::fs::write(desk.path(place).join(mark), content).unwrap();
+        let link = desk.path(&format!("link to {place}"));
+        std::os::unix::fs::symlink(&below, &link).unwrap();
+        for dir in [&below, &link, &desk.path(place)] {
+            let to = dir.join("list.csv");
+            let refused = desk.run(&["export", "--out", to.to_str().unwrap()]).expect(1);
+            assert!(refused.stderr.contains(what) && refused.stderr.contains("hint: "), "{refused:?}");
+            assert!(!to.exists());
+        }
+    }
     desk.run(&["export", "--out", desk.path("none/list.csv").to_str().unwrap()]).expect(1);
     let left: Vec<String> = std::fs::read_dir(desk.path(""))
         .unwrap()
