@@ -11,6 +11,7 @@
 //! - Nothing is written into the catalogue: fetching waits for no other run, and none waits for it.
 //! - Privacy is about what leaves this computer. It does not stop anybody from having his own file.
 
+mod leftovers;
 mod plan;
 mod source;
 mod target;
