@@ -224,6 +224,34 @@ fn commands_are_settings_that_can_be_listed_and_removed() {
     assert_eq!(share(&enrich(&desk, &[], 0)), [2, 2, 0, 0]);
 }
 
+// Design 7: secrets are in no catalogue, and in no output
+#[test]
+fn a_command_line_that_holds_a_secret_is_refused_and_never_shown() {
+    let desk = desk();
+    let refused = desk.run(&["config", "set", "enrich.command.tagger", "tagger --token hush-hush"]).expect(2);
+    assert!(
+        refused.stderr.contains("what follows --token") && refused.stderr.contains("environment"),
+        "{refused:?}"
+    );
+    assert!(!refused.stderr.contains("hush"), "{refused:?}");
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM settings WHERE value LIKE '%hush%'"), 0);
+    // Kept by an earlier version.
+    desk.execute("INSERT INTO settings VALUES ('enrich.command.old', '/none/tagger --token hush-hush', 0)");
+    for args in [
+        &["config", "list"][..],
+        &["config", "list", "--json"],
+        &["config", "get", "enrich.command.old"],
+        &["config", "get", "enrich.command.old", "--json"],
+        &["enrich"],
+        &["enrich", "--json"],
+        &["-v", "show", "a.txt"],
+    ] {
+        let ran = desk.run(args);
+        assert!(!format!("{ran:?}").contains("hush"), "{args:?}: {ran:?}");
+    }
+    assert_eq!(desk.run(&["config", "get", "enrich.command.old"]).expect(0).stdout, "/none/tagger ***\n");
+}
+
 // S8, T8: proved by what reached its standard input
 #[test]
 fn nothing_is_told_that_privacy_forbids() {
