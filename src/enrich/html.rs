@@ -5,6 +5,7 @@ use html5gum::emitters::callback::{Callback, CallbackEmitter, CallbackEvent};
 use html5gum::{Span, State, Tokenizer};
 
 use super::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw};
+use super::gap::Gap;
 use super::{fields, text};
 use crate::model::Field;
 
@@ -156,16 +157,6 @@ enum Inside {
     Hidden,
 }
 
-/// What stands between two pieces of text; the strongest wins.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Gap {
-    #[default]
-    None,
-    Space,
-    Line,
-    Paragraph,
-}
-
 #[derive(Debug, Default)]
 struct PageReader {
     text: String,
@@ -305,18 +296,7 @@ impl PageReader {
     }
 
     fn fill_gap(&mut self) {
-        let gap = std::mem::take(&mut self.gap);
-        if self.text.is_empty() {
-            return;
-        }
-        let ends = self.text.bytes().rev().take(2).take_while(|&byte| byte == b'\n').count();
-        match gap {
-            Gap::None => {}
-            Gap::Space if ends > 0 || self.text.ends_with(' ') => {}
-            Gap::Space => self.text.push(' '),
-            Gap::Line => self.text.push_str(if ends > 0 { "" } else { "\n" }),
-            Gap::Paragraph => self.text.push_str(&"\n\n"[ends..]),
-        }
+        std::mem::take(&mut self.gap).write_to(&mut self.text);
     }
 
     fn is_full(&self) -> bool {

@@ -25,6 +25,7 @@ mod detect;
 mod epub;
 mod extract;
 mod fields;
+mod gap;
 mod html;
 mod identifiers;
 mod image;
