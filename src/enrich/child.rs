@@ -8,13 +8,14 @@
 //! Nothing here waits without a limit, not even for a killed worker to be gone: in the middle of a read from a disk that
 //! hangs, a process cannot be killed.
 
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::io::{self, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::piped::{self, Line, Piped, next_line, reap, tail_of};
 use super::wire::{Hello, Reply, Request, send};
 use super::{Kinds, Limits, Outcome};
 use crate::model::ProblemKind;
@@ -258,13 +259,6 @@ struct Worker {
     last_words: Receiver<Vec<u8>>,
 }
 
-/// What the thread that listens to a process heard.
-#[derive(Debug)]
-pub(super) enum Line {
-    Reply(Vec<u8>),
-    TooLong,
-}
-
 /// How a worker's life ended.
 #[derive(Debug)]
 struct End {
@@ -274,22 +268,9 @@ struct End {
 
 impl Worker {
     fn start(program: &Path, limits: Limits) -> io::Result<Self> {
-        let mut child = Command::new(program)
-            .arg("__extract")
-            // Nothing of the environment is its business, least of all secrets.
-            .env_clear()
-            // Where it stands it keeps no disk from being ejected.
-            .current_dir("/")
-            // Ctrl-C in the terminal is for the parent; a worker that died of it would look crashed.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(requests), Some(stdout), Some(stderr)) = pipes else {
-            return Err(io::Error::other("no pipes"));
-        };
+        // Nothing of the environment is its business, least of all secrets.
+        let Piped { child, stdin: requests, stdout, stderr } =
+            piped::start(Command::new(program).arg("__extract").env_clear())?;
         let (heard, replies) = mpsc::sync_channel(16);
         let longest = answer_limit(limits);
         std::thread::Builder::new().name("extractor replies".to_owned()).spawn(move || {
@@ -363,46 +344,10 @@ impl Drop for Worker {
     }
 }
 
-/// Waits for a process where nobody waits for the waiting.
-pub(super) fn reap(wait: impl FnOnce() + Send + 'static) {
-    // Without a thread the process stays as a zombie until this one ends: untidy, not wrong.
-    _ = std::thread::Builder::new().name("extractor reaper".to_owned()).spawn(wait);
-}
-
 /// The longest line that a truthful worker can send: JSON doubles at most line feeds, tabs, quotes and backslashes (no
 /// other control character is left in text), fields are capped.
 fn answer_limit(limits: Limits) -> u64 {
     limits.text_bytes.saturating_mul(2).saturating_add(8 * 1024 * 1024)
-}
-
-pub(super) fn next_line(from: &mut impl BufRead, longest: u64) -> Option<Line> {
-    let mut line = Vec::new();
-    // An error of the pipe is an end like any other.
-    from.take(longest).read_until(b'\n', &mut line).ok()?;
-    match line.last() {
-        Some(b'\n') => Some(Line::Reply(line)),
-        Some(_) if line.len() as u64 >= longest => Some(Line::TooLong),
-        // Half a line is what a dying worker leaves.
-        _ => None,
-    }
-}
-
-/// Reads to the end and keeps the last few kilobytes: a crash says why at the end.
-pub(super) fn tail_of(mut from: impl Read) -> Vec<u8> {
-    const KEPT: usize = 4096;
-    let mut tail = Vec::new();
-    let mut buffer = [0; KEPT];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return tail,
-            Ok(read) => {
-                tail.extend_from_slice(&buffer[..read]);
-                tail.drain(..tail.len().saturating_sub(KEPT));
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return tail,
-        }
-    }
 }
 
 /// What a complete reply means.
@@ -536,21 +481,5 @@ mod tests {
         assert!(!progress.is_disks());
         progress.heard(Reply::ReadFailed).expect("in turn");
         assert!(progress.is_disks());
-    }
-
-    #[test]
-    fn a_line_over_the_limit_is_not_read_to_its_end() {
-        let mut long = BufReader::new(&b"0123456789\n"[..]);
-        assert!(matches!(next_line(&mut long, 5), Some(Line::TooLong)));
-        let mut half = BufReader::new(&b"{\"half"[..]);
-        assert!(next_line(&mut half, 100).is_none());
-    }
-
-    #[test]
-    fn the_tail_is_what_was_said_last() {
-        let said = [vec![b'x'; 10_000], b"last".to_vec()].concat();
-        let tail = tail_of(&said[..]);
-        assert_eq!(tail.len(), 4096);
-        assert!(tail.ends_with(b"last"));
     }
 }

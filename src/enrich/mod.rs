@@ -46,6 +46,7 @@ mod pdf_order;
 mod pdf_scan;
 mod pdf_stream;
 mod pdf_text;
+mod piped;
 pub mod render;
 mod rtf;
 pub mod run;
