@@ -191,4 +191,35 @@ mod tests {
         let log: Vec<Logged> = log.iter().map(|&(edit_id, undoes)| Logged { edit_id, undoes }).collect();
         assert_eq!(stands(&log, edit_id), then);
     }
+
+    proptest::proptest! {
+        // E4: against words on a pile, the top of which is read
+        #[test]
+        fn a_word_stands_where_the_pile_is_as_it_left_it(
+            steps in proptest::collection::vec(proptest::option::of(0..12_usize), 1..24),
+        ) {
+            let mut log: Vec<Logged> = Vec::new();
+            // Before the first, and after each change.
+            let mut piles: Vec<Vec<i64>> = vec![Vec::new()];
+            for step in steps {
+                let now = piles.last().cloned().unwrap_or_default();
+                let edit_id = log.len() as i64 + 1;
+                for (at, one) in log.iter().enumerate() {
+                    proptest::prop_assert_eq!(stands(&log, one.edit_id), piles[at + 1] == now);
+                }
+                match step.filter(|undone| *undone < log.len()) {
+                    // What does not stand is not taken back.
+                    Some(undone) if piles[undone + 1] != now => {}
+                    Some(undone) => {
+                        log.push(Logged { edit_id, undoes: Some(log[undone].edit_id) });
+                        piles.push(piles[undone].clone());
+                    }
+                    None => {
+                        log.push(Logged { edit_id, undoes: None });
+                        piles.push([now, vec![edit_id]].concat());
+                    }
+                }
+            }
+        }
+    }
 }
