@@ -1,10 +1,12 @@
 //! What can be done with a library as a whole: make it, look whether it is there, find it again.
 //!
-//! The verbs between the catalogue, which remembers, and the volume room, which looks. Nothing here walks or reads files.
+//! The verbs between the catalogue, which remembers, and the volume room, which looks. Nothing here walks or reads files. Whoever
+//! writes what people ask for asks [`outside`] where.
 
 mod adopt;
 mod marks;
 mod measured;
+pub mod outside;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

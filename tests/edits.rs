@@ -79,6 +79,8 @@ type Cards = BTreeMap<String, BTreeMap<Field, Vec<String>>>;
 
 struct Edited {
     changes: Vec<(String, Field, Word, Word)>,
+    /// Of each change, the edits whose words stood one above the other, before and after.
+    stood: Vec<(Vec<usize>, Vec<usize>)>,
     undoes: Option<usize>,
     undone: bool,
 }
@@ -87,6 +89,8 @@ struct World {
     dir: tempfile::TempDir,
     catalog: Catalog,
     cards: Cards,
+    /// Whose words stand one above the other now.
+    standing: BTreeMap<(String, Field), Vec<usize>>,
     /// Edit N stands at N - 1.
     log: Vec<Edited>,
     now_ms: i64,
@@ -109,7 +113,14 @@ impl World {
                  INSERT INTO stores VALUES (1, 'dir:/nowhere', 'enriched', 's', 'g', 0, 0);",
             )
             .unwrap();
-        World { dir, catalog, cards: Cards::new(), log: Vec::new(), now_ms: SystemClock.now_ms() }
+        World {
+            dir,
+            catalog,
+            cards: Cards::new(),
+            standing: BTreeMap::new(),
+            log: Vec::new(),
+            now_ms: SystemClock.now_ms(),
+        }
     }
 
     fn documents(&self) -> BTreeMap<String, (i64, Option<String>)> {
@@ -227,7 +238,14 @@ impl World {
         assert_eq!(report.documents, changes.len() as u64);
         assert_eq!(report.edit_id, (!changes.is_empty()).then_some(self.log.len() as i64 + 1));
         if !changes.is_empty() {
-            self.log.push(Edited { changes, undoes: None, undone: false });
+            let mut stood = Vec::new();
+            for (ulid, field, ..) in &changes {
+                let standing = self.standing.entry((ulid.clone(), *field)).or_default();
+                let before = standing.clone();
+                standing.push(self.log.len());
+                stood.push((before, standing.clone()));
+            }
+            self.log.push(Edited { changes, stood, undoes: None, undone: false });
         }
     }
 
@@ -243,13 +261,19 @@ impl World {
         }
         let done = done.unwrap();
         assert_eq!(done.edit.edit_id, which as i64 + 1);
-        let (mut changes, mut left) = (Vec::new(), 0);
-        for (ulid, field, before, after) in self.log[which].changes.clone() {
+        let (mut changes, mut stood, mut left) = (Vec::new(), Vec::new(), 0);
+        let of_edit = self.log[which].changes.iter().cloned().zip(self.log[which].stood.clone());
+        for ((ulid, field, before, after), (stood_before, stood_after)) in of_edit {
             let card = self.cards.get_mut(&ulid).unwrap();
             let now = card.get(&field).cloned();
-            if now == after {
+            let standing = self.standing.entry((ulid.clone(), field)).or_default();
+            // The same words said anew by somebody else are his.
+            if *standing == stood_after {
+                assert_eq!(now, after);
                 put(card, field, before.clone());
                 changes.push((ulid, field, after, before));
+                standing.clone_from(&stood_before);
+                stood.push((stood_after, stood_before));
             } else if now != before {
                 left += 1;
             }
@@ -266,7 +290,7 @@ impl World {
             next = self.log[edit].undoes;
         }
         if !changes.is_empty() {
-            self.log.push(Edited { changes, undoes: Some(which), undone: false });
+            self.log.push(Edited { changes, stood, undoes: Some(which), undone: false });
         }
     }
 
@@ -337,6 +361,53 @@ proptest! {
         for step in &steps {
             world.take(step);
         }
+    }
+}
+
+/// What may stand on a card: anything, and what spreadsheets have a mind of their own about.
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "['=+@#(]{0,2}(May|SEPT|März|TRUE|1e|vol\\.|€)?[ ./-]{0,1}[0-9]{0,14}[-/:.,)% ;\n]{0,2}[0-9]{0,4}(PM|Mai|;)?",
+        "[\\\\;' ]{0,6}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    // E4: whatever stands there, whoever said it
+    #[test]
+    fn a_list_that_nobody_touched_changes_nothing(
+        said in prop::collection::vec(
+            (prop::sample::select(Field::ALL), any::<bool>(), prop::collection::vec(value(), 0..4)), 1..60)
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut catalog = Catalog::open_or_create(&dir.path().join("catalog.db"), SystemClock.now()).unwrap();
+        catalog.set_care(Care::Light).unwrap();
+        for (at, (field, by_person, values)) in said.iter().enumerate() {
+            let conn = catalog.read();
+            conn.execute(
+                "INSERT INTO documents (ulid, size, created_at, updated_at) VALUES (?1, 0, 0, 0)",
+                [ulid::Ulid::from_parts(at as u64, 7).to_string()],
+            )
+            .unwrap();
+            conn.execute(
+                "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
+                 VALUES (last_insert_rowid(), ?1, ?2, ?3, 1.0, 0)",
+                [
+                    field.as_str(),
+                    if *by_person { "person" } else { "extractor" },
+                    &serde_json::to_string(values).unwrap(),
+                ],
+            )
+            .unwrap();
+        }
+        let mut list = Vec::new();
+        let format = curate::Format::Csv { bom: true };
+        curate::export(&catalog, &curate::Scope::All, format, &mut list).unwrap();
+        let import = curate::read(&catalog, &mut &list[..]).unwrap();
+        prop_assert_eq!(import, curate::Import { rows: said.len() as u64, ..curate::Import::default() });
     }
 }
 

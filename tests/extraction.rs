@@ -225,6 +225,41 @@ fn a_file_over_the_memory_limit_is_too_large_and_the_next_one_is_read() {
     assert!(!extracted(&mut small, &fixture("library/notes/README.md")).text.is_empty());
 }
 
+/// An EPUB of one chapter.
+fn book_of(path: &Path, chapter: &[u8]) {
+    use std::io::Write;
+    let mut book = zip::ZipWriter::new(std::fs::File::create(path).expect("created"));
+    let package = r#"<package><manifest><item id="c" href="c.xhtml"/></manifest><spine><itemref idref="c"/></spine></package>"#;
+    let container = r#"<container><rootfiles><rootfile full-path="p.opf"/></rootfiles></container>"#;
+    for (name, content) in [
+        ("mimetype", &b"application/epub+zip"[..]),
+        ("META-INF/container.xml", container.as_bytes()),
+        ("p.opf", package.as_bytes()),
+        ("c.xhtml", chapter),
+    ] {
+        book.start_file(name, zip::write::SimpleFileOptions::default()).expect("begun");
+        book.write_all(content).expect("written");
+    }
+    book.finish().expect("finished");
+}
+
+// E1: what is wrong with a page is not kept, however much it is
+#[test]
+fn a_page_with_millions_of_errors_needs_no_more_memory_than_a_good_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("nuls.epub");
+    let mut process = process(Limits { memory_bytes: 96 * MIB, ..usual_limits() });
+    for chapter in [
+        [b"<p>before</p>".to_vec(), vec![0; 4 << 20], b"<p>after</p>".to_vec()].concat(),
+        [b"<p>before</p><p ".to_vec(), b"a ".repeat(2 << 20), b">after</p>".to_vec()].concat(),
+        [b"<p>before</p>".to_vec(), vec![b'\x01'; 4 << 20], b"<p>after</p>".to_vec()].concat(),
+    ] {
+        book_of(&path, &chapter);
+        let extraction = extracted(&mut process, &path);
+        assert_eq!(extraction.text.split_whitespace().collect::<Vec<_>>(), ["before", "after"]);
+    }
+}
+
 // E1
 #[test]
 fn text_over_the_limit_is_cut_and_says_so() {
@@ -410,6 +445,23 @@ fn in_the_middle_of_a_parse_a_read_that_hangs_or_fails_is_still_the_disks() {
             matches!(&outcome, Err(ChildError::Unreadable { source, .. }) if source.kind() == kind),
             "{outcome:?}"
         );
+    }
+}
+
+// D1: it says so before its parser can die of it
+#[test]
+fn a_worker_that_dies_of_a_failed_read_says_nothing_about_the_content() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for death in [
+        "echo 'overflowed its stack' >&2; kill -SEGV $$",
+        "echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$",
+    ] {
+        let outcome =
+            actor(folder.path(), &format!("echo '\"ReadFailed\"'; {death}")).extract(Path::new("/x"), &never);
+        assert!(matches!(&outcome, Err(ChildError::Unreadable { .. })), "{outcome:?}");
+        // Without a failed read it is the content's, also before its type is known.
+        let outcome = extract(&mut actor(folder.path(), death), Path::new("/x"));
+        assert!(matches!(outcome, Outcome::Failed { mime: None, .. }), "{outcome:?}");
     }
 }
 

@@ -21,7 +21,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("volume", &[]),
     ("content", &[]),
     ("remote", &[]),
-    ("library", &["catalog", "volume", "remote"]),
+    ("library", &["catalog", "volume", "content", "remote"]),
     ("scan", &["catalog", "volume", "content"]),
     ("enrich", &["catalog", "volume", "content"]),
     ("curate", &["catalog"]),

@@ -86,6 +86,12 @@ def information(path):
     return {key.strip(): value.strip() for key, value in pairs}
 
 
+def producer_of(info):
+    """The program that made a PDF, without its version."""
+    producer = (info.get("Producer") or info.get("Creator") or "none given").strip()
+    return re.split(r"[\s(,;-]*[\d(]", producer)[0].strip() or producer
+
+
 def pdf_facts(path):
     """What poppler says: text, and facts by field."""
     text = tool("pdftotext", "-enc", "UTF-8", path, "-")
@@ -94,8 +100,7 @@ def pdf_facts(path):
     facts["date"] = info.get("CreationDate", "")[:10]
     facts["extent"] = re.sub(r"^1 pages$", "1 page", f"{info['Pages']} pages") if "Pages" in info else ""
     facts["format"] = f"PDF {info['PDF version']}" if "PDF version" in info else ""
-    producer = info.get("Producer") or info.get("Creator") or "none given"
-    return text, facts, re.split(r"[\s(,;-]*[\d(]", producer)[0].strip() or producer
+    return text, facts, producer_of(info)
 
 
 def local(element):

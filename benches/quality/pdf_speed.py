@@ -15,12 +15,13 @@ the medians of the rounds are quoted. Pages are counted by `pdfinfo`. Then each 
 import argparse
 import collections
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+from compare import information, producer_of
 
 # Waits for all processes below it, orphans included, so that their time is counted.
 TIMED = """
@@ -68,11 +69,8 @@ def measure(arguments, paths, processes, runs):
 
 
 def facts(path):
-    done = subprocess.run(["pdfinfo", path], capture_output=True, check=False)
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
-    pairs = dict(line.split(":", 1) for line in lines if ":" in line)
-    producer = (pairs.get("Producer") or pairs.get("Creator") or "none given").strip()
-    return int(pairs.get("Pages", 0)), re.split(r"[\s(,;-]*[\d(]", producer)[0].strip() or producer
+    info = information(path)
+    return int(info.get("Pages", 0)), producer_of(info)
 
 
 def row(name, count, pages, result):

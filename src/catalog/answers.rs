@@ -1,7 +1,8 @@
 //! What the user's commands said: which documents they are to be asked about, what they are told, what they answered.
 //!
 //! Answers are kept by content, as texts are: a copy, a move or a remount asks nobody again. A document waits in `to_ask`
-//! when its content was read anew, when commands changed, and when its privacy did; where there is no command, nothing does.
+//! when its content was read anew, when commands changed, and when its privacy did, or that of another with its content; where
+//! there is no command, the next run takes it out again.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +58,27 @@ pub(super) fn queue(conn: &Connection, document_id: i64) -> Result<()> {
     Ok(())
 }
 
+/// A document leaves its content: the others that have it are put in line, in case it was kept back for the sake of this one.
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn queue_kin(conn: &Connection, document_id: i64) -> Result<()> {
+    // Nothing is in an empty file, which any number of documents have in common.
+    conn.prepare_cached(
+        "INSERT OR IGNORE INTO to_ask (document_id)
+         SELECT kin.document_id FROM documents d JOIN documents kin
+             ON substr(kin.content_hash, 1, 8) = substr(d.content_hash, 1, 8) AND kin.content_hash = d.content_hash
+         WHERE d.document_id = ?1 AND kin.document_id <> ?1 AND d.size > 0
+           AND EXISTS (SELECT 1 FROM annotations WHERE document_id = ?1 AND field = 'privacy')
+           AND EXISTS (SELECT 1 FROM settings WHERE key > 'enrich.command.' AND key < 'enrich.command/')",
+    )?
+    .execute([document_id])?;
+    Ok(())
+}
+
 /// Where commands were added, changed or removed since the last run: puts every document that was read in line, and takes
-/// back what commands said that are no more, with the operations that follow. One look at a setting where nothing changed.
+/// back what commands said that are no more, with the operations that follow. One look at a setting where nothing changed, and
+/// at a table that is empty where there are no commands.
 ///
 /// # Errors
 /// SQLite's.
@@ -74,6 +94,10 @@ pub fn note_commands(
     };
     let today = serde_json::to_string(&commands.iter().map(tell).collect::<Vec<_>>())?;
     let noted = settings::noted(conn, KEY)?;
+    if commands.is_empty() {
+        // Words about privacy put documents in line whoever is there: a trigger knows no settings.
+        conn.execute("DELETE FROM to_ask", [])?;
+    }
     if noted.as_ref() == Some(&today) || (noted.is_none() && commands.is_empty()) {
         return Ok(());
     }
@@ -98,7 +122,6 @@ pub fn note_commands(
         "DELETE FROM command_answers WHERE command NOT IN (SELECT value FROM json_each(?1))",
         [&names],
     )?;
-    conn.execute("DELETE FROM to_ask WHERE ?1", [commands.is_empty()])?;
     conn.execute(
         "INSERT OR IGNORE INTO to_ask (document_id)
          SELECT document_id FROM documents d WHERE ?1
@@ -197,13 +220,14 @@ pub fn count_to_ask(conn: &Connection) -> Result<u64> {
     Ok(count.cast_unsigned())
 }
 
-/// Every command that is to be asked about a document was, or has answered its content before.
+/// Every command that is to be asked about a document was, or has answered its content before. Returns whether it was in
+/// line.
 ///
 /// # Errors
 /// SQLite's.
-pub fn settle(conn: &Connection, document_id: i64) -> Result<()> {
-    conn.prepare_cached("DELETE FROM to_ask WHERE document_id = ?1")?.execute([document_id])?;
-    Ok(())
+pub fn settle(conn: &Connection, document_id: i64) -> Result<bool> {
+    let settled = conn.prepare_cached("DELETE FROM to_ask WHERE document_id = ?1")?.execute([document_id])?;
+    Ok(settled > 0)
 }
 
 /// What the commands answered about a content, by their names.
@@ -278,20 +302,27 @@ pub fn apply(
     Ok(())
 }
 
+/// Every document that has a content.
+///
+/// # Errors
+/// SQLite's.
+pub fn documents_of(conn: &Connection, content_hash: [u8; 32]) -> Result<Vec<i64>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT document_id FROM documents
+         WHERE substr(content_hash, 1, 8) = substr(?1, 1, 8) AND content_hash = ?1 ORDER BY document_id",
+    )?;
+    let documents = statement.query_map([content_hash], |row| row.get(0))?;
+    Ok(documents.collect::<rusqlite::Result<_>>()?)
+}
+
 /// What a command may be told of a content now. Of several documents with this content the strictest privacy counts: what is
 /// sent is the content.
 ///
 /// # Errors
 /// SQLite's.
 pub fn privacy(conn: &Connection, content_hash: [u8; 32]) -> Result<Privacy> {
-    let mut statement = conn.prepare_cached(
-        "SELECT document_id FROM documents
-         WHERE substr(content_hash, 1, 8) = substr(?1, 1, 8) AND content_hash = ?1",
-    )?;
-    let documents: Vec<i64> =
-        statement.query_map([content_hash], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     let mut strictest = Privacy::Full;
-    for document_id in documents {
+    for document_id in documents_of(conn, content_hash)? {
         let annotations = documents::annotations(conn, document_id)?;
         strictest = strictest.max(document::privacy(&annotations));
     }

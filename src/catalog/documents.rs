@@ -7,7 +7,7 @@ use ulid::Ulid;
 
 use super::files::{Look, Recording};
 use super::newcomers::Newcomer;
-use super::{Ids, Result, in_rows, outbox, replaced, word_of};
+use super::{Ids, Result, answers, in_rows, outbox, replaced, word_of};
 use crate::model::{Annotation, Field, Source};
 
 /// What happens to the document of a file whose content is new to it. Pure, see [`adopt`].
@@ -193,6 +193,7 @@ pub(super) fn set_content(
     size: u64,
     now_ms: i64,
 ) -> Result<()> {
+    answers::queue_kin(conn, document_id)?;
     conn.prepare_cached(
         "UPDATE documents SET content_hash = ?2, size = ?3, enrich_stale = 1, search_stale = 1, updated_at = ?4 WHERE document_id = ?1",
     )?
@@ -251,6 +252,7 @@ pub(super) fn discard(conn: &Connection, document_id: i64, heir: i64, now_ms: i6
          WHERE document_id = ?1",
     )?
     .execute([document_id, heir])?;
+    answers::queue_kin(conn, document_id)?;
     // One by one: while a scan writes, nothing cascades.
     for sql in [
         "DELETE FROM annotations WHERE document_id = ?1",

@@ -39,6 +39,15 @@ pub struct EditChange {
     pub after: Word,
 }
 
+/// That an edit changed a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logged {
+    /// Which edit.
+    pub edit_id: i64,
+    /// The edit that it takes back.
+    pub undoes: Option<i64>,
+}
+
 /// Begins an edit; its changes follow in the same transaction.
 ///
 /// # Errors
@@ -188,6 +197,21 @@ pub fn changes(conn: &Connection, edit_id: i64, after: i64, limit: usize) -> Res
         });
     }
     Ok(changes)
+}
+
+/// Which edits changed a field of a document, in their order.
+///
+/// # Errors
+/// SQLite's.
+pub fn log_of(conn: &Connection, document_id: i64, field: Field) -> Result<Vec<Logged>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT c.edit_id, e.undoes FROM edit_changes c JOIN edits e USING (edit_id)
+         WHERE c.document_id = ?1 AND c.field = ?2 ORDER BY c.edit_id",
+    )?;
+    let rows = statement.query_map(params![document_id, field.as_str()], |row| {
+        Ok(Logged { edit_id: row.get(0)?, undoes: row.get(1)? })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 fn word(row: &Row<'_>, column: &str) -> Result<Word> {

@@ -49,8 +49,9 @@ use rusqlite::{OpenFlags, Transaction, TransactionBehavior};
 pub use ids::Ids;
 pub use lock::RunLock;
 
-/// How long a writer waits for another one before it gives up.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a writer waits for another one before it gives up. Longer than an edit of a million documents takes, which is one
+/// transaction (decision 21): whoever waits shall not fail (C3). A writer that died waits for nobody: its lock goes with it.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// What can be wrong with the catalogue.
 #[derive(Debug, thiserror::Error)]

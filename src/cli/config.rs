@@ -79,6 +79,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             } else {
                 for (setting, (value, updated_at)) in &rows {
                     let mark = if updated_at.is_some() { "" } else { "  (default)" };
+                    let value = setting.shown(value);
                     context.out.line(format!("{} = {value:?}{mark}", setting.key))?;
                     context.out.line(format!("    {}", setting.about))?;
                 }
@@ -91,7 +92,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             if context.json {
                 context.out.json(&row_json(&setting, &held))?;
             } else {
-                context.out.line(held.0)?;
+                context.out.line(setting.shown(&held.0))?;
             }
         }
         Command::Set { key, value } => {
@@ -124,5 +125,5 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
 }
 
 fn row_json(setting: &Setting, (value, updated_at): &(String, Option<i64>)) -> Value {
-    json!({ "key": setting.key, "value": value, "default": setting.default, "updated_at": rfc3339_or_null(*updated_at) })
+    json!({ "key": setting.key, "value": setting.shown(value), "default": setting.default, "updated_at": rfc3339_or_null(*updated_at) })
 }

@@ -332,6 +332,9 @@ impl From<SettingError> for Failure {
             SettingError::NotACommand { .. } => {
                 "for example: shelflist config set enrich.command.tagger 'python3 /home/me/tagger.py --model small'"
             }
+            SettingError::Secret { .. } => {
+                "put it into the environment, which the command is given, or a file that the command reads (--token-file PATH), or a script around the command"
+            }
             SettingError::NoCommand(_) => {
                 "set its command line first: shelflist config set enrich.command.NAME LINE"
             }

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::context::{Context, QUICK_LOOK, clean};
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, chain};
 use super::output::plural;
 use super::selection::Query;
 use crate::catalog::{Catalog, libraries};
 use crate::curate::{self, CurateError, Format, Scope};
+use crate::library::outside::{self, Forbidden, OutsideError};
 use crate::model::path::display_name;
-use crate::volume;
+use crate::volume::Patience;
 
 /// Write the cards of documents as a list: for a spreadsheet and back with `import`, or for scripts.
 ///
@@ -88,6 +89,11 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+fn unusable(name: &str, error: &dyn std::error::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("the directory of {name} cannot be used: {}", chain(error)))
+        .hint("give a directory that is there; shelflist makes none for a list")
+}
+
 /// Writes the list beside its name, and gives it the name when it is whole.
 fn write(catalog: &Catalog, scope: &Scope, format: Format, out: &Path, force: bool) -> Result<u64, Failure> {
     let name = display_name(out.as_os_str().as_bytes());
@@ -95,16 +101,19 @@ fn write(catalog: &Catalog, scope: &Scope, format: Format, out: &Path, force: bo
     let (Some(dir), Some(_)) = (absolute.parent(), absolute.file_name()) else {
         return Err(Failure::usage(format!("{name} is no name of a file")));
     };
-    let real = volume::real_path(dir, QUICK_LOOK).map_err(|error| {
-        Failure::new(Exit::Failed, format!("the directory of {name} cannot be used: {error}"))
-            .hint("give a directory that is there; shelflist makes none for a list")
-    })?;
-    for place in [dir, &real] {
-        if let Some(library) = libraries::containing(catalog.read(), place)? {
-            return Err(Failure::new(Exit::Failed, format!("{name} lies in the library {}", library.name))
-                .hint("shelflist writes nothing into a library; give a place outside"));
+    let forbidden = Forbidden::of(catalog.read())?;
+    let asked = dir.to_owned();
+    let opened = Patience::new(dir, QUICK_LOOK)
+        .work(&|| true, move |_| outside::open(&asked, &forbidden))
+        .map_err(|silent| unusable(&name, &silent))?;
+    let real = match opened {
+        Ok((_, real)) => real,
+        Err(inside @ (OutsideError::InLibrary { .. } | OutsideError::InStore { .. })) => {
+            return Err(Failure::new(Exit::Failed, inside.to_string())
+                .hint("shelflist writes no lists into libraries and stores; give a place outside"));
         }
-    }
+        Err(error) => return Err(unusable(&name, &error)),
+    };
     let failed = |error: std::io::Error| {
         Failure::new(Exit::Failed, format!("{name} could not be written: {error}"))
             .hint("nothing was left behind; make room, or give another place")

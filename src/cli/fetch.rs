@@ -13,7 +13,7 @@ use crate::catalog::query::{self, FileCard};
 use crate::catalog::{Catalog, enrichments, libraries, stores};
 use crate::clock::Clock;
 use crate::fetch::{self, Ended, Failed, Fetched, Only, Options, Passed, Source, TargetError, What};
-use crate::library;
+use crate::library::{self, outside::OutsideError};
 use crate::model::RelPath;
 use crate::model::path::display_name;
 use crate::volume;
@@ -293,14 +293,7 @@ pub(super) const TARGET_SILENT: &str = "check that disk, or fetch to another dir
 
 pub(super) fn hint_of(error: &TargetError) -> &'static str {
     match error {
-        TargetError::Absent(_) => {
-            "it is not made, for its disk may only be away; make it with mkdir, or give another with --to DIR"
-        }
-        TargetError::NotADirectory(_) => "give a directory with --to DIR",
-        TargetError::InLibrary { .. } => {
-            "shelflist writes nothing into libraries; fetch to a directory elsewhere with --to DIR, and copy it there yourself"
-        }
-        TargetError::InStore { .. } => "fetch to a directory outside of it with --to DIR",
+        TargetError::Outside(error) => hint_of_place(error),
         TargetError::InTheWay(_) => "fetch to another directory with --to DIR, or leave out --tree",
         TargetError::Occupied { .. } => {
             "nothing is overwritten; fetch to another directory with --to DIR, or keep files of one name apart with --tree"
@@ -311,9 +304,23 @@ pub(super) fn hint_of(error: &TargetError) -> &'static str {
         }
         TargetError::Full { .. } => "make room there, or fetch to another disk with --to DIR",
         TargetError::TooLarge { .. } => "fetch to a disk with another file system (FAT ends at 4 GiB)",
-        TargetError::Io { .. } => {
-            "check that this user may write there, or give another directory with --to DIR"
+        TargetError::Io { .. } => NOT_WRITABLE,
+    }
+}
+
+const NOT_WRITABLE: &str = "check that this user may write there, or give another directory with --to DIR";
+
+fn hint_of_place(error: &OutsideError) -> &'static str {
+    match error {
+        OutsideError::Absent(_) => {
+            "it is not made, for its disk may only be away; make it with mkdir, or give another with --to DIR"
         }
+        OutsideError::NotADirectory(_) => "give a directory with --to DIR",
+        OutsideError::InLibrary { .. } => {
+            "shelflist writes nothing into libraries; fetch to a directory elsewhere with --to DIR, and copy it there yourself"
+        }
+        OutsideError::InStore { .. } => "fetch to a directory outside of it with --to DIR",
+        OutsideError::Io { .. } => NOT_WRITABLE,
     }
 }
 

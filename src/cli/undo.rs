@@ -58,12 +58,13 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     } else {
         context.out.line(format!("edit {}: {}", undone.edit.edit_id, undone.edit.said))?;
         for Left { change, now } in &undone.left {
-            context.out.line(format!(
-                "{}: {} is left, it says {} since",
-                places.text(&catalog, change.document_id)?,
-                change.field,
-                word(now)
-            ))?;
+            let place = places.text(&catalog, change.document_id)?;
+            let (field, says) = (change.field, word(now));
+            context.out.line(if *now == change.after {
+                format!("{place}: {field} is left, it was changed since and says {says} again")
+            } else {
+                format!("{place}: {field} is left, it says {says} since")
+            })?;
         }
     }
     edited::print(context, &catalog, &undone.report, &changes, object)?;

@@ -3,13 +3,11 @@
 //! A spreadsheet takes a cell that begins with `=` for a formula, and runs it: a title out of somebody else's PDF must not
 //! be one. OWASP ("CSV Injection", <https://owasp.org/www-community/attacks/CSV_Injection>) names `=`, `+`, `-`, `@`, tab and
 //! carriage return as the beginnings that are obeyed, line feed and the full-width forms of the four in some programs; such
-//! cells get an apostrophe before them. So do those that a spreadsheet takes for a number or a date and gives back in
-//! other words: `9783161484100` as `9.78316E+12`, `2020-05-01` as `01.05.20`.
+//! cells get an apostrophe before them. So do those that a spreadsheet takes for a number, a date or a truth value and gives
+//! back in other words ([`is_rewritten`]): `9783161484100` as `9.78316E+12`, `2020-05-01` as `01.05.20`.
 
+use super::rewritten::is_rewritten;
 use crate::model::Field;
-
-/// Digits that a spreadsheet keeps as they are: Excel shows longer numbers as powers of ten, and saves what it shows.
-const SAFE_DIGITS: usize = 11;
 
 /// Plain values ([`super::value::plain`]) as a cell.
 #[must_use]
@@ -69,16 +67,6 @@ fn needs_guard(text: &str) -> bool {
     }
 }
 
-/// Whether a spreadsheet takes it for a number or a date, and may give it back in other words.
-fn is_rewritten(text: &str) -> bool {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number {
-        return text.len() > SAFE_DIGITS || (text.starts_with('0') && text.len() > 1);
-    }
-    text.contains(|char: char| char.is_ascii_digit())
-        && text.chars().all(|char| char.is_ascii_digit() || " .,:/-+%eE".contains(char))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::value::plain;
@@ -98,6 +86,9 @@ mod tests {
     #[case("9783161484100", "'9783161484100")]
     #[case("007", "'007")]
     #[case("1e5", "'1e5")]
+    #[case("May 2020", "'May 2020")]
+    #[case("(5)", "'(5)")]
+    #[case("true", "'true")]
     #[case("1984 (novel)", "1984 (novel)")]
     #[case("", "")]
     fn a_cell_is_not_obeyed_and_not_rewritten(#[case] text: &str, #[case] cell: &str) {

@@ -12,6 +12,7 @@ use ulid::Ulid;
 use super::change::Change;
 use super::edit::{Ask, Asked};
 use super::export::{ID, PLACE, VERSION};
+use super::rewritten::is_date_of;
 use super::value::{checked, plain};
 use super::version::{self, Judgement, Mark};
 use super::{CurateError, cell};
@@ -302,6 +303,13 @@ fn change(field: Field, cell: &str, listed: &[String], now: &[String]) -> Result
             "cut off after {CELL_UNITS} characters, as a spreadsheet does; edit this one with: shelflist edit"
         ));
     }
+    // With an apostrophe it is no spreadsheet's word.
+    if !cell.starts_with('\'') && is_date_of(cell, &whole) {
+        return Err(format!(
+            "a spreadsheet made a date of {:?}; if that is meant, edit this one with: shelflist edit",
+            now.join("; ")
+        ));
+    }
     for value in listed {
         checked(field, value).map_err(|error| error.fault.to_string())?;
     }
@@ -352,6 +360,16 @@ mod tests {
             assert!(change(field, &cut, &cell::read(field, &cut), &now).is_err(), "{field}");
             assert!(change(field, &whole, &cell::read(field, &whole), &now).is_ok(), "{field}");
         }
+    }
+
+    // E4: a month of a language that nobody thought of
+    #[test]
+    fn a_date_that_a_spreadsheet_made_of_a_title_is_not_taken_over() {
+        let now = vec!["Bealtaine 2020".to_owned()];
+        let ask = |cell: &str| change(Field::Title, cell, &cell::read(Field::Title, cell), &now);
+        assert!(ask("01/05/2020").unwrap_err().contains("a date of \"Bealtaine 2020\""));
+        assert!(ask("Bealtaine 2021").is_ok());
+        assert!(ask("'2020-05-01").is_ok());
     }
 
     // E4

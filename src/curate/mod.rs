@@ -13,6 +13,7 @@ pub mod change;
 mod edit;
 mod export;
 mod import;
+pub mod rewritten;
 mod undo;
 pub mod value;
 pub mod version;

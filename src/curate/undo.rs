@@ -3,7 +3,7 @@
 use super::CurateError;
 use super::change::persons_word;
 use super::edit::{Pen, Report, Told};
-use crate::catalog::edits::{self, Edit, EditChange, Word};
+use crate::catalog::edits::{self, Edit, EditChange, Logged, Word};
 use crate::catalog::{Catalog, CatalogError, Connection, documents};
 
 /// Documents of an edit that are in memory at once.
@@ -40,14 +40,31 @@ enum Way {
     Left,
 }
 
-fn way(change: &EditChange, now: &Word) -> Way {
-    if *now == change.after {
+fn way(change: &EditChange, now: &Word, stands: bool) -> Way {
+    if stands && *now == change.after {
         Way::Back
     } else if *now == change.before {
         Way::There
     } else {
         Way::Left
     }
+}
+
+/// Whether the word of an edit is the one that stands, by the log of its field. The same values do not make it so: who changed
+/// them, and back again, has said them himself since. What was taken back counts as never said.
+fn stands(log: &[Logged], edit_id: i64) -> bool {
+    // Whose word stood after each change; nobody's before the first.
+    let mut whose: Vec<Option<i64>> = Vec::with_capacity(log.len());
+    for Logged { edit_id, undoes } in log {
+        let undone =
+            undoes.and_then(|undone| log[..whose.len()].iter().rposition(|one| one.edit_id == undone));
+        whose.push(match undone {
+            Some(undone) => undone.checked_sub(1).and_then(|before| whose[before]),
+            None => Some(*edit_id),
+        });
+    }
+    let then = log.iter().position(|one| one.edit_id == edit_id);
+    then.is_some_and(|then| whose.last() == Some(&whose[then]))
 }
 
 /// Takes an edit back: the one of that number, else the last that is in effect and takes back no other. Fields that were
@@ -120,7 +137,9 @@ fn take_back(
             let mut words = Vec::with_capacity(of_document.len());
             for change in of_document {
                 let now = persons_word(&annotations, change.field);
-                match way(change, &now) {
+                let stands = now == change.after
+                    && stands(&edits::log_of(conn, document_id, change.field)?, edit.edit_id);
+                match way(change, &now, stands) {
                     Way::Back => words.push((change.field, change.before.clone())),
                     Way::There => {}
                     Way::Left => left.push(Left { change: change.clone(), now }),
@@ -144,4 +163,63 @@ fn mark(conn: &Connection, edit: &Edit, now_ms: i64) -> Result<(), CatalogError>
         };
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    // E4: the log as numbers of edits, with what each takes back
+    #[rstest]
+    #[case::alone(&[(1, None)], 1, true)]
+    #[case::changed_since(&[(1, None), (2, None)], 1, false)]
+    #[case::changed_and_changed_back(&[(1, None), (2, None), (3, None)], 1, false)]
+    #[case::the_change_was_taken_back(&[(1, None), (2, None), (3, Some(2))], 1, true)]
+    #[case::and_made_again(&[(1, None), (2, None), (3, Some(2)), (4, Some(3))], 1, false)]
+    #[case::its_maker_then_stands(&[(1, None), (2, None), (3, Some(2)), (4, Some(3))], 2, true)]
+    #[case::taken_back(&[(1, None), (2, Some(1))], 2, true)]
+    #[case::taken_back_and_said_anew(&[(1, None), (2, Some(1)), (3, None)], 2, false)]
+    #[case::said_anew_and_taken_back(&[(1, None), (2, Some(1)), (3, None), (4, Some(3))], 2, true)]
+    #[case::taken_back_and_made_again(&[(1, None), (2, Some(1)), (3, Some(2))], 1, true)]
+    #[case::not_of_this_field(&[(1, None)], 7, false)]
+    fn a_word_stands_until_somebody_says_another(
+        #[case] log: &[(i64, Option<i64>)],
+        #[case] edit_id: i64,
+        #[case] then: bool,
+    ) {
+        let log: Vec<Logged> = log.iter().map(|&(edit_id, undoes)| Logged { edit_id, undoes }).collect();
+        assert_eq!(stands(&log, edit_id), then);
+    }
+
+    proptest::proptest! {
+        // E4: against words on a pile, the top of which is read
+        #[test]
+        fn a_word_stands_where_the_pile_is_as_it_left_it(
+            steps in proptest::collection::vec(proptest::option::of(0..12_usize), 1..24),
+        ) {
+            let mut log: Vec<Logged> = Vec::new();
+            // Before the first, and after each change.
+            let mut piles: Vec<Vec<i64>> = vec![Vec::new()];
+            for step in steps {
+                let now = piles.last().cloned().unwrap_or_default();
+                let edit_id = log.len() as i64 + 1;
+                for (at, one) in log.iter().enumerate() {
+                    proptest::prop_assert_eq!(stands(&log, one.edit_id), piles[at + 1] == now);
+                }
+                match step.filter(|undone| *undone < log.len()) {
+                    // What does not stand is not taken back.
+                    Some(undone) if piles[undone + 1] != now => {}
+                    Some(undone) => {
+                        log.push(Logged { edit_id, undoes: Some(log[undone].edit_id) });
+                        piles.push(piles[undone].clone());
+                    }
+                    None => {
+                        log.push(Logged { edit_id, undoes: None });
+                        piles.push([now, vec![edit_id]].concat());
+                    }
+                }
+            }
+        }
+    }
 }

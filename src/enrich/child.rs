@@ -8,13 +8,14 @@
 //! Nothing here waits without a limit, not even for a killed worker to be gone: in the middle of a read from a disk that
 //! hangs, a process cannot be killed.
 
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::io::{self, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::piped::{self, Line, Piped, next_line, reap, tail_of};
 use super::wire::{Hello, Reply, Request, send};
 use super::{Kinds, Limits, Outcome};
 use crate::model::ProblemKind;
@@ -193,13 +194,15 @@ struct Progress {
     parsing: Option<(String, String)>,
     /// Whether the disk was asked and has not answered yet.
     reading: bool,
+    /// Whether it has answered that it cannot.
+    read_failed: bool,
     /// How long the parsing took until now, all reading left out.
     parsed: Duration,
 }
 
 impl Progress {
     fn begun() -> Self {
-        Progress { parsing: None, reading: true, parsed: Duration::ZERO }
+        Progress { parsing: None, reading: true, read_failed: false, parsed: Duration::ZERO }
     }
 
     /// How long the next reply may take: any single read as long as all parsing together.
@@ -218,6 +221,7 @@ impl Progress {
     fn heard(&mut self, reply: Reply) -> Result<Option<Reply>, How> {
         match reply {
             Reply::Reading => self.reading = true,
+            Reply::ReadFailed => self.read_failed = true,
             Reply::Parsing { mime, extractor } if self.reading => {
                 (self.parsing, self.reading) = (Some((mime, extractor)), false);
             }
@@ -229,10 +233,11 @@ impl Progress {
         Ok(None)
     }
 
-    /// Whether the disk was asked for a further part of a file whose parsing had begun. A worker that ends there met an
-    /// error of the disk, which its parser may have died of.
+    /// Whether a worker that ends here may have died of an error of the disk: it said that it met one, or had asked for a
+    /// further part of a file whose parsing had begun. (The beginning is read while its type is found out. That takes no time
+    /// to speak of, and is on the disk's account; what it dies of is the content's, unless it said so.)
     fn is_disks(&self) -> bool {
-        self.reading && self.parsing.is_some()
+        self.read_failed || (self.reading && self.parsing.is_some())
     }
 }
 
@@ -254,13 +259,6 @@ struct Worker {
     last_words: Receiver<Vec<u8>>,
 }
 
-/// What the thread that listens to a process heard.
-#[derive(Debug)]
-pub(super) enum Line {
-    Reply(Vec<u8>),
-    TooLong,
-}
-
 /// How a worker's life ended.
 #[derive(Debug)]
 struct End {
@@ -270,22 +268,9 @@ struct End {
 
 impl Worker {
     fn start(program: &Path, limits: Limits) -> io::Result<Self> {
-        let mut child = Command::new(program)
-            .arg("__extract")
-            // Nothing of the environment is its business, least of all secrets.
-            .env_clear()
-            // Where it stands it keeps no disk from being ejected.
-            .current_dir("/")
-            // Ctrl-C in the terminal is for the parent; a worker that died of it would look crashed.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(requests), Some(stdout), Some(stderr)) = pipes else {
-            return Err(io::Error::other("no pipes"));
-        };
+        // Nothing of the environment is its business, least of all secrets.
+        let Piped { child, stdin: requests, stdout, stderr } =
+            piped::start(Command::new(program).arg("__extract").env_clear())?;
         let (heard, replies) = mpsc::sync_channel(16);
         let longest = answer_limit(limits);
         std::thread::Builder::new().name("extractor replies".to_owned()).spawn(move || {
@@ -359,46 +344,10 @@ impl Drop for Worker {
     }
 }
 
-/// Waits for a process where nobody waits for the waiting.
-pub(super) fn reap(wait: impl FnOnce() + Send + 'static) {
-    // Without a thread the process stays as a zombie until this one ends: untidy, not wrong.
-    _ = std::thread::Builder::new().name("extractor reaper".to_owned()).spawn(wait);
-}
-
 /// The longest line that a truthful worker can send: JSON doubles at most line feeds, tabs, quotes and backslashes (no
 /// other control character is left in text), fields are capped.
 fn answer_limit(limits: Limits) -> u64 {
     limits.text_bytes.saturating_mul(2).saturating_add(8 * 1024 * 1024)
-}
-
-pub(super) fn next_line(from: &mut impl BufRead, longest: u64) -> Option<Line> {
-    let mut line = Vec::new();
-    // An error of the pipe is an end like any other.
-    from.take(longest).read_until(b'\n', &mut line).ok()?;
-    match line.last() {
-        Some(b'\n') => Some(Line::Reply(line)),
-        Some(_) if line.len() as u64 >= longest => Some(Line::TooLong),
-        // Half a line is what a dying worker leaves.
-        _ => None,
-    }
-}
-
-/// Reads to the end and keeps the last few kilobytes: a crash says why at the end.
-pub(super) fn tail_of(mut from: impl Read) -> Vec<u8> {
-    const KEPT: usize = 4096;
-    let mut tail = Vec::new();
-    let mut buffer = [0; KEPT];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return tail,
-            Ok(read) => {
-                tail.extend_from_slice(&buffer[..read]);
-                tail.drain(..tail.len().saturating_sub(KEPT));
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return tail,
-        }
-    }
 }
 
 /// What a complete reply means.
@@ -412,7 +361,7 @@ fn settle(reply: Reply, path: PathBuf) -> Result<Outcome, ChildError> {
         Reply::OtherKind => Err(ChildError::OtherKind { path }),
         Reply::NotRegular => Err(ChildError::NotRegular { path }),
         Reply::Changed => Err(ChildError::Changed { path }),
-        Reply::Ready | Reply::Reading | Reply::Parsing { .. } => {
+        Reply::Ready | Reply::Reading | Reply::ReadFailed | Reply::Parsing { .. } => {
             Err(ChildError::Garbled { message: format!("{reply:?} ends nothing") })
         }
     }
@@ -528,21 +477,9 @@ mod tests {
         assert!(!progress.is_disks());
         progress.heard(Reply::Reading).expect("in turn");
         assert!(progress.is_disks());
-    }
-
-    #[test]
-    fn a_line_over_the_limit_is_not_read_to_its_end() {
-        let mut long = BufReader::new(&b"0123456789\n"[..]);
-        assert!(matches!(next_line(&mut long, 5), Some(Line::TooLong)));
-        let mut half = BufReader::new(&b"{\"half"[..]);
-        assert!(next_line(&mut half, 100).is_none());
-    }
-
-    #[test]
-    fn the_tail_is_what_was_said_last() {
-        let said = [vec![b'x'; 10_000], b"last".to_vec()].concat();
-        let tail = tail_of(&said[..]);
-        assert_eq!(tail.len(), 4096);
-        assert!(tail.ends_with(b"last"));
+        let mut progress = Progress::begun();
+        assert!(!progress.is_disks());
+        progress.heard(Reply::ReadFailed).expect("in turn");
+        assert!(progress.is_disks());
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw};
+use super::extract::{Appetite, Budget, Extractor, Failure, Raw};
 use super::html;
 use super::package::{Package, resolve};
 use super::xml::Element;
@@ -19,11 +19,11 @@ impl Extractor for Epub {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
-        Appetite::Whole((budget.memory / 2).min(512 * MIB))
+        Appetite::whole(budget)
     }
 
     fn extract(&self, bytes: &[u8], budget: Budget) -> Result<Raw, Failure> {
@@ -157,6 +157,7 @@ fn series(meta: &Element) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::enrich::extract::MIB;
 
     fn element(name: &str, attributes: &[(&str, &str)], text: &str) -> Element {
         let attributes = attributes.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));

@@ -76,6 +76,13 @@ pub(super) enum Appetite {
     Parts(u64),
 }
 
+impl Appetite {
+    /// All of it, as long as that leaves half of the memory for what is made of it.
+    pub(super) fn whole(budget: Budget) -> Self {
+        Appetite::Whole((budget.memory / 2).min(512 * MIB))
+    }
+}
+
 /// What an extractor found, before it is normalised.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Raw {

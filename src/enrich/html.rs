@@ -1,9 +1,11 @@
 //! HTML and XHTML, read as a stream of tokens: no tree is built, because tree builders are quadratic in open elements and
 //! a page of 100,000 nested `div`s held one for more than 20 seconds.
 
-use html5gum::{DefaultEmitter, State, Token, Tokenizer};
+use html5gum::emitters::callback::{Callback, CallbackEmitter, CallbackEvent};
+use html5gum::{Span, State, Tokenizer};
 
 use super::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw};
+use super::gap::Gap;
 use super::{fields, text};
 use crate::model::Field;
 
@@ -16,7 +18,7 @@ impl Extractor for Html {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
@@ -48,29 +50,89 @@ pub(super) fn decode(bytes: &[u8]) -> String {
 /// Text and metadata of a page. In XHTML, `<script/>` is complete; in HTML it opens a script.
 pub(super) fn read(page: &str, xhtml: bool, text_limit: usize) -> Raw {
     let mut reader = PageReader { text_limit, ..PageReader::default() };
-    let mut tokens = Tokenizer::new_with_emitter(page, DefaultEmitter::default());
+    let mut pieces = Tokenizer::new_with_emitter(page, CallbackEmitter::new(Wanted::default()));
     // Not a `for` loop: the state of the tokenizer is switched on the way.
-    while let Some(Ok(token)) = tokens.next() {
-        match token {
-            Token::StartTag(tag) => {
-                let name = tag.name.as_slice();
-                reader.start(name, |key| tag.attributes.get(key).map(|value| String::from_utf8_lossy(value)));
-                if !(xhtml && tag.self_closing)
-                    && let Some((state, hidden)) = raw_state(name)
+    while let Some(Ok(piece)) = pieces.next() {
+        match piece {
+            Piece::Start { name, attributes, self_closing } => {
+                let held = |key: &[u8]| attributes.iter().find(|(held, _)| *held == key);
+                reader.start(&name, |key| held(key).map(|(_, value)| String::from_utf8_lossy(value)));
+                if !(xhtml && self_closing)
+                    && let Some((state, hidden)) = raw_state(&name)
                 {
-                    tokens.set_state(state);
+                    pieces.set_state(state);
                     reader.enter(hidden);
                 }
             }
-            Token::EndTag(tag) => reader.end(&tag.name),
-            Token::String(string) => reader.string(&String::from_utf8_lossy(&string)),
-            Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => {}
+            Piece::End(name) => reader.end(&name),
+            Piece::Text(text) => reader.string(&String::from_utf8_lossy(&text)),
         }
         if reader.is_full() {
             break;
         }
     }
     reader.finish()
+}
+
+/// What is made of a page.
+#[derive(Debug)]
+enum Piece {
+    Start { name: Vec<u8>, attributes: Vec<(&'static [u8], Vec<u8>)>, self_closing: bool },
+    End(Vec<u8>),
+    Text(Vec<u8>),
+}
+
+/// The attributes that somebody asks for.
+const ATTRIBUTES: [&[u8]; 6] = [b"lang", b"xml:lang", b"name", b"property", b"http-equiv", b"content"];
+
+/// Keeps of a page what is asked for, and nothing of what is wrong with it. The tokenizer's own emitter keeps every error until
+/// the text it is in has ended, and every attribute until its tag has: of 16 MiB of NULs that made more than a gigabyte.
+#[derive(Debug, Default)]
+struct Wanted {
+    name: Vec<u8>,
+    attributes: Vec<(&'static [u8], Vec<u8>)>,
+    /// Whether the value that comes next is wanted.
+    is_wanted: bool,
+}
+
+impl Callback<Piece, ()> for Wanted {
+    fn handle_event(&mut self, event: CallbackEvent<'_>, _: Span<()>) -> Option<Piece> {
+        match event {
+            CallbackEvent::OpenStartTag { name } => {
+                self.name = name.to_vec();
+                self.attributes.clear();
+                None
+            }
+            CallbackEvent::AttributeName { name } => {
+                let known = ATTRIBUTES.iter().find(|known| **known == name);
+                // Of two the first counts.
+                let wanted = known.filter(|known| self.attributes.iter().all(|(held, _)| held != *known));
+                self.is_wanted = wanted.is_some();
+                self.attributes.extend(wanted.map(|known| (*known, Vec::new())));
+                None
+            }
+            CallbackEvent::AttributeValue { value } => {
+                if self.is_wanted
+                    && let Some((_, held)) = self.attributes.last_mut()
+                {
+                    held.extend_from_slice(value);
+                }
+                None
+            }
+            CallbackEvent::CloseStartTag { self_closing } => Some(Piece::Start {
+                name: std::mem::take(&mut self.name),
+                attributes: std::mem::take(&mut self.attributes),
+                self_closing,
+            }),
+            CallbackEvent::EndTag { name } => {
+                // Such as were on it.
+                self.attributes.clear();
+                Some(Piece::End(name.to_vec()))
+            }
+            CallbackEvent::String { value } => Some(Piece::Text(value.to_vec())),
+            CallbackEvent::Comment { .. } | CallbackEvent::Doctype { .. } | CallbackEvent::Error(_) => None,
+        }
+    }
 }
 
 /// Elements whose content is no markup, and where their text goes.
@@ -93,16 +155,6 @@ enum Inside {
     Text,
     Title,
     Hidden,
-}
-
-/// What stands between two pieces of text; the strongest wins.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Gap {
-    #[default]
-    None,
-    Space,
-    Line,
-    Paragraph,
 }
 
 #[derive(Debug, Default)]
@@ -244,18 +296,7 @@ impl PageReader {
     }
 
     fn fill_gap(&mut self) {
-        let gap = std::mem::take(&mut self.gap);
-        if self.text.is_empty() {
-            return;
-        }
-        let ends = self.text.bytes().rev().take(2).take_while(|&byte| byte == b'\n').count();
-        match gap {
-            Gap::None => {}
-            Gap::Space if ends > 0 || self.text.ends_with(' ') => {}
-            Gap::Space => self.text.push(' '),
-            Gap::Line => self.text.push_str(if ends > 0 { "" } else { "\n" }),
-            Gap::Paragraph => self.text.push_str(&"\n\n"[ends..]),
-        }
+        std::mem::take(&mut self.gap).write_to(&mut self.text);
     }
 
     fn is_full(&self) -> bool {

@@ -130,6 +130,28 @@ impl Input {
     }
 }
 
+/// An input for a parser that may die of an error of the disk: `failed` is called before it meets one.
+pub(super) struct Watched<'a> {
+    pub(super) input: &'a mut Input,
+    pub(super) failed: &'a mut dyn FnMut(),
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Read::read(self.input, buffer).inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                (self.failed)();
+            }
+        })
+    }
+}
+
+impl Seek for Watched<'_> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.input.seek(position)
+    }
+}
+
 /// After so many bytes the parent hears that the disk still answers.
 const CHUNK: u64 = 4 * 1024 * 1024;
 

@@ -20,7 +20,7 @@ impl Extractor for Mail {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {

@@ -2,7 +2,7 @@
 
 use hayro_syntax::{DecryptionError, LoadPdfError, Pdf as Document};
 
-use super::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw};
+use super::extract::{Appetite, Budget, Extractor, Failure, Raw};
 use super::pdf_fields;
 use super::pdf_stream::Unplain;
 use super::pdf_text::TextReader;
@@ -20,7 +20,7 @@ impl Extractor for Pdf {
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
-        Appetite::Whole((budget.memory / 2).min(512 * MIB))
+        Appetite::whole(budget)
     }
 
     fn extract(&self, bytes: &[u8], budget: Budget) -> Result<Raw, Failure> {

@@ -37,7 +37,7 @@ impl Request {
     }
 }
 
-/// A line from a worker. `Ready` comes once; for each request any number of `Reading` and `Parsing` come before one of the
+/// A line from a worker. `Ready` comes once; for each request any number of `Reading`, `ReadFailed` and `Parsing` come before one of the
 /// others, which ends it. Most files are read once and then parsed; of a file that is read in parts the two alternate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reply {
@@ -45,6 +45,8 @@ pub(super) enum Reply {
     Ready,
     /// The file is being read: until the next line, time runs on the disk's account, and nothing is held against the content.
     Reading,
+    /// A read failed: whatever happens to the worker from here on says nothing about the content.
+    ReadFailed,
     /// What is needed now was read; until the next line, everything is the content's doing.
     Parsing { mime: String, extractor: String },
     /// Done.

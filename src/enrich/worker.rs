@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::detect::{Detected, detect};
 use super::extract::{self, Appetite, Budget, Extractor, Failure, MIB, Raw};
-use super::input::{Input, Unread};
+use super::input::{Input, Unread, Watched};
 use super::parts::{Ended, Parts, Turn};
 use super::wire::{Hello, Reply, Request, send};
 use super::{Extraction, Kinds, Outcome, fields, language, normal};
@@ -103,33 +103,20 @@ fn own_address_space() -> u64 {
 const USUAL_ADDRESS_SPACE: u64 = 256 * 1024 * 1024;
 
 /// Reads one file. An error is one of talking to the parent.
-fn answer(
-    path: &Path,
-    budget: Budget,
-    only: Option<&Kinds>,
-    say: &mut dyn FnMut(&Reply) -> io::Result<()>,
-) -> io::Result<Reply> {
-    let mut talk = Ok(());
-    let loaded = caught("detection", || {
-        load(path, budget, only, || {
-            talk = say(&Reply::Reading);
-            talk.as_ref().copied().map_err(|error| io::Error::from(error.kind()))
-        })
-    });
-    talk?;
-    Ok(match loaded {
-        Err(failure) => Reply::Done(failed(None, None, failure)),
-        Ok(Err(unread)) => unread_reply(&unread),
-        Ok(Ok(Loaded::OtherKind)) => Reply::OtherKind,
-        Ok(Ok(Loaded::Unsupported { mime })) => Reply::Done(Outcome::Unsupported { mime }),
-        Ok(Ok(Loaded::OverLimit { mime, extractor, size, limit })) => {
+fn answer(path: &Path, budget: Budget, only: Option<&Kinds>, say: &mut Say<'_>) -> io::Result<Reply> {
+    Ok(match load(path, budget, only, say)? {
+        Err(unread) => unread_reply(&unread),
+        Ok(Loaded::Crashed(failure)) => Reply::Done(failed(None, None, failure)),
+        Ok(Loaded::OtherKind) => Reply::OtherKind,
+        Ok(Loaded::Unsupported { mime }) => Reply::Done(Outcome::Unsupported { mime }),
+        Ok(Loaded::OverLimit { mime, extractor, size, limit }) => {
             Reply::Done(failed(Some(mime), Some(extractor), over_limit(size, limit)))
         }
-        Ok(Ok(Loaded::Bytes { mime, extractor, bytes, cut })) => {
+        Ok(Loaded::Bytes { mime, extractor, bytes, cut }) => {
             say(&Reply::Parsing { mime: mime.clone(), extractor: extractor.name().to_owned() })?;
             Reply::Done(parse(mime, extractor, cut, budget, || extractor.extract(&bytes, budget)))
         }
-        Ok(Ok(Loaded::Parts { mime, extractor, input, limit })) => {
+        Ok(Loaded::Parts { mime, extractor, input, limit }) => {
             let mut turn = |turn| match turn {
                 Turn::Disk => say(&Reply::Reading),
                 Turn::Content => {
@@ -162,26 +149,64 @@ fn unread_reply(unread: &Unread) -> Reply {
 }
 
 enum Loaded {
+    /// Finding out its type did, of its content alone.
+    Crashed(Failure),
     OtherKind,
-    OverLimit { mime: String, extractor: &'static dyn extract::Extractor, size: u64, limit: u64 },
-    Unsupported { mime: String },
-    Bytes { mime: String, extractor: &'static dyn Extractor, bytes: Vec<u8>, cut: bool },
-    Parts { mime: String, extractor: &'static dyn Extractor, input: Input, limit: u64 },
+    OverLimit {
+        mime: String,
+        extractor: &'static dyn extract::Extractor,
+        size: u64,
+        limit: u64,
+    },
+    Unsupported {
+        mime: String,
+    },
+    Bytes {
+        mime: String,
+        extractor: &'static dyn Extractor,
+        bytes: Vec<u8>,
+        cut: bool,
+    },
+    Parts {
+        mime: String,
+        extractor: &'static dyn Extractor,
+        input: Input,
+        limit: u64,
+    },
 }
 
-/// Everything that touches the disk before parsing begins; unless parts are wanted, the file is closed when it returns.
+type Say<'a> = dyn FnMut(&Reply) -> io::Result<()> + 'a;
+
+/// Everything that touches the disk before parsing begins; unless parts are wanted, the file is closed when it returns. The
+/// outer error is one of talking to the parent, the inner one says nothing about the content.
 fn load(
     path: &Path,
     budget: Budget,
     only: Option<&Kinds>,
-    progress: impl FnMut() -> io::Result<()>,
+    say: &mut Say<'_>,
+) -> io::Result<Result<Loaded, Unread>> {
+    let mut talk = Ok(());
+    let loaded = load_and_say(path, budget, only, &mut |reply| {
+        talk = say(reply);
+        talk.as_ref().copied().map_err(|error| io::Error::from(error.kind()))
+    });
+    talk.map(|()| loaded)
+}
+
+fn load_and_say(
+    path: &Path,
+    budget: Budget,
+    only: Option<&Kinds>,
+    say: &mut Say<'_>,
 ) -> Result<Loaded, Unread> {
     use std::os::unix::ffi::OsStrExt;
 
     let mut input = Input::open(path)?;
-    let detected = detect(&mut input, path.file_name().map_or(b"", |name| name.as_bytes()));
-    input.check()?;
-    let Detected { mime, kind } = detected?;
+    let name = path.file_name().map_or(b"".as_slice(), |name| name.as_bytes());
+    let Detected { mime, kind } = match type_of(&mut input, say, |input| detect(input, name))? {
+        Ok(detected) => detected,
+        Err(failure) => return Ok(Loaded::Crashed(failure)),
+    };
     let extractor = extract::of(kind);
     if only.is_some_and(|only| !only.fit(extractor.map(|extractor| extractor.name()), &mime)) {
         return Ok(Loaded::OtherKind);
@@ -192,13 +217,34 @@ fn load(
     };
     match extractor.appetite(budget) {
         Appetite::Parts(limit) => Ok(Loaded::Parts { mime, extractor, input, limit }),
-        appetite => match input.read(appetite, progress) {
+        appetite => match input.read(appetite, || say(&Reply::Reading)) {
             Err(Unread::OverLimit { size, limit }) => Ok(Loaded::OverLimit { mime, extractor, size, limit }),
             read => {
                 let (bytes, cut) = read?;
                 Ok(Loaded::Bytes { mime, extractor, bytes, cut })
             }
         },
+    }
+}
+
+/// Lets the type of a content be found out. That reads as it goes: a failed read, or a file that did not hold still, is never
+/// a verdict on the content, whatever is made of it, be it a panic or the end of the process.
+fn type_of(
+    input: &mut Input,
+    say: &mut Say<'_>,
+    detect: impl FnOnce(&mut Watched<'_>) -> io::Result<Detected>,
+) -> Result<Result<Detected, Failure>, Unread> {
+    let mut said = Ok(());
+    let detected = {
+        let mut failed = || said = say(&Reply::ReadFailed);
+        let mut watched = Watched { input, failed: &mut failed };
+        caught("detection", || detect(&mut watched))
+    };
+    said?;
+    input.check()?;
+    match detected {
+        Ok(detected) => Ok(Ok(detected?)),
+        Err(failure) => input.prove_still().map(|()| Err(failure)),
     }
 }
 
@@ -283,6 +329,45 @@ mod tests {
             panic!("a failure is one")
         };
         assert_eq!(message, "short");
+    }
+
+    /// What becomes of a panic while the type of this file is found out, and what the parent is told.
+    fn panicking(
+        path: &Path,
+        before: impl FnOnce(&mut Watched<'_>),
+    ) -> (Result<Failure, Unread>, Vec<Reply>) {
+        let mut input = Input::open(path).expect("it opens");
+        let mut told = Vec::new();
+        let mut say = |reply: &Reply| {
+            told.push(reply.clone());
+            Ok(())
+        };
+        let found = type_of(&mut input, &mut say, |input| {
+            before(input);
+            panic!("of what it read")
+        });
+        (found.map(|found| found.expect_err("it panicked")), told)
+    }
+
+    // D1: outcomes are about contents only
+    #[test]
+    fn a_panic_after_a_failed_read_is_no_verdict_on_the_content() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("x");
+        std::fs::write(&path, "before").expect("written");
+        let (found, told) = panicking(&path, |_| ());
+        assert!(matches!(found, Ok(Failure { kind: ProblemKind::Crashed, .. })));
+        assert_eq!(told, []);
+        let (found, _) = panicking(&path, |_| std::fs::write(&path, "longer than before").expect("written"));
+        assert!(matches!(found, Err(Unread::Changed)));
+        // A read at address 0 of a process fails with EIO.
+        #[cfg(target_os = "linux")]
+        {
+            let read_all = |input: &mut Watched<'_>| _ = io::copy(input, &mut io::sink());
+            let (found, told) = panicking(Path::new("/proc/self/mem"), read_all);
+            assert!(matches!(found, Err(Unread::Io(error)) if error.raw_os_error() == Some(5)));
+            assert_eq!(told, [Reply::ReadFailed]);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! - Nothing is written into the catalogue: fetching waits for no other run, and none waits for it.
 //! - Privacy is about what leaves this computer. It does not stop anybody from having his own file.
 
+mod leftovers;
 mod plan;
 mod source;
 mod target;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use crate::catalog::query::FileCard;
 use crate::catalog::{Catalog, CatalogError, enrichments, ledger, query};
 use crate::clock::Clock;
+use crate::library::outside::Forbidden;
 use crate::model::{FileKind, RelPath};
 use crate::monitor::{Counter, Monitor, Phase};
 use crate::remote::Expect;
@@ -33,7 +35,7 @@ pub use source::{Passed, StoreTrouble};
 pub use target::TargetError;
 
 use source::Sources;
-use target::{Arrived, Forbidden, Stopped, Target, Wanted};
+use target::{Arrived, Stopped, Target, Wanted};
 
 /// How much longer than a library's disk the target may be silent: it is written to, and waits for the source.
 const TARGET_PATIENCE: u32 = 6;
@@ -159,13 +161,13 @@ pub fn fetch(
     tell: &mut dyn FnMut(&FileCard, Fetched),
 ) -> Result<(), FetchError> {
     let mut sources = Sources::new(catalog)?;
-    let (libraries, stores) = sources.roots();
+    let forbidden = Forbidden::of(catalog.read())?;
     let to = std::path::absolute(&options.to)
         .map_err(|source| TargetError::Io { dir: options.to.clone(), source })?;
     let patience = Patience::new(&to, sources.deadline() * TARGET_PATIENCE);
     let open = to.clone();
     let target = patience
-        .work(&|| true, move |_| Target::open(&open, Forbidden { libraries, stores }))
+        .work(&|| true, move |_| Target::open(&open, forbidden))
         .map_err(|silent| FetchError::NoAnswer(to, silent))??;
     let target = Arc::new(target);
     monitor.phase(Phase::Fetch, Some(files.len() as u64));

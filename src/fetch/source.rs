@@ -130,16 +130,6 @@ impl Sources {
         }
     }
 
-    /// The roots of all libraries, and the directories of all stores.
-    pub(super) fn roots(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
-        let libraries = self.libraries.values().map(|(library, _)| library.root.clone()).collect();
-        let stores = self.stores.values().filter_map(|store| match &store.url {
-            Ok(StoreUrl::Dir { path }) => Some(path.clone()),
-            Err(_) => None,
-        });
-        (libraries, stores.collect())
-    }
-
     fn root(&mut self, library_id: i64) -> Result<Result<VerifiedRoot, Probe>, CatalogError> {
         let (library, looked) = self.libraries.get_mut(&library_id).expect("files are of known libraries");
         if looked.is_none() {

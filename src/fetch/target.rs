@@ -4,23 +4,23 @@
 //! component in a directory that is open, no link is followed below the one that was given, and a file gets its name only
 //! where nobody has it. Every directory that is written to was proved to lie in no library and in no store (D8).
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps};
-use rustix::io::Errno;
-use ulid::Ulid;
-
+use super::leftovers;
 use crate::content::{self, BUFFER_BYTES};
+use crate::library::outside::{self, Forbidden, OutsideError};
 use crate::model::RelPath;
 use crate::model::path::display_name;
 use crate::remote::Expect;
-use crate::remote::dir::GENERATION_OBJECT;
-use crate::volume::marker::{MARKER_DIR, MARKER_FILE};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::io::Errno;
 
 /// Made durable at once: a slow stick takes less for that than anybody waits for one answer.
 const SYNC_BYTES: u64 = 32 << 20;
@@ -28,28 +28,9 @@ const SYNC_BYTES: u64 = 32 << 20;
 /// Why nothing can be fetched to a place.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// It is not there; it is not made, for it may be a disk that is not plugged in.
-    #[error("the directory {} does not exist", display(.0))]
-    Absent(PathBuf),
-    /// It is something else.
-    #[error("{} is not a directory", display(.0))]
-    NotADirectory(PathBuf),
-    /// Nothing is written into libraries (D8).
-    #[error("{} lies in the library at {}", display(path), display(library))]
-    InLibrary {
-        /// Where to.
-        path: PathBuf,
-        /// The root of the library.
-        library: PathBuf,
-    },
-    /// Nor into stores, beside their own objects.
-    #[error("{} lies in the store at {}", display(path), display(store))]
-    InStore {
-        /// Where to.
-        path: PathBuf,
-        /// The store's directory.
-        store: PathBuf,
-    },
+    /// It cannot be used, or lies in a library or a store (D8).
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
     /// A link or a file is where a directory is needed.
     #[error("{} is in the way: a directory is needed there, and no link is followed", display(.0))]
     InTheWay(PathBuf),
@@ -115,27 +96,6 @@ fn missing(needed: u64, free: u64) -> String {
     }
 }
 
-/// Places that nothing is fetched into, by their paths: those that the catalogue knows.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Forbidden {
-    pub(super) libraries: Vec<PathBuf>,
-    pub(super) stores: Vec<PathBuf>,
-}
-
-impl Forbidden {
-    /// `path` is free of links.
-    fn refuse(&self, path: &Path) -> Result<(), TargetError> {
-        let lies_in = |roots: &[PathBuf]| roots.iter().find(|root| path.starts_with(root)).cloned();
-        if let Some(library) = lies_in(&self.libraries) {
-            return Err(TargetError::InLibrary { path: path.to_owned(), library });
-        }
-        if let Some(store) = lies_in(&self.stores) {
-            return Err(TargetError::InStore { path: path.to_owned(), store });
-        }
-        Ok(())
-    }
-}
-
 /// An open directory that may be written to.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -143,6 +103,8 @@ pub(super) struct Target {
     /// Free of links.
     path: PathBuf,
     forbidden: Forbidden,
+    /// Directories that leftovers were looked for in, of all that were opened from one.
+    swept: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 /// How a file came to its place.
@@ -184,17 +146,8 @@ pub(super) struct Wanted {
 impl Target {
     /// Opens a directory by a person's path, through links, and proves that it may be written to. May hang.
     pub(super) fn open(path: &Path, forbidden: Forbidden) -> Result<Self, TargetError> {
-        let fail = |error: io::Error| match Errno::from_io_error(&error) {
-            Some(Errno::NOENT) => TargetError::Absent(path.to_owned()),
-            Some(Errno::NOTDIR) => TargetError::NotADirectory(path.to_owned()),
-            _ => TargetError::Io { dir: path.to_owned(), source: error },
-        };
-        let real = path.canonicalize().map_err(fail)?;
-        let fd = content::open(&real, content::LIST).map_err(fail)?;
-        forbidden.refuse(&real)?;
-        let target = Target { fd, path: real, forbidden };
-        target.refuse_what_is_above()?;
-        Ok(target)
+        let (fd, path) = outside::open(path, &forbidden)?;
+        Ok(Target { fd, path, forbidden, swept: Arc::default() })
     }
 
     /// The directory of a relative path below this one; `None` where it is not there and is not to be made.
@@ -226,37 +179,18 @@ impl Target {
             Err(Errno::LOOP | Errno::NOTDIR | Errno::MLINK) => return Err(TargetError::InTheWay(path)),
             Err(error) => return Err(self.error(error, name, 0)),
         };
-        refuse_marked(&fd, &path, &path)?;
-        Ok(Some(Target { fd, path, forbidden: self.forbidden.clone() }))
+        outside::refuse_marked(&fd, &path)?;
+        Ok(Some(Target { fd, path, forbidden: self.forbidden.clone(), swept: Arc::clone(&self.swept) }))
     }
 
     fn duplicate(&self) -> Result<Target, TargetError> {
         let fd = self.fd.try_clone().map_err(|source| TargetError::Io { dir: self.path.clone(), source })?;
-        Ok(Target { fd, path: self.path.clone(), forbidden: self.forbidden.clone() })
-    }
-
-    /// Libraries and stores of other catalogues are known by what they hold, and from within, whatever path led here.
-    fn refuse_what_is_above(&self) -> Result<(), TargetError> {
-        let fail = |error: Errno| TargetError::Io { dir: self.path.clone(), source: error.into() };
-        let mut at =
-            self.fd.try_clone().map_err(|source| TargetError::Io { dir: self.path.clone(), source })?;
-        let mut path = self.path.clone();
-        loop {
-            refuse_marked(&at, &self.path, &path)?;
-            let above = match rustix::fs::openat(&at, "..", content::LIST, Mode::empty()) {
-                Ok(above) => above,
-                // One who may not look there could not have made a library of it either.
-                Err(Errno::ACCESS) => return Ok(()),
-                Err(error) => return Err(fail(error)),
-            };
-            let (here, there) =
-                (rustix::fs::fstat(&at).map_err(fail)?, rustix::fs::fstat(&above).map_err(fail)?);
-            if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino) {
-                return Ok(());
-            }
-            path.pop();
-            at = above;
-        }
+        Ok(Target {
+            fd,
+            path: self.path.clone(),
+            forbidden: self.forbidden.clone(),
+            swept: Arc::clone(&self.swept),
+        })
     }
 
     /// The path of a name in it, for people.
@@ -321,7 +255,7 @@ impl Target {
         if free < bytes {
             return Err(TargetError::Full { dir: self.path.clone(), needed: bytes, free }.into());
         }
-        let mut temporary = Temporary::create(&self.fd).map_err(|error| self.error(error, name, bytes))?;
+        let mut temporary = self.temporary().map_err(|error| self.error(error, name, bytes))?;
         let written = temporary.fill(wanted, content, alive);
         if let Err(Unfilled::Target(error)) = written {
             // What it takes itself is free again before it is told how much is missing.
@@ -343,6 +277,17 @@ impl Target {
         }
         sync_directory(&self.fd).map_err(|error| self.error(error, name, bytes))?;
         Ok(Arrived::Written)
+    }
+
+    fn temporary(&self) -> Result<Temporary<'_>, Errno> {
+        if let Some(file) = leftovers::nameless(&self.fd)? {
+            return Ok(Temporary { dir: &self.fd, name: None, file });
+        }
+        // A directory of thousands of files is not listed for each.
+        if self.swept.lock().is_ok_and(|mut swept| swept.insert(self.path.clone())) {
+            leftovers::sweep(&self.fd);
+        }
+        Temporary::create_named(&self.fd)
     }
 
     fn free(&self) -> u64 {
@@ -370,23 +315,12 @@ fn checked(name: &OsStr) -> Result<&OsStr, TargetError> {
     if leads_away { Err(TargetError::Name(name.to_owned())) } else { Ok(name) }
 }
 
-/// Refuses a directory that is a library's root or a store's. `at` is `dir` or above it, `path` what it is called.
-fn refuse_marked(at: impl AsFd, dir: &Path, path: &Path) -> Result<(), TargetError> {
-    let has = |name: &Path| rustix::fs::statat(&at, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
-    if has(&Path::new(MARKER_DIR).join(MARKER_FILE)) {
-        return Err(TargetError::InLibrary { path: dir.to_owned(), library: path.to_owned() });
-    }
-    if has(Path::new(GENERATION_OBJECT)) {
-        return Err(TargetError::InStore { path: dir.to_owned(), store: path.to_owned() });
-    }
-    Ok(())
-}
-
-/// What is being written, under a name that nobody else gives. Gone when it is dropped.
+/// What is being written: without a name where the system can do that, so that nothing is left behind whatever happens; else
+/// under one that nobody else gives, locked, and gone when it is dropped.
 #[derive(Debug)]
 struct Temporary<'a> {
     dir: &'a OwnedFd,
-    name: String,
+    name: Option<String>,
     file: File,
 }
 
@@ -398,12 +332,9 @@ enum Unfilled {
 }
 
 impl<'a> Temporary<'a> {
-    fn create(dir: &'a OwnedFd) -> Result<Self, Errno> {
-        let name = format!(".shelflist-fetch-{}", Ulid::generate());
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // As any program's new file: the umask decides who may read it.
-        let file = rustix::fs::openat(dir, &name, flags, Mode::from_raw_mode(0o666))?;
-        Ok(Temporary { dir, name, file: File::from(file) })
+    fn create_named(dir: &'a OwnedFd) -> Result<Self, Errno> {
+        let (name, file) = leftovers::named(dir)?;
+        Ok(Temporary { dir, name: Some(name), file })
     }
 
     /// Writes the content, proves it, stamps it and makes it durable.
@@ -457,29 +388,36 @@ impl<'a> Temporary<'a> {
 
     /// Gives it its name, unless that is taken; whether it was free.
     fn publish(&self, name: &OsStr) -> Result<bool, Errno> {
+        let Some(own) = &self.name else {
+            return match leftovers::link(&self.file, self.dir, name) {
+                Ok(()) => Ok(true),
+                Err(Errno::EXIST) => Ok(false),
+                Err(error) => Err(error),
+            };
+        };
         let named = [Way::RenameNoReplace, Way::Link, Way::Claim]
             .into_iter()
-            .find_map(|way| self.publish_by(way, name).transpose())
+            .find_map(|way| self.publish_by(way, own, name).transpose())
             .expect("the last way is always there");
         match named {
             // exFAT by FUSE says this of a name that it does not take. The directory at least is there.
-            Err(Errno::NOENT) if self.is_there() => Err(Errno::INVAL),
+            Err(Errno::NOENT) if self.is_there(own) => Err(Errno::INVAL),
             named => named,
         }
     }
 
-    fn is_there(&self) -> bool {
-        rustix::fs::statat(self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    fn is_there(&self, own: &str) -> bool {
+        rustix::fs::statat(self.dir, own, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// `None` where the file system does not have this way.
-    fn publish_by(&self, way: Way, name: &OsStr) -> Result<Option<bool>, Errno> {
+    fn publish_by(&self, way: Way, own: &str, name: &OsStr) -> Result<Option<bool>, Errno> {
         let done = match way {
             Way::RenameNoReplace => {
-                rustix::fs::renameat_with(self.dir, &self.name, self.dir, name, RenameFlags::NOREPLACE)
+                rustix::fs::renameat_with(self.dir, own, self.dir, name, RenameFlags::NOREPLACE)
             }
-            Way::Link => rustix::fs::linkat(self.dir, &self.name, self.dir, name, AtFlags::empty()),
-            Way::Claim => self.claim_and_rename(name),
+            Way::Link => rustix::fs::linkat(self.dir, own, self.dir, name, AtFlags::empty()),
+            Way::Claim => self.claim_and_rename(own, name),
         };
         match (way, done) {
             (_, Ok(())) => Ok(Some(true)),
@@ -495,10 +433,10 @@ impl<'a> Temporary<'a> {
 
     /// Where a file system (FAT, exFAT, some shares) can neither rename without replacing nor link: an empty file takes the
     /// name, which replaces nothing, and is then replaced by the whole one.
-    fn claim_and_rename(&self, name: &OsStr) -> Result<(), Errno> {
+    fn claim_and_rename(&self, own: &str, name: &OsStr) -> Result<(), Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         drop(rustix::fs::openat(self.dir, name, flags, Mode::from_raw_mode(0o666))?);
-        rustix::fs::renameat(self.dir, &self.name, self.dir, name).inspect_err(|_| {
+        rustix::fs::renameat(self.dir, own, self.dir, name).inspect_err(|_| {
             let _ = rustix::fs::unlinkat(self.dir, name, AtFlags::empty());
         })
     }
@@ -514,9 +452,10 @@ enum Way {
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        match rustix::fs::unlinkat(self.dir, &self.name, AtFlags::empty()) {
+        let Some(name) = &self.name else { return };
+        match rustix::fs::unlinkat(self.dir, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => tracing::debug!(name = self.name, %error, "an unfinished file stays"),
+            Err(error) => tracing::debug!(name, %error, "an unfinished file stays"),
         }
     }
 }
@@ -548,4 +487,61 @@ fn is_no_call(error: Errno) -> bool {
 
 fn is_no_sync(error: Errno) -> bool {
     is_no_call(error) || [Errno::INVAL, Errno::NOTTY, Errno::BADF].contains(&error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lists a directory whenever something is read of it.
+    struct Looks<'a> {
+        content: &'a [u8],
+        dir: &'a Path,
+        seen: Vec<OsString>,
+    }
+
+    impl Read for Looks<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let names = std::fs::read_dir(self.dir)?.map(|entry| entry.map(|entry| entry.file_name()));
+            self.seen.extend(names.collect::<io::Result<Vec<_>>>()?);
+            self.content.read(buffer)
+        }
+    }
+
+    // S11: after kill -9, too
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_not_finished_has_no_name_where_the_file_system_can_do_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target::open(folder.path(), Forbidden::default()).unwrap();
+        assert!(leftovers::nameless(&target.fd).unwrap().is_some(), "tests run on a disk that can");
+        let mut content = Looks { content: b"alpha", dir: folder.path(), seen: Vec::new() };
+        let wanted = Wanted { expect: Expect::of(b"alpha"), mtime_ns: Some(1_000_000_000) };
+        let name = OsStr::new("a.txt");
+        assert_eq!(target.write(name, &wanted, &mut content, &|| true).unwrap(), Arrived::Written);
+        assert_eq!(content.seen, [""; 0]);
+        assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"alpha");
+        // Somebody was faster.
+        assert_eq!(target.write(name, &wanted, &mut &b"alpha"[..], &|| true).unwrap(), Arrived::WasThere);
+        let other = Wanted { expect: Expect::of(b"other"), ..wanted };
+        assert!(matches!(
+            target.write(name, &other, &mut &b"other"[..], &|| true),
+            Err(Stopped::Target(TargetError::Occupied { .. }))
+        ));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    // S11: elsewhere it has one for a while
+    #[test]
+    fn a_named_one_takes_its_place_and_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target::open(folder.path(), Forbidden::default()).unwrap();
+        for (name, free) in [("a.txt", true), ("a.txt", false)] {
+            let temporary = Temporary::create_named(&target.fd).unwrap();
+            assert_eq!(temporary.publish(OsStr::new(name)).unwrap(), free);
+        }
+        let names: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["a.txt"]);
+    }
 }

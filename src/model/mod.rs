@@ -10,6 +10,7 @@ pub mod named;
 pub mod operation;
 pub mod path;
 pub mod problem;
+pub mod secret;
 pub mod setting;
 
 pub use availability::{Availability, Reason};

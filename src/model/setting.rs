@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::secret::{masked, secret_in};
 use super::words;
 
 /// What a setting's value is.
@@ -186,12 +187,26 @@ pub enum SettingError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// The value holds a secret, which the catalogue is no place for.
+    #[error("{place} in {key} looks like a secret, and the catalogue keeps none")]
+    Secret {
+        /// Which setting.
+        key: String,
+        /// Where the secret is.
+        place: String,
+    },
     /// Something is said about a command that there is not.
     #[error("there is no enrichment command {0:?} yet")]
     NoCommand(String),
 }
 
 impl Setting {
+    /// A value as it may be shown: a command line that was kept by an earlier version may hold a secret.
+    #[must_use]
+    pub fn shown(&self, value: &str) -> String {
+        if self.kind == SettingKind::CommandLine { masked(value) } else { value.to_owned() }
+    }
+
     /// Whether the value is one of this setting's.
     ///
     /// # Errors
@@ -211,7 +226,8 @@ impl Setting {
             }
             SettingKind::Label => Ok(()),
             SettingKind::CommandLine => {
-                split_command(value).map(|_| ()).map_err(|why| SettingError::NotACommand { key: key(), why })
+                split_command(value).map_err(|why| SettingError::NotACommand { key: key(), why })?;
+                secret_in(value).map_or(Ok(()), |place| Err(SettingError::Secret { key: key(), place }))
             }
             SettingKind::Integer(min, max) => match value.trim().parse::<i64>() {
                 Ok(number) if (min..=max).contains(&number) => Ok(()),

@@ -290,6 +290,27 @@ fn an_edit_is_taken_back_where_nobody_was_there_since() {
     assert_eq!(listed["edits"][0]["undoes"], 2);
 }
 
+// E4: the same word said by another edit is that edit's
+#[test]
+fn what_was_changed_and_changed_back_since_is_left() {
+    let desk = desk();
+    for title in ["One", "Two", "One"] {
+        desk.run(&["edit", "b.txt", "--title", title]).expect(0);
+    }
+    let before = written(&desk);
+    let left = desk.run(&["undo", "1", "--json"]).expect(3).json();
+    assert_eq!((&left["edit"], &left["fields"]), (&json!(null), &json!(0)));
+    assert_eq!((&left["left"][0]["edited_to"], &left["left"][0]["now"]), (&json!(["One"]), &json!(["One"])));
+    let said = desk.run(&["undo", "1"]).expect(3);
+    assert!(said.stdout.contains("was changed since"), "{said:?}");
+    assert_eq!(written(&desk), before);
+    // What was changed since and taken back is as if it had never been said.
+    desk.run(&["undo"]).expect(0);
+    desk.run(&["undo"]).expect(0);
+    desk.run(&["undo", "1"]).expect(0);
+    assert_eq!(shown(&desk, "b.txt", "title"), None);
+}
+
 // E4
 #[test]
 fn taking_back_what_took_back_does_it_again() {
@@ -621,7 +642,26 @@ fn an_export_is_whole_or_not_there_and_replaces_nothing_unasked() {
     assert_eq!(desk.json(&["export", "--out", name, "--force"])["documents"], 3);
     let inside = desk.library().join("list.csv");
     let refused = desk.run(&["export", "--out", inside.to_str().unwrap()]).expect(1);
-    assert!(refused.stderr.contains("lies in the library books"), "{refused:?}");
+    assert!(refused.stderr.contains("lies in the library at"), "{refused:?}");
+    // Also where it is none of this catalogue's, and also a store; below both, and through a link.
+    let marker = std::fs::read(desk.library().join(".shelflist/library.json")).unwrap();
+    for (place, mark, content, what) in [
+        ("theirs", ".shelflist/library.json", &marker[..], "the library at"),
+        ("objects", ".shelflist-store.json", b"{}", "the store at"),
+    ] {
+        let below = desk.path(place).join("deep/er");
+        std::fs::create_dir_all(&below).unwrap();
+        std::fs::create_dir_all(desk.path(place).join(".shelflist")).unwrap();
+        std::fs::write(desk.path(place).join(mark), content).unwrap();
+        let link = desk.path(&format!("link to {place}"));
+        std::os::unix::fs::symlink(&below, &link).unwrap();
+        for dir in [&below, &link, &desk.path(place)] {
+            let to = dir.join("list.csv");
+            let refused = desk.run(&["export", "--out", to.to_str().unwrap()]).expect(1);
+            assert!(refused.stderr.contains(what) && refused.stderr.contains("hint: "), "{refused:?}");
+            assert!(!to.exists());
+        }
+    }
     desk.run(&["export", "--out", desk.path("none/list.csv").to_str().unwrap()]).expect(1);
     let left: Vec<String> = std::fs::read_dir(desk.path(""))
         .unwrap()

@@ -224,6 +224,34 @@ fn commands_are_settings_that_can_be_listed_and_removed() {
     assert_eq!(share(&enrich(&desk, &[], 0)), [2, 2, 0, 0]);
 }
 
+// Design 7: secrets are in no catalogue, and in no output
+#[test]
+fn a_command_line_that_holds_a_secret_is_refused_and_never_shown() {
+    let desk = desk();
+    let refused = desk.run(&["config", "set", "enrich.command.tagger", "tagger --token hush-hush"]).expect(2);
+    assert!(
+        refused.stderr.contains("what follows --token") && refused.stderr.contains("environment"),
+        "{refused:?}"
+    );
+    assert!(!refused.stderr.contains("hush"), "{refused:?}");
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM settings WHERE value LIKE '%hush%'"), 0);
+    // Kept by an earlier version.
+    desk.execute("INSERT INTO settings VALUES ('enrich.command.old', '/none/tagger --token hush-hush', 0)");
+    for args in [
+        &["config", "list"][..],
+        &["config", "list", "--json"],
+        &["config", "get", "enrich.command.old"],
+        &["config", "get", "enrich.command.old", "--json"],
+        &["enrich"],
+        &["enrich", "--json"],
+        &["-v", "show", "a.txt"],
+    ] {
+        let ran = desk.run(args);
+        assert!(!format!("{ran:?}").contains("hush"), "{args:?}: {ran:?}");
+    }
+    assert_eq!(desk.run(&["config", "get", "enrich.command.old"]).expect(0).stdout, "/none/tagger ***\n");
+}
+
 // S8, T8: proved by what reached its standard input
 #[test]
 fn nothing_is_told_that_privacy_forbids() {
@@ -269,15 +297,89 @@ fn nothing_is_told_that_privacy_forbids() {
 #[test]
 fn a_content_that_one_document_keeps_back_is_kept_back_for_all() {
     let desk = desk();
-    desk.execute(
-        "INSERT INTO documents (ulid, content_hash, size, enrich_stale, created_at, updated_at)
-         SELECT '01HF7YAT00000000000000001A', content_hash, size, 0, 0, 0 FROM files WHERE name = CAST('a.txt' AS BLOB);
-         INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
-         SELECT max(document_id), 'privacy', 'person', '[\"local_only\"]', 1.0, 0 FROM documents;",
-    );
+    twin(&desk, "local_only");
     add(&desk, "tagger", &script(&desk, "tagger", TAGGER));
     assert_eq!(share(&enrich(&desk, &[], 0)), [1, 1, 0, 1]);
     assert_eq!(told(&desk, "tagger")[0]["mime"], "text/markdown");
+}
+
+/// A second document of the content of `a.txt`, with a word about privacy of its own.
+fn twin(desk: &Desk, word: &str) {
+    desk.execute(&format!(
+        "INSERT INTO documents (ulid, content_hash, size, enrich_stale, created_at, updated_at)
+         SELECT '01HF7YAT00000000000000001A', content_hash, size, 0, 0, 0 FROM files WHERE name = CAST('a.txt' AS BLOB);
+         INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
+         SELECT max(document_id), 'privacy', 'person', '[\"{word}\"]', 1.0, 0 FROM documents;"
+    ));
+}
+
+// S8, E3: what one document kept back is asked about when it does not any more, be it by another word or another content
+#[test]
+fn a_content_that_was_kept_back_for_another_document_is_asked_about_when_that_ends() {
+    let desk = desk();
+    twin(&desk, "local_only");
+    add(&desk, "tagger", &script(&desk, "tagger", TAGGER));
+    enrich(&desk, &[], 0);
+    assert_eq!(said(&desk, "a.txt", "tagger"), []);
+    desk.execute(
+        "UPDATE annotations SET value = '[\"full\"]' WHERE document_id = (SELECT max(document_id) FROM documents)",
+    );
+    assert_eq!(share(&enrich(&desk, &[], 0)), [1, 1, 0, 0], "one content, one question");
+    assert_eq!(said(&desk, "a.txt", "tagger").len(), 2);
+    assert_eq!(
+        desk.sql::<i64>("SELECT count(*) FROM annotations WHERE agent = 'tagger'"),
+        6,
+        "and both have it"
+    );
+
+    let desk = self::desk();
+    privacy(&desk, "b.md", "local_only");
+    desk.execute(
+        "UPDATE documents SET content_hash = (SELECT content_hash FROM files WHERE name = CAST('a.txt' AS BLOB))
+         WHERE document_id = (SELECT document_id FROM files WHERE name = CAST('b.md' AS BLOB))",
+    );
+    add(&desk, "tagger", &script(&desk, "tagger", TAGGER));
+    assert_eq!(share(&enrich(&desk, &[], 0)), [0, 0, 0, 1]);
+    desk.write("sub/b.md", "# Beta\n\nanother text");
+    desk.scan();
+    assert_eq!(share(&enrich(&desk, &[], 0)), [1, 1, 0, 1]);
+    assert_eq!(told(&desk, "tagger")[0]["paths"], json!(["a.txt"]));
+}
+
+// S8, E3: the word of a person who is faster than the command
+#[test]
+fn a_word_about_privacy_while_a_command_is_asked_is_heard() {
+    let desk = desk();
+    privacy(&desk, "a.txt", "redacted");
+    let (program, told_to) = (env!("CARGO_BIN_EXE_shelflist"), desk.path("slow.told"));
+    let path = desk.library().join("a.txt");
+    let source = format!(
+        "import json, subprocess, sys\nfor line in sys.stdin:\n    open({told_to:?}, 'a').write(line)\n    q = json.loads(line)\n    if q['text'] is None:\n        subprocess.run([{program:?}, 'edit', {path:?}, '--privacy', 'full'], check=True, stdout=subprocess.DEVNULL)\n    print(json.dumps({{'id': q['id'], **({TAGGER})}}), flush=True)\n"
+    );
+    add(&desk, "slow", &raw_script(&desk, "slow", &source));
+    let report = enrich(&desk, &[], 0);
+    assert_eq!((share(&report), &report["waiting_for_commands"]), ([2, 2, 0, 0], &json!(1)));
+    assert_eq!(said(&desk, "a.txt", "slow").len(), 2, "what it said counts until then");
+    let report = enrich(&desk, &[], 0);
+    assert_eq!((share(&report), &report["waiting_for_commands"]), ([1, 1, 0, 0], &json!(0)));
+    assert_eq!(told(&desk, "slow").pop().unwrap()["text"], "alpha text");
+}
+
+// E3: words about privacy put documents in line, whoever is there to be asked
+#[test]
+fn nothing_waits_for_commands_that_there_are_not() {
+    let desk = desk();
+    let waiting = || desk.sql::<i64>("SELECT count(*) FROM to_ask");
+    desk.run(&["edit", "a.txt", "--privacy", "redacted"]).expect(0);
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(waiting(), 0, "there never was one");
+    add(&desk, "tagger", &script(&desk, "tagger", TAGGER));
+    enrich(&desk, &[], 0);
+    desk.run(&["config", "unset", "enrich.command.tagger"]).expect(0);
+    enrich(&desk, &[], 0);
+    desk.run(&["edit", "a.txt", "--privacy", "full"]).expect(0);
+    enrich(&desk, &[], 0);
+    assert_eq!(waiting(), 0, "there is none any more");
 }
 
 // E3: errors are remembered, by whose word they are

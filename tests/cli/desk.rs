@@ -22,6 +22,14 @@ impl Ran {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// Of a report of files, the only one.
+    #[track_caller]
+    pub(crate) fn file(&self) -> Value {
+        let mut report = self.json();
+        assert_eq!(report["files"].as_array().map(Vec::len), Some(1), "{self:?}");
+        report["files"][0].take()
+    }
+
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:?}");
@@ -43,6 +51,16 @@ impl From<Output> for Ran {
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
+}
+
+/// The names in a directory, in order.
+pub(crate) fn names_in(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
 }
 
 impl Desk {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, Ran};
+use crate::desk::{Desk, names_in};
 
 /// `books` with three files, `backup` with copies of two of them, and a directory to fetch to. Scanned.
 fn desk() -> Desk {
@@ -30,21 +30,6 @@ fn unplug(desk: &Desk, name: &str) {
     fs::rename(desk.path(name), desk.path(&format!("{name} (unplugged)"))).unwrap();
 }
 
-fn names_in(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-/// The report of one file.
-#[track_caller]
-fn one(ran: &Ran) -> Value {
-    let mut report = ran.json();
-    assert_eq!(report["files"].as_array().map(Vec::len), Some(1), "{ran:?}");
-    report["files"][0].take()
-}
-
 // S11
 #[test]
 fn a_file_of_a_disk_that_is_away_comes_from_another_disk_with_the_same_content() {
@@ -52,7 +37,7 @@ fn a_file_of_a_disk_that_is_away_comes_from_another_disk_with_the_same_content()
     let wanted = fs::metadata(desk.library().join("novels/drawer.txt")).unwrap().modified().unwrap();
     unplug(&desk, "library");
     let ran = desk.run(&["fetch", "novels/drawer.txt", "--to", "out", "--json"]).expect(0);
-    let file = one(&ran);
+    let file = ran.file();
     let hash = blake3::hash(b"The drawer of disks").to_hex().to_string();
     assert_eq!(
         (&file["outcome"], &file["bytes"], &file["hash"], &file["path"], &file["library"]),
@@ -79,7 +64,7 @@ fn its_own_place_comes_first_and_a_store_comes_after_the_disks() {
         fs::create_dir(desk.path(to)).unwrap();
         // By its whole name: the other library has one of that name, too.
         let path = desk.library().join("dust.md");
-        one(&desk.run(&["fetch", path.to_str().unwrap(), "--to", to, "--json"]).expect(0))["source"].take()
+        desk.run(&["fetch", path.to_str().unwrap(), "--to", to, "--json"]).expect(0).file()["source"].take()
     };
     assert_eq!(kind(&desk, "1")["library"], "books");
     unplug(&desk, "library");
@@ -121,13 +106,13 @@ fn what_is_there_already_is_left_alone() {
     // The same again: nothing is read from anywhere.
     unplug(&desk, "library");
     unplug(&desk, "backup");
-    assert_eq!(one(&desk.run(&args).expect(0))["outcome"], "already_there");
+    assert_eq!(desk.run(&args).expect(0).file()["outcome"], "already_there");
     // Another, of another length and of the same.
     for other in ["mine", "# Dust\n\nas a primary sourcE"] {
         fs::write(desk.path("out/dust.md"), other).unwrap();
         let ran = desk.run(&args).expect(1);
-        assert_eq!(one(&ran)["outcome"], "occupied", "{ran:?}");
-        assert!(one(&ran)["message"].as_str().unwrap().contains("out/dust.md"), "{ran:?}");
+        assert_eq!(ran.file()["outcome"], "occupied", "{ran:?}");
+        assert!(ran.file()["message"].as_str().unwrap().contains("out/dust.md"), "{ran:?}");
         assert_eq!(fs::read_to_string(desk.path("out/dust.md")).unwrap(), other);
     }
     // A link, wherever it leads, and a directory.
@@ -135,11 +120,11 @@ fn what_is_there_already_is_left_alone() {
     fs::write(desk.path("elsewhere"), "# Dust\n\nas a primary source").unwrap();
     for to in [desk.path("elsewhere"), desk.path("nowhere")] {
         std::os::unix::fs::symlink(to, desk.path("out/dust.md")).unwrap();
-        assert_eq!(one(&desk.run(&args).expect(1))["outcome"], "occupied");
+        assert_eq!(desk.run(&args).expect(1).file()["outcome"], "occupied");
         fs::remove_file(desk.path("out/dust.md")).unwrap();
     }
     fs::create_dir(desk.path("out/dust.md")).unwrap();
-    assert_eq!(one(&desk.run(&args).expect(1))["outcome"], "occupied");
+    assert_eq!(desk.run(&args).expect(1).file()["outcome"], "occupied");
     assert!(!desk.path("nowhere").exists());
     assert_eq!(names_in(&desk.path("out")), ["dust.md"]);
 }
@@ -307,7 +292,7 @@ fn a_source_that_was_changed_or_has_rotted_is_passed_over_for_the_next() {
         }
         let to = format!("to-{at}");
         fs::create_dir(desk.path(&to)).unwrap();
-        let file = one(&desk.run(&["fetch", place.to_str().unwrap(), "--to", &to, "--json"]).expect(0));
+        let file = desk.run(&["fetch", place.to_str().unwrap(), "--to", &to, "--json"]).expect(0).file();
         assert_eq!((&file["outcome"], &file["source"]["library"]), (&json!("delivered"), &json!("backup")));
         assert_eq!(
             (&file["passed"][0]["library"], &file["passed"][0]["reason"]),
@@ -322,7 +307,7 @@ fn a_source_that_was_changed_or_has_rotted_is_passed_over_for_the_next() {
     // Where nobody else has it, nothing is delivered and nothing is left behind.
     let ran = desk.run(&["fetch", "dust.md", "--from", "books", "--to", "out", "--json"]).expect(1);
     assert_eq!(
-        (&one(&ran)["outcome"], &one(&ran)["passed"][0]["reason"]),
+        (&ran.file()["outcome"], &ran.file()["passed"][0]["reason"]),
         (&json!("no_source"), &json!("rotten"))
     );
     assert!(names_in(&desk.path("out")).is_empty());
@@ -339,11 +324,11 @@ fn an_object_that_is_damaged_or_lost_is_not_delivered() {
     let args = ["fetch", "dust.md", "--from", "mirror", "--to", "out", "--json"];
     let name = desk.objects().into_iter().find(|(_, content)| content.starts_with(b"# Dust")).unwrap().0;
     fs::write(desk.mirror().join(&name), "# Dust\n\nas a primary sourcE").unwrap();
-    assert_eq!(one(&desk.run(&args).expect(1))["passed"][0]["reason"], "damaged");
+    assert_eq!(desk.run(&args).expect(1).file()["passed"][0]["reason"], "damaged");
     fs::write(desk.mirror().join(&name), "# Dust\n\nand more and more and more and more").unwrap();
-    assert_eq!(one(&desk.run(&args).expect(1))["passed"][0]["reason"], "damaged");
+    assert_eq!(desk.run(&args).expect(1).file()["passed"][0]["reason"], "damaged");
     fs::remove_file(desk.mirror().join(&name)).unwrap();
-    assert_eq!(one(&desk.run(&args).expect(1))["passed"][0]["reason"], "lost");
+    assert_eq!(desk.run(&args).expect(1).file()["passed"][0]["reason"], "lost");
     assert!(names_in(&desk.path("out")).is_empty());
 }
 
@@ -361,7 +346,7 @@ fn what_is_away_is_named_and_its_text_is_offered() {
         assert!(ran.stderr.contains(said), "{said}: {ran:?}");
     }
     assert!(ran.stderr.contains("shelflist fetch --text dust.md"), "{ran:?}");
-    let file = one(&desk.run(&["fetch", "dust.md", "--to", "out", "--json"]).expect(7));
+    let file = desk.run(&["fetch", "dust.md", "--to", "out", "--json"]).expect(7).file();
     assert_eq!((&file["outcome"], &file["passed"][1]["reason"]), (&json!("away"), &json!("away")));
     assert!(names_in(&desk.path("out")).is_empty());
     // Of two, one is at hand: done, with problems.
@@ -400,13 +385,13 @@ fn text_is_fetched_with_everything_away() {
     unplug(&desk, "library");
     unplug(&desk, "backup");
     desk.execute("INSERT INTO annotations (document_id, field, source, value, confidence, updated_at) SELECT document_id, 'privacy', 'person', '[\"local_only\"]', 1.0, 0 FROM documents");
-    let file = one(&desk.run(&["fetch", "--text", "dust.md", "--to", "out", "--json"]).expect(0));
+    let file = desk.run(&["fetch", "--text", "dust.md", "--to", "out", "--json"]).expect(0).file();
     let text = fs::read_to_string(desk.path("out/dust.md.txt")).unwrap();
     assert!(text.contains("as a primary source"));
     let hash = blake3::hash(text.as_bytes()).to_hex().to_string();
     assert_eq!((&file["source"]["kind"], &file["hash"]), (&json!("text"), &json!(hash)));
     assert_eq!(
-        one(&desk.run(&["fetch", "--text", "dust.md", "--to", "out", "--json"]).expect(0))["outcome"],
+        desk.run(&["fetch", "--text", "dust.md", "--to", "out", "--json"]).expect(0).file()["outcome"],
         "already_there"
     );
     // To a pipe.
@@ -455,10 +440,10 @@ fn a_link_and_a_file_that_was_never_read_have_nothing_to_be_held_against() {
     let desk = desk();
     std::os::unix::fs::symlink("dust.md", desk.library().join("link")).unwrap();
     desk.run(&["scan"]).expect(0);
-    let file = one(&desk.run(&["fetch", "link", "--to", "out", "--json"]).expect(1));
+    let file = desk.run(&["fetch", "link", "--to", "out", "--json"]).expect(1).file();
     assert_eq!(file["outcome"], "link");
     desk.execute("UPDATE files SET content_hash = NULL WHERE name = x'6F6E6C792E62696E'");
-    let file = one(&desk.run(&["fetch", "only.bin", "--to", "out", "--json"]).expect(1));
+    let file = desk.run(&["fetch", "only.bin", "--to", "out", "--json"]).expect(1).file();
     assert_eq!((&file["outcome"], &file["hash"]), (&json!("unproved"), &Value::Null));
 }
 

@@ -22,7 +22,7 @@ use crate::catalog::answers::{self, Answer, AnswerKind, ReadContent, Teller, ToA
 use crate::catalog::documents::Said;
 use crate::catalog::enrichments::{self, OutcomeKind};
 use crate::catalog::settings::{self, EnrichCommand};
-use crate::catalog::{Catalog, CatalogError, Ids, RunLock};
+use crate::catalog::{Catalog, CatalogError, Connection, Ids, RunLock};
 use crate::clock::Clock;
 use crate::model::{Privacy, Problem, ProblemKind, setting};
 use crate::monitor::{Counter, Monitor, Phase};
@@ -165,10 +165,10 @@ fn step<'a>(
     }
 }
 
-/// About which content a command is to be asked, and which documents wait for it.
+/// About which content a command is to be asked, and the documents that have it.
 #[derive(Debug, Clone)]
 struct Question {
-    content_hash: [u8; 32],
+    content: ReadContent,
     documents: Vec<i64>,
 }
 
@@ -368,7 +368,8 @@ fn ask(
     monitor: &dyn Monitor,
 ) -> Verdict {
     let Some(document_id) = question.documents.first() else { return Verdict::NotAsked };
-    let facts = match teller.facts(*document_id, question.content_hash) {
+    let content_hash = question.content.content_hash;
+    let facts = match teller.facts(*document_id, content_hash) {
         Ok(Some(facts)) => facts,
         Ok(None) => return Verdict::Withheld,
         // The writer meets the same catalogue, and says so.
@@ -379,7 +380,7 @@ fn ask(
     };
     *redacted = facts.whole.is_none();
     monitor.count(Counter::QuestionsAsked, 1);
-    match process.ask(question.content_hash, &facts, &|| monitor.cancelled()) {
+    match process.ask(content_hash, &facts, &|| monitor.cancelled()) {
         Ok(Reply::Said(said)) => Verdict::Said(said),
         Ok(Reply::Refused(why)) => Verdict::Failed(why),
         Ok(Reply::Error { message, retry: false }) => Verdict::Failed(message),
@@ -429,21 +430,23 @@ impl Writer<'_> {
     ) -> Result<Vec<(usize, Question)>, CatalogError> {
         let now_ms = self.clock.now_ms();
         let mut questions = Vec::new();
-        // Two documents with one content: what serves one serves both.
-        let mut by_content: BTreeMap<[u8; 32], (ReadContent, Vec<i64>)> = BTreeMap::new();
+        let mut contents = BTreeMap::new();
         let tx = catalog.write()?;
         for one in batch {
             match one.content {
-                Some(content) => {
-                    let (_, documents) =
-                        by_content.entry(content.content_hash).or_insert((content, Vec::new()));
-                    documents.push(one.document_id);
-                }
+                Some(content) => _ = contents.insert(content.content_hash, content),
                 // Not read yet: when it is, it comes in line again.
-                None => answers::settle(&tx, one.document_id)?,
+                None => _ = answers::settle(&tx, one.document_id)?,
             }
         }
-        for (content_hash, (content, documents)) in by_content {
+        for (content_hash, content) in contents {
+            // All that have it, also where only one is in line: what serves one serves all, and a content that was kept back
+            // for the sake of the one in line was kept back for all.
+            let documents = answers::documents_of(&tx, content_hash)?;
+            // Asked about in this run for another document, and not answered yet.
+            if documents.iter().any(|document_id| self.open.contains_key(document_id)) {
+                continue;
+            }
             let privacy = answers::privacy(&tx, content_hash)?;
             let known = answers::of_content(&tx, content_hash)?;
             let mut asked = 0;
@@ -460,7 +463,8 @@ impl Writer<'_> {
                     }
                     Step::Ask => {
                         asked += 1;
-                        questions.push((at, Question { content_hash, documents: documents.clone() }));
+                        let question = Question { content: content.clone(), documents: documents.clone() };
+                        questions.push((at, question));
                         continue;
                     }
                 };
@@ -472,8 +476,7 @@ impl Writer<'_> {
                 if asked > 0 {
                     self.open.insert(document_id, asked);
                 } else {
-                    answers::settle(&tx, document_id)?;
-                    self.monitor.count(Counter::DocumentsAsked, 1);
+                    self.settle(&tx, document_id)?;
                 }
             }
         }
@@ -562,7 +565,7 @@ impl Writer<'_> {
         let tx = catalog.write()?;
         for Kept { at, question, answer } in kept {
             let name = &self.enrichers[at].command.name;
-            answers::put(&tx, question.content_hash, name, &answer)?;
+            answers::put(&tx, question.content.content_hash, name, &answer)?;
             if let (Some(message), Some(document_id)) = (&answer.problem, question.documents.first()) {
                 self.report.commands[at].failed += 1;
                 let path = answers::places(&tx, *document_id)?.into_iter().next().unwrap_or_default();
@@ -576,17 +579,41 @@ impl Writer<'_> {
             }
             closed.push(question);
         }
-        for document_id in closed.into_iter().flat_map(|question| question.documents) {
-            let left = self.open.get(&document_id).map_or(0, |left| left - 1);
-            if left == 0 {
+        for Question { content, documents } in closed {
+            let mut answered = None;
+            for document_id in documents {
+                let left = self.open.get(&document_id).map_or(0, |left| left - 1);
+                if left > 0 {
+                    self.open.insert(document_id, left);
+                    continue;
+                }
                 self.open.remove(&document_id);
-                answers::settle(&tx, document_id)?;
-                self.monitor.count(Counter::DocumentsAsked, 1);
-            } else {
-                self.open.insert(document_id, left);
+                let answered = match answered {
+                    Some(answered) => answered,
+                    None => *answered.insert(self.is_answered(&tx, &content)?),
+                };
+                if answered {
+                    self.settle(&tx, document_id)?;
+                }
             }
         }
         tx.commit().map_err(CatalogError::from)
+    }
+
+    /// Whether nobody is to be asked about a content any more, by what may be told of it now: a word about privacy that was
+    /// said while a command was asked is not known to its answer.
+    fn is_answered(&self, conn: &Connection, content: &ReadContent) -> Result<bool, CatalogError> {
+        let privacy = answers::privacy(conn, content.content_hash)?;
+        let known = answers::of_content(conn, content.content_hash)?;
+        let step = |enricher: &Enricher| step(enricher, content, privacy, known.get(&enricher.command.name));
+        Ok(self.enrichers.iter().all(|enricher| step(enricher) != Step::Ask))
+    }
+
+    fn settle(&self, conn: &Connection, document_id: i64) -> Result<(), CatalogError> {
+        if answers::settle(conn, document_id)? {
+            self.monitor.count(Counter::DocumentsAsked, 1);
+        }
+        Ok(())
     }
 
     /// No more questions. What a command died of last is believed of the documents, too, where it has shown in this run that

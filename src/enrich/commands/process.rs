@@ -6,14 +6,13 @@
 //! quoted in a message to its user and go nowhere else.
 
 use std::io::{self, BufReader, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::super::child::{Line, next_line, reap, tail_of};
+use super::super::piped::{self, Line, Piped, next_line, reap, tail_of};
 use super::protocol::{self, Reply};
 use crate::catalog::answers::Facts;
 
@@ -118,21 +117,8 @@ impl CommandProcess {
 impl Running {
     fn start(words: &[String]) -> io::Result<Self> {
         let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            // Where it stands it keeps no disk from being ejected.
-            .current_dir("/")
-            // Ctrl-C in the terminal is for us; and what it starts is ended with it.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let Piped { child, mut stdin, stdout, stderr } = piped::start(Command::new(program).args(arguments))?;
         let group = Pid::from_child(&child);
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err(io::Error::other("no pipes"));
-        };
         let (questions, inbox) = mpsc::sync_channel::<Vec<u8>>(1);
         let (not_heard, deaf) = mpsc::sync_channel(1);
         let (heard, lines) = mpsc::sync_channel(16);

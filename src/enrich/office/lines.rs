@@ -1,5 +1,7 @@
 //! Text as it comes out of paragraphs, tables and slides: a paragraph a line, a row a line, its cells parted by tabs.
 
+use crate::enrich::gap::Gap;
+
 /// Collects text. What parts two pieces is written only before the second one, so that nothing empty leaves a trace.
 #[derive(Debug, Default)]
 pub(in crate::enrich) struct Lines {
@@ -11,16 +13,6 @@ pub(in crate::enrich) struct Lines {
     cells: usize,
     /// How many cells are open; tables stand in cells of tables.
     inside: usize,
-}
-
-/// What stands between two pieces of text; the strongest wins.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Gap {
-    #[default]
-    None,
-    Space,
-    Line,
-    Paragraph,
 }
 
 /// Cells left empty keep the columns of a row apart, but a row of 16,384 of them is no text.
@@ -112,16 +104,9 @@ impl Lines {
     fn fill_gap(&mut self) {
         let gap = std::mem::take(&mut self.gap);
         let cells = std::mem::take(&mut self.cells).min(MAX_EMPTY_CELLS);
-        if !self.text.is_empty() {
-            let ends = self.text.bytes().rev().take(2).take_while(|&byte| byte == b'\n').count();
-            match gap {
-                Gap::None => {}
-                Gap::Space if cells > 0 || self.text.ends_with([' ', '\t', '\n']) => {}
-                Gap::Space => self.text.push(' '),
-                Gap::Line => self.text.push_str(if ends > 0 { "" } else { "\n" }),
-                Gap::Paragraph => self.text.push_str(&"\n\n"[ends..]),
-            }
-        }
+        // The tab parts well enough.
+        let gap = if gap == Gap::Space && cells > 0 { Gap::None } else { gap };
+        gap.write_to(&mut self.text);
         self.text.extend(std::iter::repeat_n('\t', cells));
     }
 }

@@ -5,7 +5,7 @@
 //! text, dates and currencies included, and a cell that is repeated a million times is not unrolled.
 
 use super::{Lines, Skipping, counted, unless_full};
-use crate::enrich::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw};
+use crate::enrich::extract::{Appetite, Budget, Extractor, Failure, Raw};
 use crate::enrich::fields::push_split;
 use crate::enrich::package::Package;
 use crate::enrich::xml::{Element, Piece, Tag, walk};
@@ -24,7 +24,7 @@ impl Extractor for OpenDocument {
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
-        Appetite::Whole((budget.memory / 2).min(512 * MIB))
+        Appetite::whole(budget)
     }
 
     fn extract(&self, bytes: &[u8], budget: Budget) -> Result<Raw, Failure> {

@@ -13,7 +13,7 @@ use calamine::{DataType, ExcelDateTime, Reader, Xls, XlsError, Xlsb, XlsbError, 
 use super::container::holds_locked_archive;
 use super::ooxml::Document;
 use super::{Lines, counted};
-use crate::enrich::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw};
+use crate::enrich::extract::{Appetite, Budget, Extractor, Failure, Raw};
 use crate::enrich::fields::push_split;
 use crate::enrich::package::COMPOUND_FILE;
 use crate::model::{Field, ProblemKind};
@@ -31,7 +31,7 @@ impl Extractor for Sheets {
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
-        Appetite::Whole((budget.memory / 2).min(512 * MIB))
+        Appetite::whole(budget)
     }
 
     fn extract(&self, bytes: &[u8], budget: Budget) -> Result<Raw, Failure> {
@@ -258,6 +258,7 @@ fn shown_time(time: &ExcelDateTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::enrich::extract::MIB;
     use calamine::{DataRef, ExcelDateTimeType};
 
     use super::*;

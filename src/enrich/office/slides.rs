@@ -2,7 +2,7 @@
 
 use super::ooxml::{Document, target_of};
 use super::{Lines, Skipping, counted, unless_full};
-use crate::enrich::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw};
+use crate::enrich::extract::{Appetite, Budget, Extractor, Failure, Raw};
 use crate::enrich::xml::{Piece, walk};
 use crate::model::Field;
 
@@ -19,7 +19,7 @@ impl Extractor for Slides {
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
-        Appetite::Whole((budget.memory / 2).min(512 * MIB))
+        Appetite::whole(budget)
     }
 
     fn extract(&self, bytes: &[u8], budget: Budget) -> Result<Raw, Failure> {

@@ -2,7 +2,7 @@
 
 use super::ooxml::{Document, Relation};
 use super::{Lines, Skipping, unless_full};
-use crate::enrich::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw};
+use crate::enrich::extract::{Appetite, Budget, Extractor, Failure, Raw};
 use crate::enrich::xml::{Piece, walk};
 use crate::model::Field;
 
@@ -19,7 +19,7 @@ impl Extractor for Word {
     }
 
     fn appetite(&self, budget: Budget) -> Appetite {
-        Appetite::Whole((budget.memory / 2).min(512 * MIB))
+        Appetite::whole(budget)
     }
 
     fn extract(&self, bytes: &[u8], budget: Budget) -> Result<Raw, Failure> {
