@@ -171,16 +171,18 @@ fn every_fixture_gives_what_was_put_in() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-// E1: a reader that panics is contained, but what it panics at is damage
+// E1: a reader that panics is contained, but what it panics at is damage; what it can read without that is read
 #[test]
-fn what_damaged_documents_found_is_damage() {
+fn what_damaged_documents_found_is_damage_at_worst() {
     let mut files = Vec::new();
     files_below(&fixture("found"), &mut files);
     assert!(!files.is_empty());
     let mut process = process(usual_limits());
     for path in files {
         let outcome = extract(&mut process, &path);
-        assert_eq!(failure(&outcome).0, ProblemKind::Damaged, "{}: {outcome:?}", path.display());
+        if !matches!(outcome, Outcome::Extracted(_)) {
+            assert_eq!(failure(&outcome).0, ProblemKind::Damaged, "{}: {outcome:?}", path.display());
+        }
     }
 }
 

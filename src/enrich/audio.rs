@@ -11,7 +11,7 @@ use lofty::mpeg::{Layer, MpegFile};
 use lofty::probe::Probe;
 use lofty::tag::{ItemKey, Tag, TagType};
 
-use super::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw, Source};
+use super::extract::{Appetite, Budget, Extractor, Failure, MIB, Raw, Source, tame};
 use crate::model::Field;
 
 /// Recordings.
@@ -39,9 +39,9 @@ impl Extractor for Audio {
         let most = usize::try_from((budget.memory / 8).clamp(MIB, 128 * MIB)).unwrap_or(usize::MAX);
         apply_global_options(GlobalOptions::new().allocation_limit(most));
         // Where the sound itself is damaged the tags may still be whole.
-        let (file, format) = read(source, true)
-            .or_else(|_| read(source, false))
-            .map_err(|error| Failure::damaged(format!("its tags cannot be read: {error}")))?;
+        let (file, format) = tame(|| read(source, true))
+            .and_then(|read| read.map_err(|error| unreadable(&*error)))
+            .or_else(|_| tame(|| read(source, false))?.map_err(|error| unreadable(&*error)))?;
         let mut tags: Vec<&Tag> = file.tags().iter().collect();
         let primary = file.primary_tag_type();
         tags.sort_by_key(|tag| (tag.tag_type() == TagType::Id3v1, tag.tag_type() != primary));
@@ -53,6 +53,10 @@ impl Extractor for Audio {
         raw.fields.extend(extent(file.properties().duration()).map(|extent| (Field::Extent, extent)));
         Ok(raw)
     }
+}
+
+fn unreadable(error: &dyn std::error::Error) -> Failure {
+    Failure::damaged(format!("its tags cannot be read: {error}"))
 }
 
 /// Tags and the heads of frames; even where every page of an Ogg file is looked at.

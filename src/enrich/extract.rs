@@ -114,6 +114,13 @@ impl Failure {
     }
 }
 
+/// Has somebody else's reader read. Some of them trust the numbers in a file and index beyond its end: that is damage, too,
+/// and no crash of ours. Both that need it were found by damaged documents.
+pub(super) fn tame<T>(reading: impl FnOnce() -> T) -> Result<T, Failure> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(reading))
+        .map_err(|_| Failure::damaged("its parts do not fit together"))
+}
+
 /// Every extractor there is, in a fixed order: each has its version, see [`version`](super::version).
 pub(super) const ALL: &[&dyn Extractor] = &[
     &text::PlainText,

@@ -13,7 +13,7 @@ use calamine::{DataType, ExcelDateTime, Reader, Xls, XlsError, Xlsb, XlsbError, 
 use super::container::holds_locked_archive;
 use super::ooxml::Document;
 use super::{Lines, counted};
-use crate::enrich::extract::{Appetite, Budget, Extractor, Failure, Raw};
+use crate::enrich::extract::{Appetite, Budget, Extractor, Failure, Raw, tame};
 use crate::enrich::fields::push_split;
 use crate::enrich::package::COMPOUND_FILE;
 use crate::model::{Field, ProblemKind};
@@ -37,11 +37,8 @@ impl Extractor for Sheets {
     fn extract(&self, bytes: &[u8], budget: Budget) -> Result<Raw, Failure> {
         let is_compound = bytes.starts_with(COMPOUND_FILE);
         if is_compound && !holds_locked_archive(bytes) {
-            // Found by damaged documents: where the parts of such a file do not fit together calamine trusts its numbers,
-            // and indexes beyond the end.
-            std::panic::catch_unwind(|| before_xml(bytes, budget)).unwrap_or_else(|_| {
-                Err(Failure::damaged("the workbook cannot be read: its parts do not fit together"))
-            })
+            // calamine, of these.
+            tame(|| before_xml(bytes, budget)).flatten()
         } else {
             of_parts(bytes, budget)
         }
