@@ -32,6 +32,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V10__edits", include_str!("../../migrations/catalog/0010_edits.sql")),
     ("V11__commands", include_str!("../../migrations/catalog/0011_commands.sql")),
     ("V12__search_index", include_str!("../../migrations/catalog/0012_search_index.sql")),
+    ("V13__store_probe", include_str!("../../migrations/catalog/0013_store_probe.sql")),
 ];
 
 /// The version this program's catalogues have.

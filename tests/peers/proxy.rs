@@ -1,0 +1,182 @@
+//! A proxy that breaks connections, between a store and its server.
+//!
+//! Faults are for connections, in the order in which they are made; who plans one gets the next. A connection without a fault
+//! is passed through. Nothing is timed: what is to be silent is silent until the proxy ends.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+/// What a connection suffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Every connection is closed before anything is passed on.
+    Refuse,
+    /// What is asked is done; the answer is dropped and the connection ends.
+    DropAnswer,
+    /// The answer ends after so many bytes.
+    CutAnswer(usize),
+    /// The answer stops after so many bytes, and the connection stays.
+    StallAnswer(usize),
+    /// Nothing is passed on, nothing is answered, the connection stays.
+    BlackHole,
+    /// The question ends after so many bytes, and the connection ends.
+    CutQuestion(usize),
+    /// The question is passed on so many bytes at a time, each only after the last was taken.
+    Throttle(usize),
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    /// For the next connections.
+    next: VecDeque<Fault>,
+    /// For all that come after them.
+    always: Option<Fault>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    plan: Mutex<Plan>,
+    connections: AtomicUsize,
+    ended: AtomicBool,
+    end: (Mutex<bool>, Condvar),
+    open: Mutex<Vec<TcpStream>>,
+}
+
+/// The proxy.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    /// In front of a port of this machine.
+    pub(crate) fn before(server: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::<Shared>::default();
+        std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                for client in listener.incoming() {
+                    let Ok(client) = client else { continue };
+                    if shared.ended.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    shared.connections.fetch_add(1, Ordering::SeqCst);
+                    let fault = {
+                        let mut plan = shared.plan.lock().unwrap();
+                        plan.next.pop_front().or(plan.always)
+                    };
+                    let shared = Arc::clone(&shared);
+                    std::thread::spawn(move || pass(&shared, client, server, fault));
+                }
+            }
+        });
+        Proxy { port, shared }
+    }
+
+    /// The next connection suffers this.
+    pub(crate) fn next(&self, fault: Fault) {
+        self.shared.plan.lock().unwrap().next.push_back(fault);
+        self.cut();
+    }
+
+    /// All connections suffer this; those that stand are cut, so that nothing goes on over an old one.
+    pub(crate) fn always(&self, fault: Option<Fault>) {
+        let mut plan = self.shared.plan.lock().unwrap();
+        plan.next.clear();
+        plan.always = fault;
+        drop(plan);
+        self.cut();
+    }
+
+    /// Ends the connections that stand.
+    fn cut(&self) {
+        for stream in self.shared.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// How many connections were made.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        *self.shared.end.0.lock().unwrap() = true;
+        self.shared.end.1.notify_all();
+        self.cut();
+        // Wakes the listener.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn wait_for_the_end(shared: &Shared) {
+    let mut ended = shared.end.0.lock().unwrap();
+    while !*ended {
+        ended = shared.end.1.wait(ended).unwrap();
+    }
+}
+
+fn pass(shared: &Shared, mut client: TcpStream, server: u16, fault: Option<Fault>) {
+    if fault == Some(Fault::Refuse) {
+        return;
+    }
+    shared.open.lock().unwrap().push(client.try_clone().unwrap());
+    if fault == Some(Fault::BlackHole) {
+        return wait_for_the_end(shared);
+    }
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)) else { return };
+    shared.open.lock().unwrap().push(server.try_clone().unwrap());
+    std::thread::scope(|scope| {
+        let (mut asks, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        scope.spawn(move || {
+            let _ = match fault {
+                Some(Fault::CutQuestion(bytes)) => {
+                    let _ = std::io::copy(&mut (&mut asks).take(bytes as u64), &mut to_server);
+                    let _ = to_server.shutdown(Shutdown::Both);
+                    asks.shutdown(Shutdown::Both)
+                }
+                Some(Fault::Throttle(bytes)) => slowly(&mut asks, &mut to_server, bytes),
+                _ => std::io::copy(&mut asks, &mut to_server).map(drop),
+            };
+            let _ = to_server.shutdown(Shutdown::Write);
+        });
+        match fault {
+            Some(Fault::DropAnswer) => {
+                // The first byte of the answer says that the work is done.
+                let _ = server.read(&mut [0]);
+            }
+            Some(Fault::CutAnswer(bytes)) => {
+                let _ = std::io::copy(&mut (&mut server).take(bytes as u64), &mut client);
+            }
+            Some(Fault::StallAnswer(bytes)) => {
+                let _ = std::io::copy(&mut (&mut server).take(bytes as u64), &mut client);
+                wait_for_the_end(shared);
+            }
+            _ => {
+                let _ = std::io::copy(&mut server, &mut client);
+            }
+        }
+        let _ = client.shutdown(Shutdown::Both);
+        let _ = server.shutdown(Shutdown::Both);
+    });
+}
+
+fn slowly(from: &mut TcpStream, to: &mut TcpStream, bytes: usize) -> std::io::Result<()> {
+    to.set_nodelay(true)?;
+    let mut buffer = vec![0; bytes];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            read => to.write_all(&buffer[..read])?,
+        }
+    }
+}
