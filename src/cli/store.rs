@@ -117,16 +117,18 @@ fn add(
         catalog.change::<_, CatalogError>(|tx| stores::insert(tx, &mut Ids::default(), &new, now_ms))?;
     let queued = outbox::queue(catalog.read(), Some(store_id), now_ms)?.pending;
     if context.json {
-        context
-            .out
-            .json(&json!({ "store": name, "url": canonical, "payload": payload, "queued": queued, "probe": found }))?;
+        context.out.json(
+            &json!({ "store": name, "url": canonical, "payload": payload, "queued": queued, "probe": found }),
+        )?;
     } else {
         context.out.line(format!("store {name} at {canonical}, {queued} documents in line"))?;
         if let Some(ahead_ms) = found.and_then(|found| found.clock_ahead_ms)
             && ahead_ms.abs() > NOTABLE_SKEW_MS
         {
             let which = if ahead_ms > 0 { "ahead of" } else { "behind" };
-            context.out.line(format!("note: its clock is {} {which} this computer's", ago(ahead_ms.abs())))?;
+            context
+                .out
+                .line(format!("note: its clock is {} {which} this computer's", ago(ahead_ms.abs())))?;
         }
         context.out.line("next: shelflist sync")?;
     }

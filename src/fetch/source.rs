@@ -133,10 +133,8 @@ impl Sources {
     /// The roots of all libraries, and the directories of all stores.
     pub(super) fn roots(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
         let libraries = self.libraries.values().map(|(library, _)| library.root.clone()).collect();
-        let stores = self
-            .stores
-            .values()
-            .filter_map(|store| store.url.as_ref().ok()?.directory().map(Path::to_owned));
+        let stores =
+            self.stores.values().filter_map(|store| store.url.as_ref().ok()?.directory().map(Path::to_owned));
         (libraries, stores.collect())
     }
 

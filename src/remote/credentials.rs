@@ -102,9 +102,7 @@ pub(super) fn s3_key(access: &Access, store: &str) -> Result<Option<(String, Sec
 /// Azure's account key.
 pub(super) fn azure_key(access: &Access, store: &str) -> Result<Option<Secret>, StoreError> {
     let given = given(access, store)?;
-    Ok(given.or_else(|| {
-        first_of(&["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"]).map(Secret::new)
-    }))
+    Ok(given.or_else(|| first_of(&["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"]).map(Secret::new)))
 }
 
 /// User and password of a WebDAV server; none where it takes everybody.
@@ -147,7 +145,9 @@ pub(super) fn ssh_command(access: &Access, store: &str) -> Result<Vec<String>, S
 }
 
 fn netrc_file() -> Option<String> {
-    let path = variable("NETRC").map(PathBuf::from).or_else(|| etcetera::home_dir().ok().map(|home| home.join(".netrc")))?;
+    let path = variable("NETRC")
+        .map(PathBuf::from)
+        .or_else(|| etcetera::home_dir().ok().map(|home| home.join(".netrc")))?;
     std::fs::read_to_string(path).ok()
 }
 
@@ -184,7 +184,8 @@ fn netrc_entry(text: &str, host: &str, user: Option<&str>) -> Option<(String, Se
 
 /// Runs a command and takes the first line that it prints. The error names the command's program, nothing that it printed.
 fn run(line: &str, timeout: Duration) -> Result<Secret, String> {
-    let words = shell_words::split(line).map_err(|_| "the password command has a quote that is not closed".to_owned())?;
+    let words = shell_words::split(line)
+        .map_err(|_| "the password command has a quote that is not closed".to_owned())?;
     let (program, arguments) = words.split_first().ok_or("the password command is empty")?;
     let failed = |what: String| format!("the password command {program:?} {what}");
     let mut child = Command::new(program)
@@ -252,7 +253,9 @@ mod tests {
     #[test]
     fn a_netrc_is_read_as_other_programs_read_it() {
         let text = "# mine\nmachine other login x password y\nmachine host\n  login ann\n  password hunter2 # old\ndefault login anybody password p\n";
-        let entry = |host, user| netrc_entry(text, host, user).map(|(user, secret)| (user, secret.expose().to_owned()));
+        let entry = |host, user| {
+            netrc_entry(text, host, user).map(|(user, secret)| (user, secret.expose().to_owned()))
+        };
         assert_eq!(entry("host", None), Some(("ann".into(), "hunter2".into())));
         assert_eq!(entry("host", Some("ann")), Some(("ann".into(), "hunter2".into())));
         assert_eq!(entry("host", Some("bob")), None);

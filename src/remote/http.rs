@@ -223,9 +223,10 @@ impl Call {
         if status.is_client_error() || status.is_server_error() {
             let text = body.read_some(MAX_REFUSAL_BYTES).await;
             let (code, message) = words_of_refusal(&text);
-            let retry_after = header_text(&headers, header::RETRY_AFTER)
-                .and_then(|text| retry_after(text, date));
-            let refusal = Refusal { status: Some(status.as_u16()), code, message, retry_after, network: None };
+            let retry_after =
+                header_text(&headers, header::RETRY_AFTER).and_then(|text| retry_after(text, date));
+            let refusal =
+                Refusal { status: Some(status.as_u16()), code, message, retry_after, network: None };
             self.lock().refusal = Some(refusal);
             body = Body {
                 inner: Box::pin(futures_util::stream::iter([Ok(Bytes::from(text))])),
@@ -245,7 +246,8 @@ impl HttpTransport for Call {
         let is_head = request.method() == http::Method::HEAD;
         let (parts, body) = request.into_parts();
         let unexpected = |message: &str| opendal::Error::new(opendal::ErrorKind::Unexpected, message);
-        let url = reqwest::Url::parse(&uri.to_string()).map_err(|_| unexpected("a request's URL is invalid"))?;
+        let url =
+            reqwest::Url::parse(&uri.to_string()).map_err(|_| unexpected("a request's URL is invalid"))?;
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
         if !body.is_empty() {
@@ -395,7 +397,10 @@ impl Stream for Body {
             Poll::Ready(Some(Err(error))) => {
                 let error = error.without_url();
                 this.call.note_network(Network::Cut, Some(&error));
-                Poll::Ready(Some(Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, innermost(&error)))))
+                Poll::Ready(Some(Err(std::io::Error::new(
+                    std::io::ErrorKind::UnexpectedEof,
+                    innermost(&error),
+                ))))
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => match this.patience.as_mut().poll(context) {
@@ -414,11 +419,7 @@ fn network_of(error: &reqwest::Error) -> Network {
     let mut tls = false;
     let mut dns = false;
     while let Some(cause) = source {
-        tls |= cause.downcast_ref::<rustls::Error>().is_some()
-            || cause
-                .downcast_ref::<std::io::Error>()
-                .and_then(std::io::Error::get_ref)
-                .is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some());
+        tls |= is_of_tls(cause);
         dns |= cause.to_string().starts_with("dns error");
         source = cause.source();
     }
@@ -429,6 +430,15 @@ fn network_of(error: &reqwest::Error) -> Network {
         () if error.is_timeout() => Network::Silent,
         () => Network::Cut,
     }
+}
+
+/// An I/O error may hold another, which its chain of sources passes over.
+fn is_of_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<rustls::Error>()
+        || cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+            .is_some_and(|inner| is_of_tls(inner))
 }
 
 /// What the innermost cause says: what the system said, not what each layer said about it.

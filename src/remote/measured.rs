@@ -119,7 +119,10 @@ mod tests {
         assert_eq!(blocks(b"0123456789").unwrap(), ["0123", "4567", "89"]);
         for (wrong, found) in [(&b"01234567"[..], 8), (b"0123456788", 10), (b"01234567890", 11), (b"", 0)] {
             let error = blocks(wrong).unwrap_err();
-            assert!(matches!(error, StoreError::ContentChanged { found_bytes, .. } if found_bytes == found), "{error:?}");
+            assert!(
+                matches!(error, StoreError::ContentChanged { found_bytes, .. } if found_bytes == found),
+                "{error:?}"
+            );
         }
     }
 }

@@ -213,7 +213,9 @@ impl Generation {
 pub fn open(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
     Ok(match url {
         StoreUrl::Dir { path } => Box::new(DirStore::open(path, now)?),
-        StoreUrl::S3(_) | StoreUrl::Gcs(_) | StoreUrl::Azblob(_) => Box::new(object::cloud::open(url, access)?),
+        StoreUrl::S3(_) | StoreUrl::Gcs(_) | StoreUrl::Azblob(_) => {
+            Box::new(object::cloud::open(url, access)?)
+        }
         StoreUrl::WebDav(place) => Box::new(object::webdav::open(place, access)?),
         StoreUrl::Sftp(place) => Box::new(object::sftp::open(place, access)?),
         StoreUrl::Gemini(_) | StoreUrl::Chroma(_) => return Err(not_spoken(url)),

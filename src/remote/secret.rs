@@ -40,7 +40,10 @@ mod tests {
     #[test]
     fn a_secret_is_not_printed() {
         let secret = Secret::new("hunter2");
-        assert_eq!(format!("{secret} {secret:?} {:#?} {:?}", Some(&secret), vec![&secret]), "*** *** Some(\n    ***,\n) [***]");
+        assert_eq!(
+            format!("{secret} {secret:?} {:#?} {:?}", Some(&secret), vec![&secret]),
+            "*** *** Some(\n    ***,\n) [***]"
+        );
         assert_eq!(secret.expose(), "hunter2");
     }
 }

@@ -364,7 +364,9 @@ impl Run<'_> {
         point("push-uploaded");
 
         let to_prove = |transfer: &Transfer| transfer.state == ObjectState::Uploaded;
-        for (at, result) in side_by_side(&transfers, parallel, to_prove, |transfer| prove(self.store, transfer)) {
+        for (at, result) in
+            side_by_side(&transfers, parallel, to_prove, |transfer| prove(self.store, transfer))
+        {
             match result {
                 Ok(()) => transfers[at].state = ObjectState::Verified,
                 Err(error) => self.judge(&transfers[at], error, &mut fates, &mut away),

@@ -56,12 +56,9 @@ impl Read for Untouchable {
     }
 }
 
-
 pub(crate) fn what_was_put_is_read_back(store: &dyn Store) {
     let large: Vec<u8> = (0..1_000_003_u32).map(|i| (i % 251) as u8).collect();
-    for (name, content) in
-        [("a/one", &b"one"[..]), ("a/empty", b""), ("a/b/large", &large), ("top", b"t")]
-    {
+    for (name, content) in [("a/one", &b"one"[..]), ("a/empty", b""), ("a/b/large", &large), ("top", b"t")] {
         assert_eq!(put(store, name, content).unwrap(), Put::Created, "{name}");
         assert_eq!(read(store, name), content, "{name}");
         let stat = store.stat(&key(name)).unwrap().unwrap();

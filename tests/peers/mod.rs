@@ -110,7 +110,23 @@ pub(crate) fn rclone_s3() -> Peer {
 
 /// rclone as a WebDAV server with one directory, `bucket`.
 pub(crate) fn rclone_webdav() -> Peer {
-    rclone("webdav", &["--user", USER, "--pass", PASSWORD, "--dir-cache-time", "0s"])
+    rclone("webdav", &["--user", USER, "--pass", PASSWORD])
+}
+
+/// rclone as a WebDAV server over TLS, with a certificate that only it vouches for.
+pub(crate) fn rclone_webdav_tls() -> Peer {
+    let keys = tempfile::tempdir().unwrap();
+    let (key, certificate) = (keys.path().join("key"), keys.path().join("certificate"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .expect("the program openssl is not installed; run: apt-get install openssl");
+    assert!(made.status.success(), "{made:?}");
+    rclone("webdav", &["--key", key.to_str().unwrap(), "--cert", certificate.to_str().unwrap()])
 }
 
 /// rclone as an SFTP server with one directory, `bucket`, and an ssh client with settings of its own.
@@ -129,9 +145,6 @@ pub(crate) fn rclone_sftp() -> (Peer, Vec<String>) {
         &[
             "--key",
             keys.path().join("host").to_str().unwrap(),
-            // What a test does to the directory behind its back is seen at once.
-            "--dir-cache-time",
-            "0s",
             "--authorized-keys",
             keys.path().join("user.pub").to_str().unwrap(),
         ],
@@ -153,7 +166,8 @@ pub(crate) fn rclone_sftp() -> (Peer, Vec<String>) {
 
 /// OpenSSH's own SFTP server, over a pipe instead of a connection.
 pub(crate) fn openssh_sftp() -> Vec<String> {
-    let places = ["/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server", "/usr/libexec/openssh/sftp-server"];
+    let places =
+        ["/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server", "/usr/libexec/openssh/sftp-server"];
     let program = places
         .into_iter()
         .find(|place| Path::new(place).exists())
@@ -166,7 +180,10 @@ pub(crate) fn moto() -> Peer {
     let peer = Peer::start(&installed("venv/bin/moto_server"), |port, _| {
         ["-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned).into()
     });
-    let answer = request(peer.port, "PUT /bucket HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let answer = request(
+        peer.port,
+        "PUT /bucket HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    );
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     peer
 }
@@ -181,7 +198,9 @@ pub(crate) const AZURITE_KEY: &str =
 pub(crate) fn azurite() -> Peer {
     let peer = Peer::start(&installed("node/node_modules/.bin/azurite-blob"), |port, dir| {
         let mut arguments: Vec<String> =
-            ["--blobHost", "127.0.0.1", "--silent", "--skipApiVersionCheck", "--loose"].map(str::to_owned).into();
+            ["--blobHost", "127.0.0.1", "--silent", "--skipApiVersionCheck", "--loose"]
+                .map(str::to_owned)
+                .into();
         arguments.extend(["--blobPort".to_owned(), port.to_string()]);
         arguments.extend(["--location".to_owned(), dir.to_str().unwrap().to_owned()]);
         arguments

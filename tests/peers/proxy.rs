@@ -1,9 +1,8 @@
 //! A proxy that breaks connections, between a store and its server.
 //!
-//! Faults are for connections, in the order in which they are made; who plans one gets the next. A connection without a fault
-//! is passed through. Nothing is timed: what is to be silent is silent until the proxy ends.
+//! Faults are for all connections, or for the next request of a method. Without one, all is passed through. Nothing is timed:
+//! what is to be silent is silent until the proxy ends.
 
-use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,10 +29,10 @@ pub(crate) enum Fault {
 
 #[derive(Debug, Default)]
 struct Plan {
-    /// For the next connections.
-    next: VecDeque<Fault>,
-    /// For all that come after them.
+    /// For all connections.
     always: Option<Fault>,
+    /// For the next request that begins so.
+    on: Option<(String, Fault)>,
 }
 
 #[derive(Debug, Default)]
@@ -67,10 +66,7 @@ impl Proxy {
                         return;
                     }
                     shared.connections.fetch_add(1, Ordering::SeqCst);
-                    let fault = {
-                        let mut plan = shared.plan.lock().unwrap();
-                        plan.next.pop_front().or(plan.always)
-                    };
+                    let fault = shared.plan.lock().unwrap().always;
                     let shared = Arc::clone(&shared);
                     std::thread::spawn(move || pass(&shared, client, server, fault));
                 }
@@ -79,16 +75,15 @@ impl Proxy {
         Proxy { port, shared }
     }
 
-    /// The next connection suffers this.
-    pub(crate) fn next(&self, fault: Fault) {
-        self.shared.plan.lock().unwrap().next.push_back(fault);
-        self.cut();
+    /// The next request of a method suffers this, on whatever connection it comes.
+    pub(crate) fn on(&self, method: &str, fault: Fault) {
+        self.shared.plan.lock().unwrap().on = Some((format!("{method} "), fault));
     }
 
     /// All connections suffer this; those that stand are cut, so that nothing goes on over an old one.
     pub(crate) fn always(&self, fault: Option<Fault>) {
         let mut plan = self.shared.plan.lock().unwrap();
-        plan.next.clear();
+        plan.on = None;
         plan.always = fault;
         drop(plan);
         self.cut();
@@ -135,6 +130,7 @@ fn pass(shared: &Shared, mut client: TcpStream, server: u16, fault: Option<Fault
     }
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)) else { return };
     shared.open.lock().unwrap().push(server.try_clone().unwrap());
+    let dropping = &AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (mut asks, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
         scope.spawn(move || {
@@ -145,7 +141,7 @@ fn pass(shared: &Shared, mut client: TcpStream, server: u16, fault: Option<Fault
                     asks.shutdown(Shutdown::Both)
                 }
                 Some(Fault::Throttle(bytes)) => slowly(&mut asks, &mut to_server, bytes),
-                _ => std::io::copy(&mut asks, &mut to_server).map(drop),
+                _ => ask(shared, &mut asks, &mut to_server, dropping),
             };
             let _ = to_server.shutdown(Shutdown::Write);
         });
@@ -162,12 +158,59 @@ fn pass(shared: &Shared, mut client: TcpStream, server: u16, fault: Option<Fault
                 wait_for_the_end(shared);
             }
             _ => {
-                let _ = std::io::copy(&mut server, &mut client);
+                let _ = answer(&mut server, &mut client, dropping);
             }
         }
         let _ = client.shutdown(Shutdown::Both);
         let _ = server.shutdown(Shutdown::Both);
     });
+}
+
+/// Passes requests on, and looks at the beginning of each for one that is to suffer.
+fn ask(
+    shared: &Shared,
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    dropping: &AtomicBool,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        let fault = {
+            let mut plan = shared.plan.lock().unwrap();
+            let meant =
+                plan.on.as_ref().is_some_and(|(begins, _)| buffer[..read].starts_with(begins.as_bytes()));
+            if meant { plan.on.take() } else { None }
+        };
+        match fault {
+            Some((_, Fault::DropAnswer)) => dropping.store(true, Ordering::SeqCst),
+            Some((_, Fault::CutQuestion(bytes))) => {
+                to.write_all(&buffer[..read.min(bytes)])?;
+                let left = (bytes as u64).saturating_sub(read as u64);
+                std::io::copy(&mut (&mut *from).take(left), to)?;
+                to.shutdown(Shutdown::Both)?;
+                return from.shutdown(Shutdown::Both);
+            }
+            Some((_, fault)) => panic!("{fault:?} is for whole connections"),
+            None => {}
+        }
+        to.write_all(&buffer[..read])?;
+    }
+}
+
+/// Passes answers on, until one is to be dropped: its first byte says that the work is done.
+fn answer(from: &mut TcpStream, to: &mut TcpStream, dropping: &AtomicBool) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 || dropping.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        to.write_all(&buffer[..read])?;
+    }
 }
 
 fn slowly(from: &mut TcpStream, to: &mut TcpStream, bytes: usize) -> std::io::Result<()> {

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug, Default)]
 struct Shared {
     answer: Mutex<String>,
+    /// To requests of one method.
+    other: Mutex<Option<(String, String)>>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -38,8 +40,18 @@ impl Stub {
     /// From now on it answers this.
     pub(crate) fn say(&self, status: &str, headers: &str, body: &str) {
         let length = body.len();
-        *self.shared.answer.lock().unwrap() =
-            format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        *self.shared.other.lock().unwrap() = None;
+        *self.shared.answer.lock().unwrap() = format!(
+            "HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+    }
+
+    /// From now on it answers this to one method, and all others as before.
+    pub(crate) fn say_to(&self, method: &str, status: &str, headers: &str, body: &str) {
+        let before = self.shared.answer.lock().unwrap().clone();
+        self.say(status, headers, body);
+        let answer = std::mem::replace(&mut *self.shared.answer.lock().unwrap(), before);
+        *self.shared.other.lock().unwrap() = Some((format!("{method} "), answer));
     }
 
     /// The request lines so far.
@@ -65,7 +77,10 @@ fn answer(client: &TcpStream, shared: &Shared) {
         }
     }
     let _ = std::io::copy(&mut reader.take(length), &mut std::io::sink());
-    let answer = shared.answer.lock().unwrap().clone();
+    let answer = match &*shared.other.lock().unwrap() {
+        Some((method, answer)) if first.starts_with(method.as_str()) => answer.clone(),
+        _ => shared.answer.lock().unwrap().clone(),
+    };
     // A HEAD is answered without a body.
     let answer = match first.starts_with("HEAD ") {
         true => answer.split_inclusive("\r\n\r\n").next().unwrap_or_default().to_owned(),

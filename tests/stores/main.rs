@@ -11,4 +11,5 @@ mod store_contract;
 mod wait;
 
 mod families;
+mod faults;
 mod place;

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use shelflist::remote::url::ObjectUrl;
 use shelflist::remote::{self, Access, Login, Patience, Secret, Store, StoreUrl};
 use ulid::Ulid;
 
@@ -11,6 +12,7 @@ use super::store_contract::now;
 
 /// Names that have to be escaped somewhere.
 const ODD: &str = "dir å/b c+d%25e%3Ff%23g";
+const ODD_NAME: &str = "å b c+d%25e%3Ff%23g";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -82,19 +84,15 @@ pub(crate) fn webdav() -> (Place, &'static Peer) {
     static PEER: OnceLock<Peer> = OnceLock::new();
     let peer = PEER.get_or_init(peers::rclone_webdav);
     // Only the last directory is made by beginning a store.
-    let dir = fresh();
-    std::fs::create_dir_all(peer.data().join(format!("bucket/{dir}/dir å"))).unwrap();
-    let url = format!("webdav+http://{USER}@127.0.0.1:{}/bucket/{dir}/{ODD}", peer.port);
+    let url = format!("webdav+http://{USER}@127.0.0.1:{}/bucket/{} {ODD_NAME}", peer.port, fresh());
     (Place::new(url, USER, PASSWORD), peer)
 }
 
 pub(crate) fn sftp() -> (Place, &'static Peer) {
     static PEER: OnceLock<(Peer, Vec<String>)> = OnceLock::new();
     let (peer, ssh) = PEER.get_or_init(peers::rclone_sftp);
-    let dir = fresh();
-    std::fs::create_dir_all(peer.data().join(format!("bucket/{dir}/dir å"))).unwrap();
-    let mut place =
-        Place::new(format!("sftp://{USER}@127.0.0.1:{}/bucket/{dir}/{ODD}", peer.port), USER, PASSWORD);
+    let url = format!("sftp://{USER}@127.0.0.1:{}/bucket/{} {ODD_NAME}", peer.port, fresh());
+    let mut place = Place::new(url, USER, PASSWORD);
     place.access.ssh = Some(ssh.clone());
     (place, peer)
 }
@@ -106,4 +104,27 @@ pub(crate) fn openssh() -> (Place, tempfile::TempDir) {
         Place::new(format!("sftp://localhost{}/{ODD}", dir.path().to_str().unwrap()), USER, PASSWORD);
     place.access.ssh = Some(peers::openssh_sftp());
     (place, dir)
+}
+
+/// Deletes a store's objects behind its back, its generation too. moto checks no signatures.
+pub(crate) fn wipe(place: &Place, peer: &Peer, objects: &[&str]) {
+    let StoreUrl::S3(url) = place.url() else { panic!("not asked for") };
+    for name in [&[".shelflist-store.json"], objects].concat() {
+        let text = StoreUrl::S3(ObjectUrl {
+            prefix: format!("{}/{name}", url.prefix),
+            endpoint: None,
+            region: None,
+            ..url.clone()
+        });
+        let path = text.to_string().replace("s3:/", "");
+        let answer = peers::request(
+            peer.port,
+            // Any signature will do.
+            &format!(
+                "DELETE {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: AWS4-HMAC-SHA256 \
+                 Credential=x/20261121/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n"
+            ),
+        );
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    }
 }

@@ -13,7 +13,9 @@ use opendal::{ErrorKind, Operator, services};
 use tokio::sync::Semaphore;
 
 use super::dal::Dal;
-use super::{Backend, GENERATION_OBJECT, Look, Names, ObjectStore, Published, TEMPORARY_DIRECTORY};
+use super::{
+    Backend, Condition, GENERATION_OBJECT, Look, Names, ObjectStore, Published, TEMPORARY_DIRECTORY,
+};
 use crate::remote::credentials::{self, Access};
 use crate::remote::generation::is_litter;
 use crate::remote::http::{Call, Http};
@@ -198,14 +200,13 @@ fn gcs(place: &ObjectUrl, access: &Access, store: &str) -> Result<Built, StoreEr
 
 fn azblob(place: &ObjectUrl, access: &Access, store: &str) -> Result<Built, StoreError> {
     let mut builder = services::Azblob::default().container(&place.bucket).root(&place.prefix);
-    let account = place.account.clone().or_else(credentials::azure_account).ok_or_else(|| {
-        StoreError::Refused {
+    let account =
+        place.account.clone().or_else(credentials::azure_account).ok_or_else(|| StoreError::Refused {
             store: store.to_owned(),
             doing: "be opened".to_owned(),
             reason: "its account is not known; write azblob://CONTAINER/PREFIX?account=ACCOUNT".to_owned(),
             source: None,
-        }
-    })?;
+        })?;
     let usual = format!("https://{account}.blob.core.windows.net");
     builder = builder.endpoint(place.endpoint.as_deref().unwrap_or(&usual)).account_name(&account);
     if let Some(key) = credentials::azure_key(access, store)? {
@@ -242,19 +243,19 @@ impl Backend for Cloud {
         &self,
         name: &str,
         content: &mut Measured<'_>,
-        conditional: bool,
+        condition: Condition,
     ) -> Result<Published, StoreError> {
         let bytes = content.expected_bytes();
         let part_bytes = PART_BYTES.max(bytes.div_ceil(MAX_PARTS));
-        let in_memory =
-            if bytes <= SINGLE_BYTES { bytes } else { part_bytes * (PARTS_AT_ONCE as u64 + 1) };
+        let in_memory = if bytes <= SINGLE_BYTES { bytes } else { part_bytes * (PARTS_AT_ONCE as u64 + 1) };
         let units = usize::try_from(in_memory.div_ceil(ROOM_UNIT)).unwrap_or(ROOM_UNITS).min(ROOM_UNITS);
         let _room = self
             .dal
             .waiter
             .wait(self.room.acquire_many(u32::try_from(units).expect("at most ROOM_UNITS")))
             .expect("it is never closed");
-        let options = WriteOptions { if_not_exists: conditional, ..WriteOptions::default() };
+        let options =
+            WriteOptions { if_not_exists: condition != Condition::Looked, ..WriteOptions::default() };
         if bytes <= SINGLE_BYTES {
             self.publish_whole(name, content, options)
         } else {

@@ -55,7 +55,9 @@ impl Dal {
                 source: None,
             },
             // Nothing was sent: there was nothing to sign it with.
-            _ => StoreError::Credentials { store, problem: "no key was found for it".to_owned(), source: None },
+            _ => {
+                StoreError::Credentials { store, problem: "no key was found for it".to_owned(), source: None }
+            }
         }
     }
 

@@ -15,9 +15,10 @@
 //! was not read for [`PROOF_GOOD_FOR`]: what they write is named by its content and harms nobody, and the families where an
 //! empty directory can stand in for the store (WebDAV, SFTP) write through `.tmp/`, which only beginning a store makes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -26,8 +27,8 @@ use ulid::Ulid;
 use super::generation::{self, GENERATION_OBJECT, MAX_GENERATION_BYTES};
 use super::measured::Measured;
 use super::{
-    AwayReason, Capabilities, Deleted, Expect, Found, Generation, Listed, Listing, ObjectKey, ObjectStat, Put,
-    Store, StoreError,
+    AwayReason, Capabilities, Deleted, Expect, Found, Generation, Listed, Listing, ObjectKey, ObjectStat,
+    Put, Store, StoreError,
 };
 
 pub(super) mod cloud;
@@ -62,6 +63,17 @@ enum Published {
     Taken,
 }
 
+/// How "only if absent" is to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    /// The server cannot: it was looked first.
+    Looked,
+    /// By the server, which was found to do it.
+    Asked,
+    /// By the server, or not at all: this is how it is found out.
+    Proved,
+}
+
 /// Names with their sizes, in order; also of things that are no objects.
 type Names<'a> = Box<dyn Iterator<Item = Result<(String, u64), StoreError>> + Send + 'a>;
 
@@ -73,12 +85,12 @@ trait Backend: Send + Sync + fmt::Debug {
     fn look(&self, name: &str) -> Result<Look, StoreError>;
     /// `None` where it is not there.
     fn read(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError>;
-    /// Makes an object of the content, durable, in one step; where `conditional`, only if there is none.
+    /// Makes an object of the content, durable, in one step.
     fn publish(
         &self,
         name: &str,
         content: &mut Measured<'_>,
-        conditional: bool,
+        condition: Condition,
     ) -> Result<Published, StoreError>;
     fn remove(&self, name: &str) -> Result<(), StoreError>;
     fn names(&self, prefix: &str) -> Result<Names<'_>, StoreError>;
@@ -99,12 +111,50 @@ pub(super) struct ObjectStore<B> {
     /// The generation it was opened as; none where it was found wiped, until it is begun anew.
     known: OnceLock<Generation>,
     proved: Mutex<Instant>,
+    writing: Writing,
 }
 
+/// Keys that are being written by this process. Of two threads with one key the second waits and then finds it taken, instead
+/// of sending the same bytes, and of being refused by servers that lock what is being written (WebDAV's 423).
+#[derive(Debug, Default)]
+struct Writing {
+    keys: Mutex<BTreeSet<ObjectKey>>,
+    ended: Condvar,
+}
+
+/// While it is held, nobody else in this process writes the key.
+struct WritingOne<'a> {
+    writing: &'a Writing,
+    key: &'a ObjectKey,
+}
+
+impl Writing {
+    fn begin<'a>(&'a self, key: &'a ObjectKey) -> WritingOne<'a> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        while !keys.insert(key.clone()) {
+            keys = self.ended.wait(keys).unwrap_or_else(PoisonError::into_inner);
+        }
+        WritingOne { writing: self, key }
+    }
+}
+
+impl Drop for WritingOne<'_> {
+    fn drop(&mut self) {
+        self.writing.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(self.key);
+        self.writing.ended.notify_all();
+    }
+}
+
+#[expect(private_bounds, reason = "what a backend is, is this room's own business")]
 impl<B: Backend> ObjectStore<B> {
     /// Opens a store. Makes nothing.
     fn open(backend: B) -> Result<Self, StoreError> {
-        let store = ObjectStore { backend, known: OnceLock::new(), proved: Mutex::new(Instant::now()) };
+        let store = ObjectStore {
+            backend,
+            known: OnceLock::new(),
+            proved: Mutex::new(Instant::now()),
+            writing: Writing::default(),
+        };
         match store.read_generation()? {
             Some(generation) => {
                 let _ = store.known.set(generation);
@@ -120,7 +170,12 @@ impl<B: Backend> ObjectStore<B> {
 
     /// Begins a store, or opens the one that is there.
     fn create(backend: B, now: Timestamp) -> Result<Self, StoreError> {
-        let store = ObjectStore { backend, known: OnceLock::new(), proved: Mutex::new(Instant::now()) };
+        let store = ObjectStore {
+            backend,
+            known: OnceLock::new(),
+            proved: Mutex::new(Instant::now()),
+            writing: Writing::default(),
+        };
         store.begin(now)?;
         Ok(store)
     }
@@ -145,7 +200,11 @@ impl<B: Backend> ObjectStore<B> {
         let key = "generation".parse().expect("a key that only error messages show");
         let mut content = text.as_slice();
         let expect = Expect::of(&text);
-        self.backend.publish(GENERATION_OBJECT, &mut Measured::new(&key, &mut content, &expect), true)?;
+        self.backend.publish(
+            GENERATION_OBJECT,
+            &mut Measured::new(&key, &mut content, &expect),
+            Condition::Asked,
+        )?;
         // Two devices may have begun it at the same moment; what stands there now holds for both.
         self.read_generation()?.ok_or_else(|| self.away(AwayReason::NoStoreInRoot))
     }
@@ -216,10 +275,8 @@ impl<B: Backend> ObjectStore<B> {
     /// A server may take a condition and ignore it, list what it had a minute ago, or answer reads with something else: all
     /// of that is only seen by trying. What was made for it is deleted again, also where the probe fails.
     fn try_out(&self, now: Timestamp) -> Result<Found, StoreError> {
-        let ahead_ms = self
-            .backend
-            .server_time()?
-            .map(|server| server.as_millisecond() - now.as_millisecond());
+        let ahead_ms =
+            self.backend.server_time()?.map(|server| server.as_millisecond() - now.as_millisecond());
         let place = format!("probe/{}", Ulid::from_datetime(now.into()).to_string().to_lowercase());
         // In the order in which they are to be listed: '-' sorts before '/', and both before letters.
         let names = ["a-1", "a/1", "a1"].map(|name| format!("{place}/{name}"));
@@ -240,16 +297,18 @@ impl<B: Backend> ObjectStore<B> {
     }
 
     fn try_names(&self, names: &[String; 3], place: &str) -> Result<(bool, bool), StoreError> {
-        let put = |name: &str, content: &[u8], conditional: bool| {
+        let put = |name: &str, content: &[u8], condition: Condition| {
             let key: ObjectKey = name.parse().expect("made of what keys are made of");
             let (mut reader, expect) = (content, Expect::of(content));
-            self.backend.publish(name, &mut Measured::new(&key, &mut reader, &expect), conditional)
+            self.backend.publish(name, &mut Measured::new(&key, &mut reader, &expect), condition)
         };
         for name in &names[1..] {
-            put(name, b"first", false)?;
+            put(name, b"first", Condition::Looked)?;
         }
-        let conditional = match put(&names[0], b"first", true) {
-            Ok(Published::Created) => put(&names[0], b"other", true).map(|put| put == Published::Taken),
+        let conditional = match put(&names[0], b"first", Condition::Proved) {
+            Ok(Published::Created) => {
+                put(&names[0], b"other", Condition::Proved).map(|put| put == Published::Taken)
+            }
             Ok(Published::Taken) => Ok(false),
             Err(error) => Err(error),
         };
@@ -257,7 +316,7 @@ impl<B: Backend> ObjectStore<B> {
             Ok(conditional) => conditional,
             // It does not even take the condition.
             Err(StoreError::Refused { .. }) => {
-                put(&names[0], b"first", false)?;
+                put(&names[0], b"first", Condition::Looked)?;
                 false
             }
             Err(error) => return Err(error),
@@ -303,12 +362,14 @@ impl<B: Backend> Store for ObjectStore<B> {
         expect: &Expect,
     ) -> Result<Put, StoreError> {
         self.prove_now_and_then()?;
+        let _writing = self.writing.begin(key);
         if let Some(found) = self.look(key)? {
             return self.already_there(key, found, expect);
         }
         let conditional = self.capabilities().conditional_put;
+        let condition = if conditional { Condition::Asked } else { Condition::Looked };
         let mut content = Measured::new(key, content, expect);
-        match self.backend.publish(key.as_str(), &mut content, conditional)? {
+        match self.backend.publish(key.as_str(), &mut content, condition)? {
             Published::Created => Ok(Put::Created),
             Published::Taken => match self.look(key)? {
                 Some(found) => self.already_there(key, found, expect),

@@ -23,22 +23,23 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use openssh_sftp_client::error::SftpErrorKind;
-use openssh_sftp_client::file::{File, TokioCompatFile};
+use openssh_sftp_client::file::File;
 use openssh_sftp_client::{Error, Sftp as Client, SftpOptions};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use ulid::Ulid;
 
 use super::cloud::is_ours;
 use super::tree::Entry;
-use super::{Backend, Look, Names, ObjectStore, Published, TEMPORARY_DIRECTORY, tree};
+use super::{Backend, Condition, Look, Names, ObjectStore, Published, TEMPORARY_DIRECTORY, tree};
 use crate::remote::credentials::{self, Access};
 use crate::remote::measured::Measured;
 use crate::remote::runtime::Waiter;
 use crate::remote::url::Sftp as Place;
 use crate::remote::{AwayReason, Capabilities, StoreError, StoreUrl};
 
-const BLOCK_BYTES: usize = 1 << 20;
+/// As much as OpenSSH takes in one request.
+const PIECE_BYTES: usize = 255 << 10;
 /// As much as OpenSSH gives in one answer.
 const READ_BYTES: u32 = 256 << 10;
 /// All share one connection, which answers in any order.
@@ -178,7 +179,9 @@ impl Sftp {
         let mut ssh = command.spawn().map_err(|source| StoreError::Refused {
             store: self.store.clone(),
             doing: "be opened".to_owned(),
-            reason: format!("the program {program:?} cannot be run; install an ssh client, or set SHELFLIST_SSH_COMMAND"),
+            reason: format!(
+                "the program {program:?} cannot be run; install an ssh client, or set SHELFLIST_SSH_COMMAND"
+            ),
             source: Some(source),
         })?;
         let words = Arc::new(Mutex::new(String::new()));
@@ -218,7 +221,8 @@ impl Sftp {
         F: Future<Output = Result<T, Error>>,
     {
         let session = self.session()?;
-        let done = self.waiter.wait(async { tokio::time::timeout(self.idle, work(Arc::clone(&session))).await });
+        let done =
+            self.waiter.wait(async { tokio::time::timeout(self.idle, work(Arc::clone(&session))).await });
         self.judge(&session, done)
     }
 
@@ -249,11 +253,9 @@ impl Sftp {
     fn error(&self, kind: SftpErrorKind, doing: impl FnOnce() -> String) -> StoreError {
         let store = self.store.clone();
         match kind {
-            SftpErrorKind::PermDenied => StoreError::Denied {
-                store,
-                doing: doing(),
-                source: io::ErrorKind::PermissionDenied.into(),
-            },
+            SftpErrorKind::PermDenied => {
+                StoreError::Denied { store, doing: doing(), source: io::ErrorKind::PermissionDenied.into() }
+            }
             SftpErrorKind::OpUnsupported => StoreError::Refused {
                 store,
                 doing: doing(),
@@ -300,7 +302,8 @@ impl Sftp {
     /// Makes one directory, unless it is there; whether its parent is there to make it in.
     fn make_directory(&self, name: &str) -> Result<bool, StoreError> {
         let path = self.path(name);
-        let made = self.ask(|session| async move { session.client.fs().create_dir(Path::new(&path)).await })?;
+        let made =
+            self.ask(|session| async move { session.client.fs().create_dir(Path::new(&path)).await })?;
         match made {
             Ok(()) => Ok(true),
             Err(SftpErrorKind::NoSuchFile) => Ok(false),
@@ -348,40 +351,35 @@ impl Sftp {
         let opened = self.ask(|session| async move {
             session.client.options().write(true).create_new(true).open(Path::new(&path)).await
         })?;
-        let file = match opened {
+        let mut file = match opened {
             Ok(file) => file,
             Err(SftpErrorKind::NoSuchFile) => return Err(self.lost()),
             Err(kind) => return Err(self.error(kind, || format!("write {temporary}"))),
         };
-        let session = self.session()?;
-        let mut file = Box::pin(TokioCompatFile::new(file));
-        let failed = |error: io::Error| match said_in(&error) {
-            Some(kind) => self.error(kind, || format!("write {temporary}")),
-            None => self.away(AwayReason::Unreachable, Some(error)),
-        };
-        while let Some(block) = content.next(BLOCK_BYTES)? {
-            self.in_time(file.write_all(&block))?.map_err(failed)?;
+        let failed = |kind| self.error(kind, || format!("write {temporary}"));
+        // One piece after the other: several on their way at once would be faster over a long line, but servers that have no
+        // files behind them (rclone) cannot put them in order. Several objects are on their way at once anyway.
+        while let Some(piece) = content.next(PIECE_BYTES)? {
+            let writing = &mut file;
+            self.ask(|_| async move { writing.write_all(&piece).await })?.map_err(failed)?;
         }
-        self.in_time(file.flush())?.map_err(failed)?;
-        if session.client.support_fsync() {
-            let synced = self.in_time(file.as_mut().as_mut_file().sync_all())?;
-            match self.judge(&session, Ok(synced))? {
-                // Some servers announce it and have it not, on some file systems.
-                Ok(()) | Err(SftpErrorKind::OpUnsupported) => {}
-                Err(kind) => return Err(self.error(kind, || format!("make {temporary} durable"))),
+        let mut synced = file.clone();
+        let done = self.ask(|session| async move {
+            match session.client.support_fsync() {
+                true => synced.sync_all().await,
+                false => Ok(()),
             }
+        })?;
+        match done {
+            // Some servers announce it and have it not, on some file systems.
+            Ok(()) | Err(SftpErrorKind::OpUnsupported) => {}
+            Err(kind) => return Err(failed(kind)),
         }
-        self.in_time(file.shutdown())?.map_err(failed)
+        // Some servers have all of it only then, and some say only then that it did not fit.
+        self.ask(|_| file.close())?.map_err(failed)
     }
 
-    fn in_time<F: Future>(&self, work: F) -> Result<F::Output, StoreError> {
-        self.waiter.wait(async { tokio::time::timeout(self.idle, work).await }).map_err(|_| {
-            *self.lock_session() = None;
-            self.away(AwayReason::Unreachable, Some(io::ErrorKind::TimedOut.into()))
-        })
-    }
-
-    fn give_name(&self, temporary: &str, name: &str, conditional: bool) -> Result<Published, StoreError> {
+    fn give_name(&self, temporary: &str, name: &str, condition: Condition) -> Result<Published, StoreError> {
         let doing = || format!("give object {name} its name");
         let (from, to) = (self.path(temporary), self.path(name));
         let linked = self.ask(|session| {
@@ -404,12 +402,13 @@ impl Sftp {
             Err(SftpErrorKind::NoSuchFile) => {}
             Err(kind) => return Err(self.error(kind, doing)),
         }
-        if conditional {
-            // It could when it was asked, and cannot now: another file system behind it.
-            tracing::debug!(store = self.store, name, "no link; renamed after a look");
+        if condition == Condition::Proved {
+            return Err(self.error(SftpErrorKind::OpUnsupported, doing));
         }
-        let renamed = self
-            .ask(|session| async move { session.client.fs().rename(Path::new(&from), Path::new(&to)).await })?;
+        let renamed =
+            self.ask(
+                |session| async move { session.client.fs().rename(Path::new(&from), Path::new(&to)).await },
+            )?;
         match renamed {
             Ok(()) => Ok(Published::Created),
             Err(SftpErrorKind::NoSuchFile) => Err(self.lost()),
@@ -431,14 +430,11 @@ fn kind_of(error: &Error) -> Option<SftpErrorKind> {
     }
 }
 
-fn said_in(error: &io::Error) -> Option<SftpErrorKind> {
-    kind_of(error.get_ref()?.downcast_ref::<Error>()?)
-}
-
 /// What ssh's last words mean.
 fn why_not(store: &str, words: &str) -> StoreError {
     let store = store.to_owned();
-    let line = words.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("ssh ended without a word");
+    let line =
+        words.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("ssh ended without a word");
     let source = Some(io::Error::other(line.to_owned()));
     let says = |text: &str| words.contains(text);
     if says("Permission denied") || says("Too many authentication failures") {
@@ -503,12 +499,12 @@ impl Backend for Sftp {
         &self,
         name: &str,
         content: &mut Measured<'_>,
-        conditional: bool,
+        condition: Condition,
     ) -> Result<Published, StoreError> {
         let temporary = format!("{TEMPORARY_DIRECTORY}/{}", Ulid::generate());
         let published = self.upload(&temporary, content).and_then(|()| {
             self.make_directories_of(name)?;
-            self.give_name(&temporary, name, conditional)
+            self.give_name(&temporary, name, condition)
         });
         // Also after a link, which leaves the old name.
         if let Err(error) = self.remove(&temporary) {
@@ -597,12 +593,13 @@ impl Read for Reader {
             return Ok(0);
         }
         if self.current.is_empty() {
-            let reading = async {
-                tokio::time::timeout(self.idle, self.file.read(READ_BYTES, BytesMut::new())).await
-            };
+            let reading =
+                async { tokio::time::timeout(self.idle, self.file.read(READ_BYTES, BytesMut::new())).await };
             match self.waiter.wait(reading) {
                 Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-                Ok(Err(error)) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string())),
+                Ok(Err(error)) => {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string()));
+                }
                 Ok(Ok(None)) => return Ok(0),
                 Ok(Ok(Some(bytes))) => self.current = bytes.freeze(),
             }

@@ -47,8 +47,12 @@ pub(super) fn store_error(store: &str, refusal: &Refusal, doing: impl FnOnce() -
             StoreError::Busy { store, retry_after: refusal.retry_after, source }
         }
         (403, _) => StoreError::Denied { store, doing: doing(), source },
-        (413, _) | (_, "EntityTooLarge") => refused(store, doing(), "it is larger than the store takes", source),
-        (400 | 405 | 414 | 422 | 501, _) => refused(store, doing(), "it does not take such a request", source),
+        (413, _) | (_, "EntityTooLarge") => {
+            refused(store, doing(), "it is larger than the store takes", source)
+        }
+        (400 | 405 | 414 | 422 | 501, _) => {
+            refused(store, doing(), "it does not take such a request", source)
+        }
         _ => StoreError::Io { store, doing: doing(), source },
     }
 }
@@ -109,15 +113,21 @@ mod tests {
         ] {
             assert_eq!(of(status, code).class(), ErrorClass::Channel, "{status} {code}");
         }
-        for (status, code) in [(400, "InvalidRequest"), (413, ""), (400, "EntityTooLarge"), (501, "NotImplemented")] {
+        for (status, code) in
+            [(400, "InvalidRequest"), (413, ""), (400, "EntityTooLarge"), (501, "NotImplemented")]
+        {
             assert_eq!(of(status, code).class(), ErrorClass::Verdict, "{status} {code}");
         }
     }
 
     #[test]
     fn each_refusal_is_what_a_person_can_do_about_it() {
-        assert!(matches!(of(403, "SignatureDoesNotMatch"), StoreError::Credentials { problem, .. } if problem.contains("secret key")));
-        assert!(matches!(of(400, "ExpiredToken"), StoreError::Credentials { problem, .. } if problem.contains("expired")));
+        assert!(
+            matches!(of(403, "SignatureDoesNotMatch"), StoreError::Credentials { problem, .. } if problem.contains("secret key"))
+        );
+        assert!(
+            matches!(of(400, "ExpiredToken"), StoreError::Credentials { problem, .. } if problem.contains("expired"))
+        );
         assert!(matches!(of(403, "AccessDenied"), StoreError::Denied { .. }));
         assert!(matches!(of(403, "RequestTimeTooSkewed"), StoreError::ClockSkew { .. }));
         assert!(matches!(of(404, "NoSuchBucket"), StoreError::Away { reason: AwayReason::NoBucket, .. }));
@@ -144,7 +154,8 @@ mod tests {
             (Network::Cut, AwayReason::Unreachable),
         ] {
             let refusal = Refusal { network: Some(network), ..Refusal::default() };
-            let error = store_error("s3://bucket", &refusal, || unreachable!("it is away, whatever was done"));
+            let error =
+                store_error("s3://bucket", &refusal, || unreachable!("it is away, whatever was done"));
             assert!(matches!(error, StoreError::Away { reason, .. } if reason == expected), "{network:?}");
         }
     }

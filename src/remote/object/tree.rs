@@ -59,7 +59,8 @@ mod tests {
         let list = |directory: &str| {
             let mut entries: Vec<Entry> = Vec::new();
             for path in paths.iter().filter_map(|path| path.strip_prefix(directory)) {
-                let (name, is_directory) = path.split_once('/').map_or((path, false), |(name, _)| (name, true));
+                let (name, is_directory) =
+                    path.split_once('/').map_or((path, false), |(name, _)| (name, true));
                 if !entries.iter().any(|entry| entry.name == name) {
                     entries.push(Entry { name: name.to_owned(), is_directory, bytes: 0 });
                 }
@@ -77,7 +78,10 @@ mod tests {
             (names, looked.into_inner().unwrap().into_inner())
         };
         assert_eq!(names("").0, ["a-b/1", "a/1/x", "a/10", "a/2", "ab", "b/1", "c"]);
-        assert_eq!(names("a/1"), (vec!["a/1/x".into(), "a/10".into()], vec![String::new(), "a/".into(), "a/1/".into()]));
+        assert_eq!(
+            names("a/1"),
+            (vec!["a/1/x".into(), "a/10".into()], vec![String::new(), "a/".into(), "a/1/".into()])
+        );
         assert!(names("d").0.is_empty());
     }
 }

@@ -22,7 +22,7 @@ use ulid::Ulid;
 
 use super::cloud::is_ours;
 use super::dal::Dal;
-use super::{Backend, Look, Names, ObjectStore, Published, TEMPORARY_DIRECTORY, sort, tree};
+use super::{Backend, Condition, Look, Names, ObjectStore, Published, TEMPORARY_DIRECTORY, sort, tree};
 use crate::remote::credentials::{self, Access};
 use crate::remote::http::{Call, Http, NoAnswer};
 use crate::remote::measured::Measured;
@@ -97,8 +97,7 @@ impl WebDav {
         let port = place.port.map(|port| format!(":{port}")).unwrap_or_default();
         let endpoint = format!("{scheme}://{}{port}", place.host);
         let builder = services::Webdav::default().endpoint(&endpoint).root(&place.path);
-        let operator = Operator::new(builder)
-            .map_err(|error| refused(error.message().to_owned()))?;
+        let operator = Operator::new(builder).map_err(|error| refused(error.message().to_owned()))?;
         Ok(WebDav {
             base: format!("{endpoint}{}", encode_path(&place.path)),
             dal: Dal { operator, http, waiter, store },
@@ -109,7 +108,9 @@ impl WebDav {
 
     fn url(&self, name: &str) -> Url {
         let slash = if name.is_empty() { "" } else { "/" };
-        format!("{}{slash}{}", self.base, encode_path(name)).parse().expect("a server's URL and escaped names")
+        format!("{}{slash}{}", self.base, encode_path(name))
+            .parse()
+            .expect("a server's URL and escaped names")
     }
 
     /// A request without a body; its status. Only what is not among `fine` is an error.
@@ -221,10 +222,12 @@ impl WebDav {
         let destination = HeaderValue::from_str(self.url(name).as_str()).expect("URLs are plain text");
         request.headers_mut().insert("destination", destination);
         request.headers_mut().insert("overwrite", HeaderValue::from_static("F"));
-        let fine = [StatusCode::PRECONDITION_FAILED, StatusCode::CONFLICT];
+        let fine = [StatusCode::PRECONDITION_FAILED, StatusCode::CONFLICT, StatusCode::LOCKED];
         Ok(match self.ask(request, &fine, || format!("give object {name} its name"))? {
             StatusCode::PRECONDITION_FAILED => Some(Published::Taken),
             StatusCode::CONFLICT => None,
+            // Another device is giving the name to the same content at this moment: whose it became, a look tells.
+            StatusCode::LOCKED => Some(Published::Taken),
             _ => Some(Published::Created),
         })
     }
@@ -233,9 +236,11 @@ impl WebDav {
         &self,
         temporary: &str,
         name: &str,
-        conditional: bool,
+        condition: Condition,
     ) -> Result<Published, StoreError> {
-        if !conditional && let Look::Bytes(_) = self.dal.look(name)? {
+        if condition == Condition::Looked
+            && let Look::Bytes(_) = self.dal.look(name)?
+        {
             // The upload took a while. Without a condition this is the nearest there is to it.
             return Ok(Published::Taken);
         }
@@ -307,12 +312,12 @@ impl Backend for WebDav {
         &self,
         name: &str,
         content: &mut Measured<'_>,
-        conditional: bool,
+        condition: Condition,
     ) -> Result<Published, StoreError> {
         let temporary = format!("{TEMPORARY_DIRECTORY}/{}", Ulid::generate());
         let published = self
             .upload(&temporary, content)
-            .and_then(|()| self.publish_uploaded(&temporary, name, conditional));
+            .and_then(|()| self.publish_uploaded(&temporary, name, condition));
         if !matches!(published, Ok(Published::Created))
             && let Err(error) = self.dal.remove(&temporary)
         {

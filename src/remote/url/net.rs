@@ -9,7 +9,8 @@ use reqwest::Url;
 
 use super::{StoreUrl, UrlError};
 
-const OBJECT_FORM: &str = "s3://BUCKET/PREFIX?endpoint=URL&region=R, gcs://BUCKET/PREFIX, or azblob://CONTAINER/PREFIX?account=A";
+const OBJECT_FORM: &str =
+    "s3://BUCKET/PREFIX?endpoint=URL&region=R, gcs://BUCKET/PREFIX, or azblob://CONTAINER/PREFIX?account=A";
 const WEBDAV_FORM: &str = "webdav+https://HOST/PATH";
 const SFTP_FORM: &str = "sftp://USER@HOST:PORT/PATH";
 const GEMINI_FORM: &str = "gemini://STORE-DISPLAY-NAME";
@@ -98,8 +99,7 @@ pub(super) fn parse(scheme: &str, rest: &str) -> Option<Result<StoreUrl, UrlErro
         "chroma+http" | "chroma+https" => CHROMA_FORM,
         _ => return None,
     };
-    let malformed =
-        |problem: String| UrlError::Malformed { scheme: scheme.to_owned(), problem, form };
+    let malformed = |problem: String| UrlError::Malformed { scheme: scheme.to_owned(), problem, form };
     Some(parse_parts(scheme, rest).map_err(malformed))
 }
 
@@ -255,7 +255,8 @@ fn authority_parts(text: &str) -> Result<(Option<String>, String, Option<u16>), 
 fn server(text: &str) -> Result<String, String> {
     let text = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let url = Url::parse(&text).map_err(|error| format!("{text:?} is no server's URL ({error})"))?;
-    let plain = ["http", "https"].contains(&url.scheme()) && url.query().is_none() && url.fragment().is_none();
+    let plain =
+        ["http", "https"].contains(&url.scheme()) && url.query().is_none() && url.fragment().is_none();
     if !plain || !url.username().is_empty() || url.password().is_some() {
         return Err(format!("{:?} is no server's URL", url.host_str().unwrap_or_default()));
     }
@@ -447,7 +448,10 @@ mod tests {
             "chroma+http://host/a/b",
         ] {
             let error = parse(typed).expect_err(typed);
-            assert!(matches!(&error, UrlError::Malformed { form, .. } if form.contains("://")), "{typed}: {error:?}");
+            assert!(
+                matches!(&error, UrlError::Malformed { form, .. } if form.contains("://")),
+                "{typed}: {error:?}"
+            );
         }
     }
 
