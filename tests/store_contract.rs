@@ -10,9 +10,10 @@ use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use jiff::SignedDuration;
 use shelflist::remote::fault::{Call, Fault, FaultyStore};
 use shelflist::remote::{AwayReason, Deleted, DirStore, ErrorClass, Expect, Put, Store, StoreError};
-use store_contract::{Untouchable, holds_the_contract, key, list, now, put, read};
+use store_contract::{PulledDisk, Untouchable, holds_the_contract, key, list, now, put, read};
 
 fn dir_store() -> (DirStore, tempfile::TempDir) {
     let place = tempfile::tempdir().unwrap();

@@ -214,10 +214,10 @@ pub fn open(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Box<dyn S
     Ok(match url {
         StoreUrl::Dir { path } => Box::new(DirStore::open(path, now)?),
         StoreUrl::S3(_) | StoreUrl::Gcs(_) | StoreUrl::Azblob(_) => {
-            Box::new(object::cloud::open(url, access)?)
+            Box::new(object::cloud::open(url, access, now)?)
         }
-        StoreUrl::WebDav(place) => Box::new(object::webdav::open(place, access)?),
-        StoreUrl::Sftp(place) => Box::new(object::sftp::open(place, access)?),
+        StoreUrl::WebDav(place) => Box::new(object::webdav::open(place, access, now)?),
+        StoreUrl::Sftp(place) => Box::new(object::sftp::open(place, access, now)?),
         StoreUrl::Gemini(_) | StoreUrl::Chroma(_) => return Err(not_spoken(url)),
     })
 }

@@ -19,6 +19,10 @@ pub(crate) const USER: &str = "shelfuser";
 /// Its secret: a word that stands nowhere else, so that it can be looked for.
 pub(crate) const PASSWORD: &str = "hunter2correcthorsebattery";
 
+/// Ends the server when nobody holds its standard input any more, however the test's process ended; ends with the server.
+const KEEPER: &str =
+    r#"exec 3<&0; "$@" </dev/null 3<&- & server=$!; (cat <&3 >/dev/null; kill $server) & wait $server"#;
+
 /// Longer than any of them takes to begin.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -33,7 +37,11 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts a program that is to listen on the port that `arguments` are told.
     #[track_caller]
-    fn start(program: &Path, arguments: impl FnOnce(u16, &Path) -> Vec<String>) -> Peer {
+    fn start(
+        program: &Path,
+        environment: &[(&str, String)],
+        arguments: impl FnOnce(u16, &Path) -> Vec<String>,
+    ) -> Peer {
         assert!(
             program.exists(),
             "the server {} is not installed; run: tests/peers/install.sh",
@@ -41,12 +49,12 @@ impl Peer {
         );
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
-        // The shell ends the server when nobody holds its standard input any more, however this process ended.
         let mut keeper = Command::new("sh")
-            .args(["-c", r#""$@" </dev/null & server=$!; cat >/dev/null; kill $server; wait $server"#, "sh"])
+            .args(["-c", KEEPER, "sh"])
             .arg(program)
             .args(arguments(port, dir.path()))
             .env("HOME", dir.path())
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(dir.path())
             .stdin(Stdio::piped())
             .stdout(std::fs::File::create(dir.path().join("stdout")).unwrap())
@@ -92,7 +100,12 @@ fn installed(rel: &str) -> PathBuf {
 }
 
 fn rclone(kind: &str, more: &[&str]) -> Peer {
-    Peer::start(&installed("venv/bin/rclone"), |port, dir| {
+    // Not among its arguments, where a test looks for secrets.
+    let environment = match kind {
+        "s3" => vec![("RCLONE_AUTH_KEY", format!("\"{USER},{PASSWORD}\""))],
+        _ => vec![("RCLONE_USER", USER.to_owned()), ("RCLONE_PASS", PASSWORD.to_owned())],
+    };
+    Peer::start(&installed("venv/bin/rclone"), &environment, |port, dir| {
         let data = dir.join("data");
         std::fs::create_dir_all(data.join("bucket")).unwrap();
         let address = format!("127.0.0.1:{port}");
@@ -105,12 +118,12 @@ fn rclone(kind: &str, more: &[&str]) -> Peer {
 
 /// rclone as an S3 server with one bucket, `bucket`. Checks signatures; takes conditions and ignores them.
 pub(crate) fn rclone_s3() -> Peer {
-    rclone("s3", &["--auth-key", &format!("{USER},{PASSWORD}")])
+    rclone("s3", &[])
 }
 
 /// rclone as a WebDAV server with one directory, `bucket`.
 pub(crate) fn rclone_webdav() -> Peer {
-    rclone("webdav", &["--user", USER, "--pass", PASSWORD])
+    rclone("webdav", &[])
 }
 
 /// rclone as a WebDAV server over TLS, with a certificate that only it vouches for.
@@ -177,7 +190,7 @@ pub(crate) fn openssh_sftp() -> Vec<String> {
 
 /// moto as an S3 server with one bucket, `bucket`. Decides conditions in one step; checks no signatures.
 pub(crate) fn moto() -> Peer {
-    let peer = Peer::start(&installed("venv/bin/moto_server"), |port, _| {
+    let peer = Peer::start(&installed("venv/bin/moto_server"), &[], |port, _| {
         ["-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned).into()
     });
     let answer = request(
@@ -196,7 +209,7 @@ pub(crate) const AZURITE_KEY: &str =
 
 /// Azurite with one container, `container`.
 pub(crate) fn azurite() -> Peer {
-    let peer = Peer::start(&installed("node/node_modules/.bin/azurite-blob"), |port, dir| {
+    let peer = Peer::start(&installed("node/node_modules/.bin/azurite-blob"), &[], |port, dir| {
         let mut arguments: Vec<String> =
             ["--blobHost", "127.0.0.1", "--silent", "--skipApiVersionCheck", "--loose"]
                 .map(str::to_owned)

@@ -201,3 +201,22 @@ fn a_large_object_arrives_whole_and_a_changed_one_not_at_all() {
         assert_eq!(put(&*store, "a/large", &large).unwrap(), Put::AlreadyThere);
     }
 }
+
+// T3
+#[test]
+fn what_a_crash_left_unfinished_is_cleared_after_a_week_and_not_before() {
+    let (place, dir) = place::openssh();
+    place.store();
+    let unfinished = dir.path().join("dir å").join("b c+d%e?f#g").join(".tmp");
+    let begun = |days: i64| {
+        let time = now().checked_sub(jiff::SignedDuration::from_hours(24 * days)).unwrap();
+        ulid::Ulid::from_datetime(time.into()).to_string()
+    };
+    let names = [begun(8), begun(6), "a note".to_owned()];
+    for name in &names {
+        std::fs::write(unfinished.join(name), "half").unwrap();
+    }
+    place.open().unwrap();
+    let left = names.map(|name| unfinished.join(name).exists());
+    assert_eq!(left, [false, true, true]);
+}

@@ -10,6 +10,10 @@ mod store_contract;
 #[allow(dead_code)]
 mod wait;
 
+mod commands;
+#[path = "../cli/desk.rs"]
+#[allow(dead_code)]
+mod desk;
 mod families;
 mod faults;
 mod place;

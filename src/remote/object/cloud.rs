@@ -50,8 +50,12 @@ pub(in crate::remote) struct Cloud {
 }
 
 /// Opens the store. Makes nothing.
-pub(in crate::remote) fn open(url: &StoreUrl, access: &Access) -> Result<ObjectStore<Cloud>, StoreError> {
-    ObjectStore::open(Cloud::new(url, access)?)
+pub(in crate::remote) fn open(
+    url: &StoreUrl,
+    access: &Access,
+    now: Timestamp,
+) -> Result<ObjectStore<Cloud>, StoreError> {
+    ObjectStore::open(Cloud::new(url, access)?, now)
 }
 
 /// Begins the store, or opens the one that is there.
@@ -69,7 +73,7 @@ pub(in crate::remote) fn try_out(
     access: &Access,
     now: Timestamp,
 ) -> Result<crate::remote::Found, StoreError> {
-    ObjectStore::open(Cloud::new(url, access)?)?.try_out(now)
+    ObjectStore::open(Cloud::new(url, access)?, now)?.try_out(now)
 }
 
 impl Cloud {

@@ -21,7 +21,7 @@ use std::io::Read;
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ulid::Ulid;
 
 use super::generation::{self, GENERATION_OBJECT, MAX_GENERATION_BYTES};
@@ -40,6 +40,8 @@ pub(super) mod webdav;
 
 /// For so long a put trusts that the store is still the one it was.
 const PROOF_GOOD_FOR: Duration = Duration::from_secs(30);
+/// An unfinished object that was begun so long ago is litter: nothing takes a week to upload.
+const STALE_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Where unfinished files are, in families that have directories.
 const TEMPORARY_DIRECTORY: &str = ".tmp";
 
@@ -100,6 +102,10 @@ trait Backend: Send + Sync + fmt::Debug {
     fn stranger(&self) -> Result<Option<String>, StoreError>;
     /// Why "no generation object" may mean that the store is away rather than wiped; `None` where it cannot.
     fn absence(&self) -> Result<Option<AwayReason>, StoreError>;
+    /// What stands under `.tmp/`, in families that have directories.
+    fn unfinished(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
     /// What the server says the time is.
     fn server_time(&self) -> Result<Option<Timestamp>, StoreError>;
 }
@@ -147,8 +153,8 @@ impl Drop for WritingOne<'_> {
 
 #[expect(private_bounds, reason = "what a backend is, is this room's own business")]
 impl<B: Backend> ObjectStore<B> {
-    /// Opens a store. Makes nothing.
-    fn open(backend: B) -> Result<Self, StoreError> {
+    /// Opens a store. Makes nothing; clears away what writers left unfinished more than [`STALE_AFTER`] before `now`.
+    fn open(backend: B, now: Timestamp) -> Result<Self, StoreError> {
         let store = ObjectStore {
             backend,
             known: OnceLock::new(),
@@ -165,7 +171,23 @@ impl<B: Backend> ObjectStore<B> {
                 }
             }
         }
+        if let Err(error) = store.clear_stale(now) {
+            // Litter is no reason not to open a store.
+            tracing::debug!(store = store.backend.describe(), %error, "cannot clear stale unfinished objects");
+        }
         Ok(store)
+    }
+
+    fn clear_stale(&self, now: Timestamp) -> Result<(), StoreError> {
+        for name in self.backend.unfinished()? {
+            // The name says when it was begun. Only names that we give: a person may have put something there.
+            let Ok(begun) = Ulid::from_string(&name) else { continue };
+            let age_ms = now.as_millisecond() - i64::try_from(begun.timestamp_ms()).unwrap_or(i64::MAX);
+            if age_ms > i64::try_from(STALE_AFTER.as_millis()).unwrap_or(i64::MAX) {
+                self.backend.remove(&format!("{TEMPORARY_DIRECTORY}/{name}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Begins a store, or opens the one that is there.
@@ -366,7 +388,13 @@ impl<B: Backend> Store for ObjectStore<B> {
         if let Some(found) = self.look(key)? {
             return self.already_there(key, found, expect);
         }
-        let conditional = self.capabilities().conditional_put;
+        let capabilities = self.capabilities();
+        if let Some(most) = capabilities.max_object_bytes.filter(|most| *most < expect.bytes) {
+            return Err(
+                self.refused("take object", format!("{key} has {} bytes, {most} are the most", expect.bytes))
+            );
+        }
+        let conditional = capabilities.conditional_put;
         let condition = if conditional { Condition::Asked } else { Condition::Looked };
         let mut content = Measured::new(key, content, expect);
         match self.backend.publish(key.as_str(), &mut content, condition)? {

@@ -80,8 +80,12 @@ impl fmt::Debug for Session {
 type Said<T> = Result<T, SftpErrorKind>;
 
 /// Opens the store. Makes nothing.
-pub(in crate::remote) fn open(place: &Place, access: &Access) -> Result<ObjectStore<Sftp>, StoreError> {
-    ObjectStore::open(Sftp::new(place, access)?)
+pub(in crate::remote) fn open(
+    place: &Place,
+    access: &Access,
+    now: Timestamp,
+) -> Result<ObjectStore<Sftp>, StoreError> {
+    ObjectStore::open(Sftp::new(place, access)?, now)
 }
 
 /// Begins the store, or opens the one that is there.
@@ -99,7 +103,7 @@ pub(in crate::remote) fn try_out(
     access: &Access,
     now: Timestamp,
 ) -> Result<crate::remote::Found, StoreError> {
-    ObjectStore::open(Sftp::new(place, access)?)?.try_out(now)
+    ObjectStore::open(Sftp::new(place, access)?, now)?.try_out(now)
 }
 
 impl Sftp {
@@ -544,6 +548,10 @@ impl Backend for Sftp {
             Ok(_) => AwayReason::NoStoreInRoot,
             Err(_) => AwayReason::RootMissing,
         }))
+    }
+
+    fn unfinished(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.entries(&format!("{TEMPORARY_DIRECTORY}/"))?.into_iter().map(|entry| entry.name).collect())
     }
 
     fn server_time(&self) -> Result<Option<Timestamp>, StoreError> {

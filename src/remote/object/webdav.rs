@@ -45,11 +45,17 @@ pub(in crate::remote) struct WebDav {
     conditional_put: bool,
     /// Directories that are known to be there.
     made: Mutex<BTreeSet<String>>,
+    /// Held while directories are made: servers answer 423 to two who make the same one.
+    making: Mutex<()>,
 }
 
 /// Opens the store. Makes nothing.
-pub(in crate::remote) fn open(place: &Place, access: &Access) -> Result<ObjectStore<WebDav>, StoreError> {
-    ObjectStore::open(WebDav::new(place, access)?)
+pub(in crate::remote) fn open(
+    place: &Place,
+    access: &Access,
+    now: Timestamp,
+) -> Result<ObjectStore<WebDav>, StoreError> {
+    ObjectStore::open(WebDav::new(place, access)?, now)
 }
 
 /// Begins the store, or opens the one that is there.
@@ -67,7 +73,7 @@ pub(in crate::remote) fn try_out(
     access: &Access,
     now: Timestamp,
 ) -> Result<crate::remote::Found, StoreError> {
-    ObjectStore::open(WebDav::new(place, access)?)?.try_out(now)
+    ObjectStore::open(WebDav::new(place, access)?, now)?.try_out(now)
 }
 
 impl WebDav {
@@ -103,6 +109,7 @@ impl WebDav {
             dal: Dal { operator, http, waiter, store },
             conditional_put: access.found.is_some_and(|found| found.conditional_put),
             made: Mutex::default(),
+            making: Mutex::default(),
         })
     }
 
@@ -134,7 +141,13 @@ impl WebDav {
         // Some servers send a name without the slash elsewhere.
         url.set_path(&format!("{}/", url.path().trim_end_matches('/')));
         let request = reqwest::Request::new(method, url);
-        let fine = [StatusCode::METHOD_NOT_ALLOWED, StatusCode::CONFLICT, StatusCode::NOT_FOUND];
+        let fine = [
+            StatusCode::METHOD_NOT_ALLOWED,
+            StatusCode::CONFLICT,
+            StatusCode::NOT_FOUND,
+            // Another device makes it at this moment.
+            StatusCode::LOCKED,
+        ];
         let status = self.ask(request, &fine, || format!("make directory {path:?}"))?;
         Ok(![StatusCode::CONFLICT, StatusCode::NOT_FOUND].contains(&status))
     }
@@ -145,6 +158,7 @@ impl WebDav {
         if self.lock_made().contains(directory) {
             return Ok(());
         }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         for part in directory.split('/') {
             if !path.is_empty() {
                 path.push('/');
@@ -353,6 +367,15 @@ impl Backend for WebDav {
             Err(error) if error.kind() == opendal::ErrorKind::NotFound => Ok(Some(AwayReason::RootMissing)),
             Err(error) => Err(self.dal.error(&call, &error, || "look at its directory".to_owned())),
         }
+    }
+
+    fn unfinished(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self
+            .dal
+            .entries(&format!("{TEMPORARY_DIRECTORY}/"))?
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect())
     }
 
     fn server_time(&self) -> Result<Option<Timestamp>, StoreError> {
