@@ -72,6 +72,8 @@ struct Seen {
     date: Option<Timestamp>,
 }
 
+/// At least so fast does a server put an object together that it has all of.
+const SETTLED_BYTES_PER_S: u64 = 16 << 20;
 /// Longest error body that is read.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// Longest sentence of a server's that is repeated.
@@ -88,6 +90,8 @@ fn client(patience: Patience) -> reqwest::Client {
             .connect_timeout(patience.connect)
             .user_agent(concat!("shelflist/", env!("CARGO_PKG_VERSION")))
             .tcp_keepalive(Duration::from_secs(30))
+            // Sooner than servers end idle connections (node: 5 s): a request into one that is just ending fails.
+            .pool_idle_timeout(Duration::from_secs(4))
     };
     builder().build().unwrap_or_else(|error| {
         // A system without certificates: plain HTTP works there, and TLS finds nobody to trust.
@@ -186,10 +190,13 @@ impl Call {
             request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         }
         let moved = Moved::default();
+        let mut idle = self.http.patience.idle;
         if let Some(body) = request.body_mut().take() {
+            // Once it has all of a large object, a server may go silent to put it together and to hash it.
+            let sent_bytes = http_body::Body::size_hint(&body).exact().unwrap_or(0);
+            idle += Duration::from_secs(sent_bytes / SETTLED_BYTES_PER_S);
             *request.body_mut() = Some(reqwest::Body::wrap(Watched { inner: body, moved: moved.clone() }));
         }
-        let idle = self.http.patience.idle;
         let answer = tokio::select! {
             answer = self.http.client.execute(request) => answer,
             () = moved.stands_still(idle) => {
@@ -205,6 +212,7 @@ impl Call {
                 return Err(NoAnswer);
             }
         };
+        let idle = self.http.patience.idle;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let date = header_text(&headers, header::DATE).and_then(http_date);
         {
@@ -220,7 +228,9 @@ impl Call {
             call: self.clone(),
             left: expected,
         };
-        if status.is_client_error() || status.is_server_error() {
+        // A redirection that could not be followed is a refusal, too: S3 says so that a bucket is in another region.
+        let elsewhere = status.is_redirection() && status != StatusCode::NOT_MODIFIED;
+        if elsewhere || status.is_client_error() || status.is_server_error() {
             let text = body.read_some(MAX_REFUSAL_BYTES).await;
             let (code, message) = words_of_refusal(&text);
             let retry_after =
@@ -256,7 +266,7 @@ impl HttpTransport for Call {
         let (status, headers, body) =
             self.send(request).await.map_err(|NoAnswer| unexpected("the server gave no answer"))?;
         // A HEAD tells the length of what it does not send.
-        let length = if is_head || status.as_u16() >= 400 { None } else { body.left };
+        let length = if is_head || !status.is_success() { None } else { body.left };
         let stream = body.map_ok(Buffer::from).map_err(move |error| {
             opendal::Error::new(opendal::ErrorKind::Unexpected, "the answer broke off").set_source(error)
         });

@@ -157,6 +157,15 @@ fn no_secret_is_kept_printed_or_seen_among_processes() {
 }
 
 #[test]
+fn a_store_that_is_printed_for_developers_shows_no_secret() {
+    let (openssh, _dir) = place::openssh();
+    for place in [place::moto().0, place::azurite().0, place::webdav().0, openssh] {
+        let printed = format!("{:?} {:?}", place.store(), place.access);
+        assert!(!printed.contains(PASSWORD) && !printed.contains(super::peers::AZURITE_KEY), "{printed}");
+    }
+}
+
+#[test]
 fn a_url_with_a_secret_is_refused_and_says_where_it_belongs() {
     let desk = Desk::new();
     let ran = desk.run(&["store", "add", "webdav+https://ann:hunter2@host/x"]).expect(2);

@@ -148,13 +148,17 @@ fn a_put_that_is_cut_in_the_middle_publishes_nothing() {
     }
 }
 
-fn said_by(status: &str, headers: &str, body: &str) -> StoreError {
-    let stub = Stub::saying(status, headers, body);
-    let url = format!("s3://bucket?endpoint=http://127.0.0.1:{}&region=r", stub.port);
+fn s3_at(port: u16) -> Result<Box<dyn Store>, StoreError> {
+    let url = format!("s3://bucket?endpoint=http://127.0.0.1:{port}&region=r");
     let login = Login { user: "user".to_owned(), secret: Secret::new("secret") };
     let access = remote::Access { login: Some(login), ..remote::Access::default() };
     let url = remote::StoreUrl::parse(&url, std::path::Path::new("/")).unwrap();
-    let error = remote::open(&url, &access, now()).err().unwrap();
+    remote::open(&url, &access, now())
+}
+
+fn said_by(status: &str, headers: &str, body: &str) -> StoreError {
+    let stub = Stub::saying(status, headers, body);
+    let error = s3_at(stub.port).err().unwrap();
     assert_eq!(stub.asked().len(), 1, "nothing is tried again by itself: {:?}", stub.asked());
     error
 }
@@ -259,16 +263,38 @@ fn nobody_there_and_nobody_known_and_nobody_trusted_are_three_things() {
     assert_eq!(open(format!("webdav+https://localhost:{}/x", signs_itself.port)), AwayReason::Untrusted);
 }
 
+#[test]
+fn a_full_and_a_read_only_bucket_say_so_at_the_put() {
+    let generation = r#"{"format":1,"store_id":"01K00000000000000000000000","generation":"01K00000000000000000000000","created":"2026-11-21T09:00:00Z"}"#;
+    let stub = Stub::saying("200 OK", "", generation);
+    let store = s3_at(stub.port).unwrap();
+    let put_while = |status: &str, body: &str| {
+        stub.say("404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>");
+        stub.say_to("PUT", status, "", body);
+        put(&*store, "a/one", b"one").unwrap_err()
+    };
+    let full = put_while("507 Insufficient Storage", "");
+    assert!(matches!(full, StoreError::Full { .. }), "{full:?}");
+    let read_only = put_while("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>");
+    assert!(
+        matches!(&read_only, StoreError::Denied { doing, .. } if doing.contains("a/one")),
+        "{read_only:?}"
+    );
+    let elsewhere = put_while("301 Moved Permanently", "<Error><Code>PermanentRedirect</Code></Error>");
+    assert!(
+        matches!(&elsewhere, StoreError::Credentials { problem, .. } if problem.contains("region")),
+        "{elsewhere:?}"
+    );
+    let large = put_while("400 Bad Request", "<Error><Code>EntityTooLarge</Code></Error>");
+    assert_eq!(large.class(), ErrorClass::Verdict, "{large:?}");
+}
+
 /// S3 says 403 of what is not there to those who may not list.
 #[test]
 fn a_403_that_means_404_is_no_error() {
     let generation = r#"{"format":1,"store_id":"01K00000000000000000000000","generation":"01K00000000000000000000000","created":"2026-11-21T09:00:00Z"}"#;
     let stub = Stub::saying("200 OK", "", generation);
-    let url = format!("s3://bucket?endpoint=http://127.0.0.1:{}&region=r", stub.port);
-    let login = Login { user: "user".to_owned(), secret: Secret::new("secret") };
-    let access = remote::Access { login: Some(login), ..remote::Access::default() };
-    let url = remote::StoreUrl::parse(&url, std::path::Path::new("/")).unwrap();
-    let store = remote::open(&url, &access, now()).unwrap();
+    let store = s3_at(stub.port).unwrap();
     stub.say_to("HEAD", "403 Forbidden", "", "");
     assert_eq!(
         store.stat(&key("a/one")).unwrap(),

@@ -34,7 +34,8 @@ pub(super) fn store_error(store: &str, refusal: &Refusal, doing: impl FnOnce() -
         (_, "SignatureDoesNotMatch" | "AuthenticationFailed" | "InvalidAuthenticationInfo") => {
             credentials("the secret key is wrong", source)
         }
-        (_, "AuthorizationHeaderMalformed") => credentials("the region is wrong", source),
+        (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException")
+        | (301 | 307, _) => credentials("the region or endpoint is wrong", source),
         (401, _) => credentials("the user or password is wrong", source),
         (_, "NoSuchBucket" | "ContainerNotFound") => {
             StoreError::Away { store, reason: AwayReason::NoBucket, source: Some(source) }
@@ -98,6 +99,7 @@ mod tests {
             (403, ""),
             (403, "AccessDenied"),
             (403, "InvalidAccessKeyId"),
+            (301, "PermanentRedirect"),
             (403, "RequestTimeTooSkewed"),
             (400, "ExpiredToken"),
             (404, "NoSuchBucket"),
