@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 /// What a connection suffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) enum Fault {
     BlackHole,
     /// The question ends after so many bytes, and the connection ends.
     CutQuestion(usize),
-    /// The question is passed on so many bytes at a time, each only after the last was taken.
+    /// The question is passed on at so many bytes a second.
     Throttle(usize),
 }
 
@@ -140,7 +141,7 @@ fn pass(shared: &Shared, mut client: TcpStream, server: u16, fault: Option<Fault
                     let _ = to_server.shutdown(Shutdown::Both);
                     asks.shutdown(Shutdown::Both)
                 }
-                Some(Fault::Throttle(bytes)) => slowly(&mut asks, &mut to_server, bytes),
+                Some(Fault::Throttle(bytes)) => slowly(shared, &mut asks, &mut to_server, bytes),
                 _ => ask(shared, &mut asks, &mut to_server, dropping),
             };
             let _ = to_server.shutdown(Shutdown::Write);
@@ -213,13 +214,35 @@ fn answer(from: &mut TcpStream, to: &mut TcpStream, dropping: &AtomicBool) -> st
     }
 }
 
-fn slowly(from: &mut TcpStream, to: &mut TcpStream, bytes: usize) -> std::io::Result<()> {
-    to.set_nodelay(true)?;
-    let mut buffer = vec![0; bytes];
+fn slowly(
+    shared: &Shared,
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    bytes_per_s: usize,
+) -> std::io::Result<()> {
+    const PIECE_BYTES: usize = 64 * 1024;
+    let pause = Duration::from_micros(1_000_000 * PIECE_BYTES as u64 / bytes_per_s as u64);
+    let mut buffer = vec![0; PIECE_BYTES];
     loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(()),
-            read => to.write_all(&buffer[..read])?,
+        let mut read = 0;
+        // Whole pieces, but for the last: headers come alone and are passed on at once.
+        while read < PIECE_BYTES {
+            match from.read(&mut buffer[read..])? {
+                0 => return Ok(()),
+                more => read += more,
+            }
+            if read < 4096 {
+                break;
+            }
+            from.set_nonblocking(true)?;
+            let waiting = from.peek(&mut [0]).is_ok();
+            from.set_nonblocking(false)?;
+            if !waiting {
+                break;
+            }
         }
+        to.write_all(&buffer[..read])?;
+        let ended = shared.end.0.lock().unwrap();
+        drop(shared.end.1.wait_timeout(ended, pause).unwrap());
     }
 }
