@@ -491,6 +491,9 @@ fn words_of_refusal(body: &[u8]) -> (Option<String>, Option<String>) {
         let code = error["errors"][0]["reason"].as_str().or(error["status"].as_str());
         return (code.map(str::to_owned), error["message"].as_str().map(shortened));
     }
+    if !text.trim_start().starts_with('<') && !text.is_empty() {
+        return (None, Some(shortened(&text)));
+    }
     let between = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
         let (inner, _) = rest.split_once(&format!("</{name}>"))?;
@@ -528,5 +531,6 @@ mod tests {
         assert_eq!(words_of_refusal(json), (Some("forbidden".into()), Some("no".into())));
         assert_eq!(words_of_refusal(b"<html>Bad gateway</html>"), (None, None));
         assert_eq!(words_of_refusal(b""), (None, None));
+        assert_eq!(words_of_refusal(b"No such object: b/a"), (None, Some("No such object: b/a".into())));
     }
 }

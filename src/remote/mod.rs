@@ -10,7 +10,7 @@
 //! - Nothing here concludes from silence. "There is no such object" is only said while the store proves, by its
 //!   generation object, that it is the store it was opened as; an unplugged disk or an empty mount point is *away*.
 //! - Nothing here retries or sleeps: back-off belongs to the channel, not to the call (T5).
-//! - No error names a secret.
+//! - No error names a secret; a secret cannot be printed, and is kept nowhere ([`Secret`]).
 //!
 //! The failure that shaped it: a sync tool that met an empty mount point, took it for an empty remote, and filled the
 //! computer's own disk with a second copy, which vanished from sight when the disk was plugged in again.
@@ -120,7 +120,8 @@ pub type Listing<'a> = Box<dyn Iterator<Item = Result<Listed, StoreError>> + Sen
 pub struct Capabilities {
     /// We choose the keys. Elsewhere the store names objects, and ours travel as metadata.
     pub client_names_objects: bool,
-    /// "Only if absent" is decided by the store in one step, so that two writers cannot both be the creator.
+    /// "Only if absent" is decided by the store in one step, so that two writers cannot both be the creator. Elsewhere two
+    /// devices may both write and both believe to be it; since keys name contents, they write the same bytes.
     pub conditional_put: bool,
     /// The store tells a BLAKE3 hash of what it has, so that verification need not read it back.
     pub server_hash: bool,

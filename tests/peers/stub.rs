@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug, Default)]
 struct Shared {
     answer: Mutex<String>,
-    /// To requests of one method.
-    other: Mutex<Option<(String, String)>>,
+    /// To requests that begin so.
+    others: Mutex<Vec<(String, String)>>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -39,25 +39,24 @@ impl Stub {
 
     /// From now on it answers this.
     pub(crate) fn say(&self, status: &str, headers: &str, body: &str) {
-        let length = body.len();
-        *self.shared.other.lock().unwrap() = None;
-        *self.shared.answer.lock().unwrap() = format!(
-            "HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        );
+        self.shared.others.lock().unwrap().clear();
+        *self.shared.answer.lock().unwrap() = rendered(status, headers, body);
     }
 
-    /// From now on it answers this to one method, and all others as before.
-    pub(crate) fn say_to(&self, method: &str, status: &str, headers: &str, body: &str) {
-        let before = self.shared.answer.lock().unwrap().clone();
-        self.say(status, headers, body);
-        let answer = std::mem::replace(&mut *self.shared.answer.lock().unwrap(), before);
-        *self.shared.other.lock().unwrap() = Some((format!("{method} "), answer));
+    /// From now on it answers this to requests whose first line begins so, and to all others as before.
+    pub(crate) fn say_to(&self, beginning: &str, status: &str, headers: &str, body: &str) {
+        self.shared.others.lock().unwrap().push((beginning.to_owned(), rendered(status, headers, body)));
     }
 
     /// The request lines so far.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()
     }
+}
+
+fn rendered(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}")
 }
 
 fn answer(client: &TcpStream, shared: &Shared) {
@@ -77,10 +76,9 @@ fn answer(client: &TcpStream, shared: &Shared) {
         }
     }
     let _ = std::io::copy(&mut reader.take(length), &mut std::io::sink());
-    let answer = match &*shared.other.lock().unwrap() {
-        Some((method, answer)) if first.starts_with(method.as_str()) => answer.clone(),
-        _ => shared.answer.lock().unwrap().clone(),
-    };
+    let meant =
+        shared.others.lock().unwrap().iter().find(|(begins, _)| first.starts_with(begins.as_str())).cloned();
+    let answer = meant.map_or_else(|| shared.answer.lock().unwrap().clone(), |(_, answer)| answer);
     // A HEAD is answered without a body.
     let answer = match first.starts_with("HEAD ") {
         true => answer.split_inclusive("\r\n\r\n").next().unwrap_or_default().to_owned(),

@@ -22,9 +22,15 @@ const FAR_TOO_LONG: Duration = Duration::from_secs(15);
 fn behind_a_proxy(place: &Place, peer: &Peer) -> (Proxy, Box<dyn Store>) {
     place.store();
     let proxy = Proxy::before(peer.port);
+    let store = through(&proxy, place, peer);
+    (proxy, store)
+}
+
+/// The same again, with connections of its own: what the proxy has cut is noticed only when it is used.
+fn through(proxy: &Proxy, place: &Place, peer: &Peer) -> Box<dyn Store> {
     let mut place = place.through(peer.port, proxy.port);
     place.access.patience = Patience { connect: Duration::from_secs(5), idle: IDLE };
-    (proxy, place.open().unwrap())
+    place.open().unwrap()
 }
 
 fn http_places() -> [(Place, &'static Peer); 4] {
@@ -56,7 +62,6 @@ fn a_truncated_object_is_an_error_and_never_a_short_one() {
     for (place, peer) in http_places() {
         let (proxy, store) = behind_a_proxy(&place, peer);
         let content = vec![b'x'; 3_000_000];
-        proxy.always(None);
         put(&*store, "a/one", &content).unwrap();
         for fault in [Fault::CutAnswer(1_000_000), Fault::StallAnswer(1_000_000)] {
             proxy.always(Some(fault));
@@ -66,7 +71,7 @@ fn a_truncated_object_is_an_error_and_never_a_short_one() {
             assert!(!matches!(result, Ok(Ok(_))), "{} {fault:?}: {} bytes", place.url, bytes.len());
             assert!(begun.elapsed() < FAR_TOO_LONG, "{} {fault:?}", place.url);
             proxy.always(None);
-            assert_eq!(read(&*store, "a/one").len(), content.len());
+            assert_eq!(read(&*through(&proxy, &place, peer), "a/one").len(), content.len());
         }
     }
 }
@@ -146,7 +151,6 @@ fn a_put_that_is_cut_in_the_middle_publishes_nothing() {
         proxy.on("PUT", Fault::CutQuestion(1_000_000));
         let error = put(&*store, "a/one", &content).unwrap_err();
         assert_eq!(error.class(), ErrorClass::Channel, "{}: {error:?}", place.url);
-        proxy.always(None);
         assert_eq!(store.stat(&key("a/one")).unwrap(), None, "{}", place.url);
         assert_eq!(put(&*store, "a/one", &content).unwrap(), Put::Created);
     }
@@ -291,6 +295,22 @@ fn a_full_and_a_read_only_bucket_say_so_at_the_put() {
     );
     let large = put_while("400 Bad Request", "<Error><Code>EntityTooLarge</Code></Error>");
     assert_eq!(large.class(), ErrorClass::Verdict, "{large:?}");
+}
+
+#[test]
+fn a_server_that_does_not_even_take_a_condition_is_asked_without_one() {
+    let stub = Stub::saying("404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>");
+    stub.say_to("PUT", "501 Not Implemented", "", "<Error><Code>NotImplemented</Code></Error>");
+    let url = format!("s3://bucket?endpoint=http://127.0.0.1:{}&region=r", stub.port);
+    let url = remote::StoreUrl::parse(&url, std::path::Path::new("/")).unwrap();
+    let login = Login { user: "user".to_owned(), secret: Secret::new("secret") };
+    let access = remote::Access { login: Some(login), ..remote::Access::default() };
+    let nothing = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+    stub.say_to("GET /bucket?", "200 OK", "", nothing);
+    let error = remote::create(&url, &access, now()).err().unwrap();
+    assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    let puts = stub.asked().iter().filter(|line| line.starts_with("PUT ")).count();
+    assert_eq!(puts, 2, "{:?}", stub.asked());
 }
 
 /// S3 says 403 of what is not there to those who may not list.

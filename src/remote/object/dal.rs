@@ -90,10 +90,7 @@ impl Dal {
                 // A reader is used by one thread at a time; the lock lets it change threads in between.
                 Ok(Some(Box::new(Reader { waiter: self.waiter, stream: Mutex::new(stream), current, call })))
             }
-            Err(error)
-                if error.kind() == ErrorKind::NotFound
-                    && call.refusal().code.as_deref().is_none_or(|code| !is_no_bucket(code)) =>
-            {
+            Err(error) if error.kind() == ErrorKind::NotFound && !sort::is_of_bucket(&call.refusal()) => {
                 Ok(None)
             }
             Err(error) => Err(self.error(&call, &error, || format!("read object {name}"))),
@@ -170,10 +167,6 @@ impl Dal {
     pub(super) fn away(&self, reason: AwayReason) -> StoreError {
         StoreError::Away { store: self.store.clone(), reason, source: None }
     }
-}
-
-fn is_no_bucket(code: &str) -> bool {
-    ["NoSuchBucket", "ContainerNotFound"].contains(&code)
 }
 
 /// An object on its way to us.

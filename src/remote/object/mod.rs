@@ -220,13 +220,20 @@ impl<B: Backend> ObjectStore<B> {
     fn write_generation(&self, now: Timestamp) -> Result<Generation, StoreError> {
         let text = generation::render(&Generation::begin(now));
         let key = "generation".parse().expect("a key that only error messages show");
-        let mut content = text.as_slice();
         let expect = Expect::of(&text);
-        self.backend.publish(
-            GENERATION_OBJECT,
-            &mut Measured::new(&key, &mut content, &expect),
-            Condition::Asked,
-        )?;
+        let publish = |condition| {
+            let mut content = text.as_slice();
+            self.backend.publish(
+                GENERATION_OBJECT,
+                &mut Measured::new(&key, &mut content, &expect),
+                condition,
+            )
+        };
+        match publish(Condition::Asked) {
+            // It does not even take the condition.
+            Err(StoreError::Refused { .. }) => publish(Condition::Looked)?,
+            published => published?,
+        };
         // Two devices may have begun it at the same moment; what stands there now holds for both.
         self.read_generation()?.ok_or_else(|| self.away(AwayReason::NoStoreInRoot))
     }
@@ -443,11 +450,11 @@ impl<B: Backend> Store for ObjectStore<B> {
     }
 
     fn delete(&self, key: &ObjectKey) -> Result<Deleted, StoreError> {
-        if self.look(key)?.is_none() {
-            return self.prove().map(|()| Deleted::WasAbsent);
+        match self.backend.look(key.as_str())? {
+            Look::Absent => self.prove().map(|()| Deleted::WasAbsent),
+            // What we may not know of is deleted, if it is there.
+            Look::Bytes(_) | Look::Hidden => self.backend.remove(key.as_str()).map(|()| Deleted::Deleted),
         }
-        self.backend.remove(key.as_str())?;
-        Ok(Deleted::Deleted)
     }
 
     fn generation(&self) -> Result<Option<Generation>, StoreError> {

@@ -37,7 +37,7 @@ pub(super) fn store_error(store: &str, refusal: &Refusal, doing: impl FnOnce() -
         (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException")
         | (301 | 307, _) => credentials("the region or endpoint is wrong", source),
         (401, _) => credentials("the user or password is wrong", source),
-        (_, "NoSuchBucket" | "ContainerNotFound") => {
+        _ if is_of_bucket(refusal) => {
             StoreError::Away { store, reason: AwayReason::NoBucket, source: Some(source) }
         }
         (507, _) | (_, "QuotaExceeded" | "XMinioStorageFull" | "storageQuotaExceeded") => {
@@ -56,6 +56,14 @@ pub(super) fn store_error(store: &str, refusal: &Refusal, doing: impl FnOnce() -
         }
         _ => StoreError::Io { store, doing: doing(), source },
     }
+}
+
+/// Whether it is the bucket that is missing, not an object in it. Google has the same code for both.
+pub(super) fn is_of_bucket(refusal: &Refusal) -> bool {
+    let code = refusal.code.as_deref().unwrap_or_default();
+    let message = refusal.message.as_deref().unwrap_or_default();
+    ["NoSuchBucket", "ContainerNotFound"].contains(&code)
+        || (refusal.status == Some(404) && message.contains("bucket does not exist"))
 }
 
 fn refused(store: String, doing: String, reason: &str, source: io::Error) -> StoreError {
@@ -133,6 +141,14 @@ mod tests {
         assert!(matches!(of(403, "AccessDenied"), StoreError::Denied { .. }));
         assert!(matches!(of(403, "RequestTimeTooSkewed"), StoreError::ClockSkew { .. }));
         assert!(matches!(of(404, "NoSuchBucket"), StoreError::Away { reason: AwayReason::NoBucket, .. }));
+        let google = |message: &str| Refusal {
+            status: Some(404),
+            code: Some("notFound".to_owned()),
+            message: Some(message.to_owned()),
+            ..Refusal::default()
+        };
+        assert!(is_of_bucket(&google("The specified bucket does not exist.")));
+        assert!(!is_of_bucket(&google("No such object: bucket/a")));
         assert!(matches!(of(507, ""), StoreError::Full { .. }));
         assert!(matches!(of(500, ""), StoreError::Io { .. }));
     }
