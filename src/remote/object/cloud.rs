@@ -31,9 +31,9 @@ const PART_BYTES: u64 = 8 << 20;
 /// S3 allows 10,000 parts.
 const MAX_PARTS: u64 = 9_000;
 /// Parts of one object on their way at once.
-const PARTS_AT_ONCE: usize = 3;
+const PARTS_AT_ONCE: usize = 2;
 /// All contents in memory at once, in units of [`ROOM_UNIT`].
-const ROOM_UNITS: usize = 96 << 10;
+const ROOM_UNITS: usize = 64 << 10;
 const ROOM_UNIT: u64 = 1 << 10;
 /// Small objects wait for answers more than for bytes.
 const PARALLEL: usize = 16;
