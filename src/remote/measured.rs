@@ -56,16 +56,6 @@ impl<'a> Measured<'a> {
         Ok(Some(Bytes::from(block)))
     }
 
-    /// All of it, proved: for what fits into memory.
-    ///
-    /// # Errors
-    /// As [`Measured::next`].
-    pub(super) fn all(&mut self) -> Result<Bytes, StoreError> {
-        let all = self.next(usize::MAX)?;
-        self.end()?;
-        Ok(all.unwrap_or_default())
-    }
-
     fn end(&mut self) -> Result<(), StoreError> {
         // One byte more tells a content that has grown.
         let mut more = [0];

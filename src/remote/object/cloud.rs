@@ -7,9 +7,10 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use opendal::options::WriteOptions;
-use opendal::{ErrorKind, Operator, services};
+use opendal::{Buffer, ErrorKind, Operator, services};
 use tokio::sync::Semaphore;
 
 use super::dal::Dal;
@@ -26,6 +27,7 @@ use crate::remote::{AwayReason, Capabilities, StoreError, StoreUrl};
 
 /// A content of up to so many bytes is sent in one request.
 const SINGLE_BYTES: u64 = 16 << 20;
+const PIECE_BYTES: usize = 256 << 10;
 /// The size of a part, unless there would be too many.
 const PART_BYTES: u64 = 8 << 20;
 /// S3 allows 10,000 parts.
@@ -116,7 +118,11 @@ impl Cloud {
         content: &mut Measured<'_>,
         options: WriteOptions,
     ) -> Result<Published, StoreError> {
-        let body = content.all()?;
+        let body = pieces(content, content.expected_bytes())?;
+        // A piece more is asked for: only then is the content proved.
+        if content.next(PIECE_BYTES)?.is_some() {
+            unreachable!("all that was expected was read");
+        }
         let (operator, call) = self.dal.begin();
         match self.dal.waiter.wait(operator.write_options(name, body, options)) {
             Ok(_) => Ok(Published::Created),
@@ -129,22 +135,23 @@ impl Cloud {
         name: &str,
         content: &mut Measured<'_>,
         options: WriteOptions,
-        part_bytes: usize,
+        part_bytes: u64,
     ) -> Result<Published, StoreError> {
         let (operator, call) = self.dal.begin();
         let waiter = self.dal.waiter;
-        let options = WriteOptions { chunk: Some(part_bytes), concurrent: PARTS_AT_ONCE, ..options };
+        // Each write is a part: without a chunk size nothing is gathered once more.
+        let options = WriteOptions { concurrent: PARTS_AT_ONCE, ..options };
         let mut writer = match waiter.wait(operator.writer_options(name, options)) {
             Ok(writer) => writer,
             Err(error) => return self.not_written(name, &call, &error),
         };
         let sent = loop {
-            match content.next(part_bytes) {
-                Ok(None) => match waiter.wait(writer.close()) {
+            match pieces(content, part_bytes) {
+                Ok(part) if part.is_empty() => match waiter.wait(writer.close()) {
                     Ok(_) => return Ok(Published::Created),
                     Err(error) => break self.not_written(name, &call, &error),
                 },
-                Ok(Some(part)) => {
+                Ok(part) => {
                     if let Err(error) = waiter.wait(writer.write(part)) {
                         break self.not_written(name, &call, &error);
                     }
@@ -164,6 +171,20 @@ impl Cloud {
             _ => Err(self.dal.error(call, error, || format!("write object {name}"))),
         }
     }
+}
+
+/// The next so many bytes of a content, in pieces that an allocator gives back to the system when they are freed: blocks of
+/// megabytes stay with the thread that had them. Fewer at the end; none once all has been read and proved.
+fn pieces(content: &mut Measured<'_>, bytes: u64) -> Result<Buffer, StoreError> {
+    let mut pieces: Vec<Bytes> = Vec::new();
+    let mut left = bytes;
+    while left > 0
+        && let Some(piece) = content.next(PIECE_BYTES.min(usize::try_from(left).unwrap_or(PIECE_BYTES)))?
+    {
+        left -= piece.len() as u64;
+        pieces.push(piece);
+    }
+    Ok(Buffer::from(pieces))
 }
 
 type Built = opendal::Result<Operator>;
@@ -251,7 +272,7 @@ impl Backend for Cloud {
     ) -> Result<Published, StoreError> {
         let bytes = content.expected_bytes();
         let part_bytes = PART_BYTES.max(bytes.div_ceil(MAX_PARTS));
-        let in_memory = if bytes <= SINGLE_BYTES { bytes } else { part_bytes * (PARTS_AT_ONCE as u64 + 1) };
+        let in_memory = if bytes <= SINGLE_BYTES { bytes } else { part_bytes * (PARTS_AT_ONCE as u64 + 2) };
         let units = usize::try_from(in_memory.div_ceil(ROOM_UNIT)).unwrap_or(ROOM_UNITS).min(ROOM_UNITS);
         let _room = self
             .dal
@@ -263,7 +284,6 @@ impl Backend for Cloud {
         if bytes <= SINGLE_BYTES {
             self.publish_whole(name, content, options)
         } else {
-            let part_bytes = usize::try_from(part_bytes).expect("a part fits into memory");
             self.publish_in_parts(name, content, options, part_bytes)
         }
     }
