@@ -19,6 +19,9 @@ TOOLS=(
   mkfs.ext4:e2fsprogs
   mount:mount
   python3:python3
+  npm:npm
+  openssl:openssl
+  ssh:openssh-client
   systemd-analyze:systemd
 )
 # The same for kinds of disk beside ext4. Without one its tests are ignored, by name; in CI they fail.
@@ -88,6 +91,16 @@ case "$(uname -s)" in
     say "skipped here: tests of systemd units and of mounted disks, which are Linux'"
     ;;
 esac
+
+# Servers that stores are tested against. OpenSSH's own is no command that a PATH finds.
+if [ "$(uname -s)" = Linux ] && ! ls /usr/lib/openssh/sftp-server /usr/libexec/openssh/sftp-server /usr/libexec/sftp-server >/dev/null 2>&1; then
+  if [ "$(id -u)" -eq 0 ] && have apt-get; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openssh-sftp-server </dev/null >&2
+  else
+    say "missing: OpenSSH's sftp-server; as root: apt-get install openssh-sftp-server"
+  fi
+fi
+tests/peers/install.sh
 
 # Running what is ignored would turn a kind of disk that this machine does not have into a failure, so the one test file that
 # ignores its mounts when it is compiled is then run for itself.

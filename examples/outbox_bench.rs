@@ -66,6 +66,8 @@ fn bench(dir: &Path, pending: i64) -> Result<(), Failure> {
             payload: StorePayload::Enriched,
             remote_store: "s",
             generation: "g",
+            password_command: None,
+            found: None,
         };
         stores::insert(tx, &mut ids, &new, 1)
     })?;

@@ -174,7 +174,7 @@ fn make(dir: &Path, documents: usize) -> Result<(), Failure> {
     }
     tx.execute_batch(
         "INSERT INTO channels (channel_id, kind, name, updated_at) VALUES (1, 'store', 'mirror', 0);
-         INSERT INTO stores VALUES (1, 'dir:/nowhere/mirror', 'enriched', '01HZZZZZZZZZZZZZZZZZZZZZS1', '01HZZZZZZZZZZZZZZZZZZZZZG1', 0, 0);",
+         INSERT INTO stores (store_id, url, payload, remote_store, generation, created_at, updated_at) VALUES (1, 'dir:/nowhere/mirror', 'enriched', '01HZZZZZZZZZZZZZZZZZZZZZS1', '01HZZZZZZZZZZZZZZZZZZZZZG1', 0, 0);",
     )?;
     let mut dir_id = 0;
     for n in 1..=documents as i64 {

@@ -9,7 +9,7 @@
 //! | [`catalog`] | all SQLite: migrations, libraries, files, documents, enrichments, outbox, ledger, events |
 //! | [`volume`] | mount table, marker, probe with a deadline, availability, profile, what hangs |
 //! | [`content`] | reads a file and proves that it held still meanwhile |
-//! | [`remote`] | stores: what they can do, and the doing |
+//! | [`remote`] | stores, on disks and on the network: what they can do, and the doing; the one runtime |
 //! | [`library`] | a library as a whole: make it, look whether it is there, find it again |
 //! | [`scan`] | walk, judge, hash, record; moves; time shifts; guard; the watch over stuck threads |
 //! | [`enrich`] | type, text and metadata in a limited child process; the canonical enriched content |
@@ -26,7 +26,9 @@
 //! - Nothing is sent before the lease of its operation is committed, and nothing old is retired before the
 //!   replacement was verified.
 //! - The catalogue never touches the network or a library's disk; the stores never see the catalogue's SQL.
-//! - No clock, environment variable or terminal is read outside [`clock`], [`config`] and [`cli`].
+//! - No clock, environment variable or terminal is read outside [`clock`], [`config`] and [`cli`]; secrets alone are read
+//!   where they are used, in [`remote`], so that no configuration holds them.
+//! - Nothing known of the network stands outside [`remote`]: no runtime, no HTTP.
 
 pub mod model;
 

@@ -289,14 +289,14 @@ fn overlap(a: &Path, b: &Path) -> bool {
 /// # Errors
 /// [`LibraryError::StoreInside`].
 pub fn refuse_store_inside(catalog: &Catalog, url: &StoreUrl) -> Result<(), LibraryError> {
-    let StoreUrl::Dir { path } = url;
+    let Some(path) = url.directory() else { return Ok(()) };
     // The store itself may not be there yet: what it would be, with the links of its parent resolved.
     let real = match (path.canonicalize(), path.parent(), path.file_name()) {
         (Ok(real), _, _) => real,
         (Err(_), Some(parent), Some(name)) => {
             parent.canonicalize().unwrap_or_else(|_| parent.to_owned()).join(name)
         }
-        (Err(_), _, _) => path.clone(),
+        (Err(_), _, _) => path.to_owned(),
     };
     for library in libraries::all(catalog.read())? {
         if overlap(&library.root, &real) || overlap(&library.root, path) {

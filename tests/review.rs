@@ -44,7 +44,7 @@ impl Desk {
 
     fn with_mirror(self) -> Self {
         let url = StoreUrl::parse(&format!("dir:{}", self.mirror().display()), Path::new("/")).unwrap();
-        let store = remote::create(&url, SystemClock.now()).unwrap();
+        let store = remote::create(&url, &remote::Access::default(), SystemClock.now()).unwrap();
         let generation = store.generation().unwrap().unwrap();
         let new = stores::NewStore {
             name: "mirror",
@@ -52,6 +52,8 @@ impl Desk {
             payload: stores::StorePayload::Original,
             remote_store: &generation.store_id.to_string(),
             generation: &generation.generation.to_string(),
+            password_command: None,
+            found: None,
         };
         self.catalog()
             .change::<_, CatalogError>(|tx| stores::insert(tx, &mut Ids::default(), &new, 0))

@@ -81,7 +81,7 @@ impl World {
         let tx = catalog.write().unwrap();
         tx.execute_batch(
             "INSERT INTO channels (channel_id, kind, name, updated_at) VALUES (1, 'store', 'nowhere', 0);
-             INSERT INTO stores VALUES (1, 'dir:/nowhere', 'enriched', 's', 'g', 0, 0);",
+             INSERT INTO stores (store_id, url, payload, remote_store, generation, created_at, updated_at) VALUES (1, 'dir:/nowhere', 'enriched', 's', 'g', 0, 0);",
         )
         .unwrap();
         tx.commit().unwrap();

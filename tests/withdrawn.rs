@@ -58,13 +58,19 @@ fn what_is_made_local_only_while_its_chunk_is_sent_is_not_sent() {
     let options = InitOptions { root: &root, name: Some("books"), mount_point: None, marker: true };
     library::init(&mut catalog, &options, &SystemClock).unwrap();
     let url = StoreUrl::parse(&format!("dir:{}", mirror.display()), Path::new("/")).unwrap();
-    let generation = remote::create(&url, SystemClock.now()).unwrap().generation().unwrap().unwrap();
+    let generation = remote::create(&url, &remote::Access::default(), SystemClock.now())
+        .unwrap()
+        .generation()
+        .unwrap()
+        .unwrap();
     let new = stores::NewStore {
         name: "mirror",
         url: &url.to_string(),
         payload: stores::StorePayload::Original,
         remote_store: &generation.store_id.to_string(),
         generation: &generation.generation.to_string(),
+        password_command: None,
+        found: None,
     };
     catalog.change::<_, CatalogError>(|tx| stores::insert(tx, &mut Ids::default(), &new, 0)).unwrap();
     let lock = RunLock::take(catalog.path()).unwrap();

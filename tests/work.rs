@@ -56,7 +56,7 @@ impl Desk {
         let url =
             StoreUrl::parse(&format!("dir:{}", self.dir.path().join("mirror").display()), Path::new("/"))
                 .unwrap();
-        let store = remote::create(&url, SystemClock.now()).unwrap();
+        let store = remote::create(&url, &remote::Access::default(), SystemClock.now()).unwrap();
         let generation = store.generation().unwrap().unwrap();
         let new = stores::NewStore {
             name: "mirror",
@@ -64,6 +64,8 @@ impl Desk {
             payload: stores::StorePayload::Both,
             remote_store: &generation.store_id.to_string(),
             generation: &generation.generation.to_string(),
+            password_command: None,
+            found: None,
         };
         catalog.change::<_, CatalogError>(|tx| stores::insert(tx, &mut Ids::default(), &new, 0)).unwrap();
     }

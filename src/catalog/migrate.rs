@@ -32,6 +32,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V10__edits", include_str!("../../migrations/catalog/0010_edits.sql")),
     ("V11__commands", include_str!("../../migrations/catalog/0011_commands.sql")),
     ("V12__search_index", include_str!("../../migrations/catalog/0012_search_index.sql")),
+    ("V13__store_probe", include_str!("../../migrations/catalog/0013_store_probe.sql")),
+    ("V14__outbox_by_kind", include_str!("../../migrations/catalog/0014_outbox_by_kind.sql")),
 ];
 
 /// The version this program's catalogues have.

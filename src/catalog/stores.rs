@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Ids, Result, outbox, word_of};
-use crate::model::{Payload, words};
+use crate::model::{Found, Payload, words};
 
 words! {
     /// What a store is given of each document.
@@ -68,11 +68,18 @@ pub struct StoreRow {
     pub offline_since: Option<i64>,
     /// The last failure on the way.
     pub error_text: Option<String>,
+    /// The command that prints its secret.
+    pub password_command: Option<String>,
+    /// What trying it out has found, where its family has to be tried out.
+    pub found: Option<Found>,
+    /// When that was, in milliseconds.
+    pub probed_at: Option<i64>,
 }
 
 const SELECT: &str =
     "SELECT s.store_id, c.name, s.url, s.payload, s.remote_store, s.generation, c.state, c.paused,
-     c.failures, c.last_ok, c.offline_since, c.error_text
+     c.failures, c.last_ok, c.offline_since, c.error_text,
+     s.password_command, s.probe, s.probed_at
      FROM stores s JOIN channels c ON c.channel_id = s.store_id";
 
 fn store(row: &Row<'_>) -> rusqlite::Result<StoreRow> {
@@ -89,6 +96,10 @@ fn store(row: &Row<'_>) -> rusqlite::Result<StoreRow> {
         last_ok: row.get("last_ok")?,
         offline_since: row.get("offline_since")?,
         error_text: row.get("error_text")?,
+        password_command: row.get("password_command")?,
+        // What a later version wrote down and this one does not understand was not found out.
+        found: row.get::<_, Option<String>>("probe")?.and_then(|probe| serde_json::from_str(&probe).ok()),
+        probed_at: row.get("probed_at")?,
     })
 }
 
@@ -123,6 +134,10 @@ pub struct NewStore<'a> {
     pub remote_store: &'a str,
     /// Its generation.
     pub generation: &'a str,
+    /// The command that prints its secret.
+    pub password_command: Option<&'a str>,
+    /// What trying it out has found.
+    pub found: Option<Found>,
 }
 
 /// Writes a store down and puts every document in line for it, in one transaction (T1).
@@ -136,9 +151,20 @@ pub fn insert(conn: &Connection, ids: &mut Ids, new: &NewStore<'_>, now_ms: i64)
     )?;
     let store_id = conn.last_insert_rowid();
     conn.execute(
-        "INSERT INTO stores (store_id, url, payload, remote_store, generation, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
-        params![store_id, new.url, new.payload.as_str(), new.remote_store, new.generation, now_ms],
+        "INSERT INTO stores (store_id, url, payload, remote_store, generation, password_command, probe, probed_at,
+                             created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
+        params![
+            store_id,
+            new.url,
+            new.payload.as_str(),
+            new.remote_store,
+            new.generation,
+            new.password_command,
+            new.found.map(|found| serde_json::to_string(&found)).transpose()?,
+            new.found.map(|_| now_ms),
+            now_ms
+        ],
     )?;
     outbox::enqueue_all(conn, ids, store_id, now_ms)?;
     Ok(store_id)

@@ -11,7 +11,7 @@ use crate::fetch::FetchError;
 use crate::library::LibraryError;
 use crate::model::path::display_name;
 use crate::model::setting::SettingError;
-use crate::remote::{StoreError, UrlError};
+use crate::remote::{AwayReason, StoreError, UrlError};
 use crate::scan::ScanError;
 use crate::sync::SyncError;
 
@@ -297,15 +297,47 @@ impl From<SyncError> for Failure {
 
 impl From<UrlError> for Failure {
     fn from(error: UrlError) -> Self {
-        Failure::of(Exit::Usage, &error, Some("for example: shelflist store add dir:/mnt/backup/mirror"))
+        let hint = match &error {
+            UrlError::HasSecret { belongs, .. } => format!("it belongs into {belongs}"),
+            UrlError::Malformed { .. } => "see docs/stores.md for every kind of store".to_owned(),
+            _ => "for example: shelflist store add dir:/mnt/backup/mirror".to_owned(),
+        };
+        Failure::of(Exit::Usage, &error, Some(&hint))
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let (exit, hint) = match &error {
-            StoreError::Away { .. } => (Exit::Offline, "mount its disk, then run the command again"),
+            StoreError::Away { reason, .. } => match reason {
+                AwayReason::RootMissing | AwayReason::NoStoreInRoot => {
+                    (Exit::Offline, "mount its disk, then run the command again")
+                }
+                AwayReason::NoBucket => (
+                    Exit::Failed,
+                    "make the bucket with the provider's own tools (shelflist never does, buckets are paid for), or mend its name",
+                ),
+                AwayReason::NameUnknown => {
+                    (Exit::Offline, "check the name in its URL, and that this computer has a network")
+                }
+                AwayReason::Untrusted => (
+                    Exit::Failed,
+                    "for HTTPS, let this computer trust the server's certificate (SSL_CERT_FILE names one); for sftp:, log in once \
+                     with ssh and check the host's key",
+                ),
+                AwayReason::Unreachable => {
+                    (Exit::Offline, "check the network and the server, then run the command again")
+                }
+            },
             StoreError::Full { .. } => (Exit::Offline, "make room there, then run the command again"),
+            StoreError::Busy { .. } => (Exit::Offline, "wait a while, then run the command again"),
+            StoreError::Credentials { .. } => (
+                Exit::Failed,
+                "where keys and passwords are looked for stands in docs/stores.md; --password-command names a command that prints one",
+            ),
+            StoreError::ClockSkew { .. } => {
+                (Exit::Failed, "set this computer's clock (or let it be set: timedatectl set-ntp true)")
+            }
             StoreError::Denied { .. } => (Exit::Failed, "check that this user may write there"),
             _ => (Exit::Failed, "look at what is at that place, then run the command again"),
         };

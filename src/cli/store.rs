@@ -8,7 +8,11 @@ use crate::catalog::stores::{self, NewStore, StorePayload};
 use crate::catalog::{CatalogError, Ids, RunLock, ledger, queue};
 use crate::clock::Clock;
 use crate::library;
-use crate::remote::{self, StoreUrl};
+use crate::model::secret::secret_in;
+use crate::remote::{self, Access, StoreUrl};
+
+/// Signatures of requests are good for a quarter of an hour; well before that a person should know.
+const NOTABLE_SKEW_MS: i64 = 60 * 1_000;
 
 /// Add, list and remove stores: remote places that get a copy of every document.
 #[derive(Debug, clap::Args)]
@@ -21,7 +25,8 @@ pub(super) struct Args {
 enum Command {
     /// Add a store; everything catalogued is put in line for it, and the next sync sends it.
     Add {
-        /// Where it is: dir:PATH. The last directory of PATH is made, those above it have to exist.
+        /// Where it is: dir:PATH, s3://BUCKET/PREFIX, webdav+https://HOST/PATH, sftp://USER@HOST/PATH, gcs://BUCKET/PREFIX or
+        /// azblob://CONTAINER/PREFIX. The last directory of a path is made, those above it have to exist, and so has a bucket.
         url: String,
         /// What to call it; the URL's last name otherwise.
         #[arg(long)]
@@ -29,6 +34,10 @@ enum Command {
         /// What it gets of each document: the file itself, its text and metadata, or both.
         #[arg(long, value_enum, default_value_t = PayloadArg::Enriched)]
         payload: PayloadArg,
+        /// A command that prints its password or key; run without a shell whenever the store is opened. Without it the usual
+        /// places of its family are looked at: environment, ~/.aws, ~/.netrc, ssh agent.
+        #[arg(long, value_name = "COMMAND")]
+        password_command: Option<String>,
     },
     /// List the stores.
     List,
@@ -58,22 +67,30 @@ impl From<PayloadArg> for StorePayload {
 
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     match args.command {
-        Command::Add { url, name, payload } => add(context, &url, name.as_deref(), payload.into()),
+        Command::Add { url, name, payload, password_command } => {
+            add(context, &url, name.as_deref(), payload.into(), password_command.as_deref())
+        }
         Command::List => list(context),
         Command::Remove { store } => remove(context, &store),
     }
 }
 
-fn add(context: &mut Context, url: &str, name: Option<&str>, payload: StorePayload) -> Result<Exit, Failure> {
+fn add(
+    context: &mut Context,
+    url: &str,
+    name: Option<&str>,
+    payload: StorePayload,
+    password_command: Option<&str>,
+) -> Result<Exit, Failure> {
+    if let Some(place) = password_command.and_then(secret_in) {
+        let message =
+            format!("{place} in --password-command looks like a secret, and the catalogue keeps none");
+        return Err(Failure::usage(message)
+            .hint("the command asks a password manager, or reads a file that only you may read"));
+    }
     let url = StoreUrl::parse(url, &std::env::current_dir()?)?;
     let mut catalog = context.open_or_create()?;
-    let StoreUrl::Dir { path } = &url;
-    let name = match name {
-        Some(name) => name.to_owned(),
-        None => {
-            path.file_name().map_or_else(|| "store".to_owned(), |name| name.to_string_lossy().into_owned())
-        }
-    };
+    let name = name.map_or_else(|| url.last_name(), str::to_owned);
     let canonical = url.to_string();
     for store in stores::all(catalog.read())? {
         if store.url == canonical {
@@ -86,7 +103,9 @@ fn add(context: &mut Context, url: &str, name: Option<&str>, payload: StorePaylo
         }
     }
     library::refuse_store_inside(&catalog, &url)?;
-    let store = remote::create(&url, context.clock.now())?;
+    let access = Access::known(password_command, None);
+    let store = remote::create(&url, &access, context.clock.now())?;
+    let found = remote::try_out(&url, &access, context.clock.now())?;
     let Some(generation) = store.generation()? else {
         return Err(Failure::new(Exit::Failed, format!("{canonical} was made and is no store"))
             .hint("is the disk still there? run the command again"));
@@ -97,17 +116,27 @@ fn add(context: &mut Context, url: &str, name: Option<&str>, payload: StorePaylo
         payload,
         remote_store: &generation.store_id.to_string(),
         generation: &generation.generation.to_string(),
+        password_command,
+        found,
     };
     let now_ms = context.clock.now_ms();
     let store_id =
         catalog.change::<_, CatalogError>(|tx| stores::insert(tx, &mut Ids::default(), &new, now_ms))?;
     let queued = queue::standing(catalog.read(), Some(store_id), now_ms)?.pending;
     if context.json {
-        context
-            .out
-            .json(&json!({ "store": name, "url": canonical, "payload": payload, "queued": queued }))?;
+        context.out.json(
+            &json!({ "store": name, "url": canonical, "payload": payload, "queued": queued, "probe": found }),
+        )?;
     } else {
         context.out.line(format!("store {name} at {canonical}, {queued} documents in line"))?;
+        if let Some(ahead_ms) = found.and_then(|found| found.clock_ahead_ms)
+            && ahead_ms.abs() > NOTABLE_SKEW_MS
+        {
+            let which = if ahead_ms > 0 { "ahead of" } else { "behind" };
+            context
+                .out
+                .line(format!("note: its clock is {} {which} this computer's", ago(ahead_ms.abs())))?;
+        }
         context.out.line("next: shelflist sync")?;
     }
     Ok(Exit::Done)
@@ -140,6 +169,13 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
                     "orphaned": held.orphaned,
                     "pending": queue.pending,
                     "failed": queue.dead,
+                    "probe": store.found.map(|found| json!({
+                        "conditional_put": found.conditional_put,
+                        "lists_in_order": found.lists_in_order,
+                        "clock_ahead_ms": found.clock_ahead_ms,
+                        "probed_at": rfc3339_or_null(store.probed_at),
+                    })),
+                    "password_command": store.password_command,
                 })
             })
             .collect();

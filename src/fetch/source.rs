@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::content::{self, ContentError};
 use crate::library;
 use crate::model::{FileKind, Stat};
-use crate::remote::{self, ErrorClass, Store, StoreError, StoreUrl};
+use crate::remote::{self, Access, ErrorClass, Store, StoreError, StoreUrl};
 use crate::volume::{self, NoAnswer, Patience, PatientReader, Probe, VerifiedRoot};
 
 /// Why a place that should have a content did not give it.
@@ -145,17 +145,16 @@ impl Sources {
     ) -> (Result<Arc<dyn Store>, StoreTrouble>, Patience) {
         let deadline = self.deadline;
         let store = self.stores.get_mut(&store_id).expect("objects are of known stores");
-        let place = match &store.url {
-            Ok(StoreUrl::Dir { path }) => path.clone(),
-            Err(_) => PathBuf::from(&store.row.url),
-        };
+        let directory = store.url.as_ref().ok().and_then(StoreUrl::directory);
+        let place = directory.map_or_else(|| PathBuf::from(&store.row.url), Path::to_owned);
         let patience = Patience::new(&place, deadline);
         let opened = store.opened.get_or_insert_with(|| {
             let url = store.url.clone().map_err(StoreTrouble::Url)?;
             let now = clock.now();
+            let access = Access::known(store.row.password_command.as_deref(), store.row.found);
             let opened = patience
                 .work(&|| true, move |_| {
-                    let store = remote::open(&url, now)?;
+                    let store = remote::open(&url, &access, now)?;
                     Ok::<_, StoreError>((store.generation()?, store))
                 })
                 .map_err(|silent| StoreTrouble::NoAnswer(Arc::new(silent)))?;

@@ -71,10 +71,7 @@ impl Forbidden {
     /// SQLite's.
     pub fn of(conn: &Connection) -> Result<Self, CatalogError> {
         let libraries = libraries::all(conn)?.into_iter().map(|library| library.root).collect();
-        let dir_of = |url: &str| match StoreUrl::parse(url, Path::new("/")) {
-            Ok(StoreUrl::Dir { path }) => Some(path),
-            Err(_) => None,
-        };
+        let dir_of = |url: &str| StoreUrl::parse(url, Path::new("/")).ok()?.directory().map(Path::to_owned);
         let stores = stores::all(conn)?.iter().filter_map(|store| dir_of(&store.url)).collect();
         Ok(Forbidden { libraries, stores })
     }

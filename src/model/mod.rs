@@ -12,6 +12,7 @@ pub mod path;
 pub mod problem;
 pub mod secret;
 pub mod setting;
+pub mod store;
 
 pub use availability::{Availability, Reason};
 pub use document::{Annotation, Field, Privacy, Source};
@@ -20,6 +21,7 @@ pub use grade::Grade;
 pub use operation::{ObjectState, OperationState, Payload};
 pub use path::RelPath;
 pub use problem::{Problem, ProblemKind};
+pub use store::Found;
 
 /// Declares an enum whose variants have one stable word each: the word stands in the catalogue and in `--json`.
 macro_rules! words {

@@ -26,6 +26,7 @@ use super::{
     Capabilities, Deleted, Expect, Generation, Listing, ObjectKey, ObjectStat, Put, Store, StoreError,
 };
 use crate::model::path::display_name;
+pub use crate::remote::generation::GENERATION_OBJECT;
 
 mod create;
 mod errno;
@@ -35,7 +36,6 @@ mod temporary;
 mod walk;
 
 use publish::Published;
-pub use root::GENERATION_OBJECT;
 
 use root::OpenRoot;
 use temporary::{Temporary, WriteError};
@@ -164,6 +164,8 @@ impl Store for DirStore {
             needs_searchable: false,
             // Depends on the file system (FAT: 4 GiB less one byte); a put over it is refused when it gets there.
             max_object_bytes: None,
+            // A store on a disk gains little from more, and each holds a buffer.
+            parallel: 4,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What can go wrong with a store, sorted by what the caller can do about it.
 
 use std::io;
+use std::time::Duration;
 
 use super::{Expect, Generation, ObjectKey};
 
@@ -11,8 +12,14 @@ pub enum AwayReason {
     RootMissing,
     /// Its directory is there and has no store in it: an empty mount point that was left behind, or a wiped store.
     NoStoreInRoot,
-    /// It is there and does not answer: a dead share, a device that went away.
+    /// It is there and does not answer: a dead share, a device that went away, a server that is down.
     Unreachable,
+    /// Its bucket or container is not there.
+    NoBucket,
+    /// The name of its server is not known: no network, or a typing error.
+    NameUnknown,
+    /// Its server cannot prove who it is.
+    Untrusted,
 }
 
 impl std::fmt::Display for AwayReason {
@@ -21,6 +28,9 @@ impl std::fmt::Display for AwayReason {
             AwayReason::RootMissing => "its directory is not there",
             AwayReason::NoStoreInRoot => "its directory is there, but no store is in it",
             AwayReason::Unreachable => "it does not answer",
+            AwayReason::NoBucket => "its bucket or container is not there",
+            AwayReason::NameUnknown => "the name of its server is not known",
+            AwayReason::Untrusted => "its server cannot prove who it is",
         })
     }
 }
@@ -67,6 +77,35 @@ pub enum StoreError {
         /// The store.
         store: String,
         /// What the system said.
+        source: io::Error,
+    },
+    /// It asks us to come back later.
+    #[error("store {store} is busy")]
+    Busy {
+        /// The store.
+        store: String,
+        /// How long it asks us to wait, where it said so: the next call comes no sooner.
+        retry_after: Option<Duration>,
+        /// What it said.
+        source: io::Error,
+    },
+    /// There is no key or password for it, or it does not accept the one there is. A person has to give another.
+    #[error("store {store} does not let us in: {problem}")]
+    Credentials {
+        /// The store.
+        store: String,
+        /// What is wrong with them; names no secret.
+        problem: String,
+        /// What it said, where it said something.
+        #[source]
+        source: Option<io::Error>,
+    },
+    /// This computer's clock and the store's are too far apart for its signatures. A person has to set one.
+    #[error("store {store} says that the clocks are too far apart")]
+    ClockSkew {
+        /// The store.
+        store: String,
+        /// What it said.
         source: io::Error,
     },
     /// The store does not let us in, or not write. A person has to change a permission.
@@ -159,12 +198,24 @@ impl StoreError {
             StoreError::Away { .. }
             | StoreError::GenerationChanged { .. }
             | StoreError::Full { .. }
+            | StoreError::Busy { .. }
+            | StoreError::Credentials { .. }
+            | StoreError::ClockSkew { .. }
             | StoreError::Denied { .. }
             | StoreError::Io { .. } => ErrorClass::Channel,
             StoreError::Refused { .. } | StoreError::NoSuchObject { .. } | StoreError::Corrupt { .. } => {
                 ErrorClass::Verdict
             }
             StoreError::ContentChanged { .. } | StoreError::Source { .. } => ErrorClass::Source,
+        }
+    }
+
+    /// How long the store asked us to wait before anything else is sent to it.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            StoreError::Busy { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 }

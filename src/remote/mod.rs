@@ -10,7 +10,7 @@
 //! - Nothing here concludes from silence. "There is no such object" is only said while the store proves, by its
 //!   generation object, that it is the store it was opened as; an unplugged disk or an empty mount point is *away*.
 //! - Nothing here retries or sleeps: back-off belongs to the channel, not to the call (T5).
-//! - No error names a secret.
+//! - No error names a secret; a secret cannot be printed, and is kept nowhere ([`Secret`]).
 //!
 //! The failure that shaped it: a sync tool that met an empty mount point, took it for an empty remote, and filled the
 //! computer's own disk with a second copy, which vanished from sight when the disk was plugged in again.
@@ -21,16 +21,28 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+pub use crate::model::Found;
+
+mod credentials;
 pub mod dir;
 mod error;
 #[doc(hidden)]
 pub mod fault;
+mod generation;
+mod http;
 mod key;
+mod measured;
+mod object;
+mod runtime;
+mod secret;
 pub mod url;
 
+pub use credentials::{Access, Login};
 pub use dir::DirStore;
 pub use error::{AwayReason, ErrorClass, StoreError};
+pub use http::Patience;
 pub use key::{KeyError, ObjectKey};
+pub use secret::Secret;
 pub use url::{StoreUrl, UrlError};
 
 /// A remote place for content. Calls block; any number of threads may call at once.
@@ -108,7 +120,8 @@ pub type Listing<'a> = Box<dyn Iterator<Item = Result<Listed, StoreError>> + Sen
 pub struct Capabilities {
     /// We choose the keys. Elsewhere the store names objects, and ours travel as metadata.
     pub client_names_objects: bool,
-    /// "Only if absent" is decided by the store in one step, so that two writers cannot both be the creator.
+    /// "Only if absent" is decided by the store in one step, so that two writers cannot both be the creator. Elsewhere two
+    /// devices may both write and both believe to be it; since keys name contents, they write the same bytes.
     pub conditional_put: bool,
     /// The store tells a BLAKE3 hash of what it has, so that verification need not read it back.
     pub server_hash: bool,
@@ -116,6 +129,8 @@ pub struct Capabilities {
     pub needs_searchable: bool,
     /// The largest object it takes, in bytes, where that is known beforehand.
     pub max_object_bytes: Option<u64>,
+    /// How many calls at once it is worth while to make.
+    pub parallel: usize,
 }
 
 /// What a content must be for it to be published.
@@ -196,18 +211,56 @@ impl Generation {
 ///
 /// # Errors
 /// [`StoreError::Away`] where it is not there now; otherwise the store's trouble.
-pub fn open(url: &StoreUrl, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
-    match url {
-        StoreUrl::Dir { path } => Ok(Box::new(DirStore::open(path, now)?)),
-    }
+pub fn open(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match url {
+        StoreUrl::Dir { path } => Box::new(DirStore::open(path, now)?),
+        StoreUrl::S3(_) | StoreUrl::Gcs(_) | StoreUrl::Azblob(_) => {
+            Box::new(object::cloud::open(url, access, now)?)
+        }
+        StoreUrl::WebDav(place) => Box::new(object::webdav::open(place, access, now)?),
+        StoreUrl::Sftp(place) => Box::new(object::sftp::open(place, access, now)?),
+        StoreUrl::Gemini(_) | StoreUrl::Chroma(_) => return Err(not_spoken(url)),
+    })
 }
 
 /// Begins the store that a URL names, or opens it where it was begun before: `store add`.
 ///
 /// # Errors
 /// [`StoreError::Refused`] where a store may not stand there; otherwise the store's trouble.
-pub fn create(url: &StoreUrl, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
-    match url {
-        StoreUrl::Dir { path } => Ok(Box::new(DirStore::create(path, now)?)),
+pub fn create(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match url {
+        StoreUrl::Dir { path } => Box::new(DirStore::create(path, now)?),
+        StoreUrl::S3(_) | StoreUrl::Gcs(_) | StoreUrl::Azblob(_) => {
+            Box::new(object::cloud::create(url, access, now)?)
+        }
+        StoreUrl::WebDav(place) => Box::new(object::webdav::create(place, access, now)?),
+        StoreUrl::Sftp(place) => Box::new(object::sftp::create(place, access, now)?),
+        StoreUrl::Gemini(_) | StoreUrl::Chroma(_) => return Err(not_spoken(url)),
+    })
+}
+
+/// Finds out what a store that was begun can really do, by doing it; `None` for a family that always can the same. What is
+/// found goes into [`Access::found`].
+///
+/// # Errors
+/// [`StoreError::Refused`] where it cannot do what every store must; otherwise the store's trouble.
+pub fn try_out(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Option<Found>, StoreError> {
+    Ok(match url {
+        StoreUrl::Dir { .. } => None,
+        StoreUrl::S3(_) | StoreUrl::Gcs(_) | StoreUrl::Azblob(_) => {
+            Some(object::cloud::try_out(url, access, now)?)
+        }
+        StoreUrl::WebDav(place) => Some(object::webdav::try_out(place, access, now)?),
+        StoreUrl::Sftp(place) => Some(object::sftp::try_out(place, access, now)?),
+        StoreUrl::Gemini(_) | StoreUrl::Chroma(_) => return Err(not_spoken(url)),
+    })
+}
+
+fn not_spoken(url: &StoreUrl) -> StoreError {
+    StoreError::Refused {
+        store: url.to_string(),
+        doing: "be opened".to_owned(),
+        reason: "this build of shelflist does not speak to such stores yet".to_owned(),
+        source: None,
     }
 }

@@ -1,13 +1,18 @@
 //! What a person types to name a store: `SCHEME:REST`.
 //!
 //! A URL ends up in the catalogue, in logs and in shell history, so it never carries a secret: one that does is
-//! refused, and the refusal does not repeat the secret.
+//! refused, and the refusal does not repeat the secret but says where it belongs.
+//!
+//! The text of a parsed URL is canonical: names are escaped as RFC 3986 wants it, parameters stand in one order and
+//! those that say what is the case anyway are left out, so that one place has one text and is not added twice.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-/// Schemes that are part of the contract and come with a later version.
-const LATER: &[&str] = &["s3", "webdav", "sftp", "gcs", "azblob", "gemini", "chroma"];
+mod net;
+
+pub(crate) use net::encode_path;
+pub use net::{Chroma, Gemini, ObjectUrl, Sftp, WebDav};
 
 /// Names of query parameters that carry secrets.
 const SECRET_PARAMETERS: &[&str] = &[
@@ -34,6 +39,20 @@ pub enum StoreUrl {
         /// Absolute, without `.` and `..`.
         path: PathBuf,
     },
+    /// `s3://BUCKET/PREFIX?endpoint=URL&region=R&profile=P`.
+    S3(ObjectUrl),
+    /// `gcs://BUCKET/PREFIX?endpoint=URL`.
+    Gcs(ObjectUrl),
+    /// `azblob://CONTAINER/PREFIX?account=A&endpoint=URL`.
+    Azblob(ObjectUrl),
+    /// `webdav+http(s)://USER@HOST:PORT/PATH`.
+    WebDav(WebDav),
+    /// `sftp://USER@HOST:PORT/PATH`.
+    Sftp(Sftp),
+    /// `gemini://STORE-DISPLAY-NAME?base=URL`.
+    Gemini(Gemini),
+    /// `chroma+http(s)://HOST:PORT/COLLECTION?tenant=T&database=D&embed=PATH-or-URL`.
+    Chroma(Chroma),
 }
 
 /// Why a text names no store.
@@ -44,17 +63,16 @@ pub enum UrlError {
     NoScheme,
     /// A scheme that shelflist will not know.
     #[error(
-        "{0:?} is no kind of store; stores are dir:, s3:, webdav:, sftp:, gcs:, azblob:, gemini: and chroma:"
+        "{0:?} is no kind of store; stores are dir:, s3:, webdav+https:, sftp:, gcs:, azblob:, gemini: and chroma+http:"
     )]
     UnknownScheme(String),
-    /// A scheme that comes with a later version.
-    #[error("{0}: stores are not in this version yet; dir: is")]
-    NotYet(&'static str),
     /// A secret stands in it. The text is not repeated, the redacted one is.
     #[error("a password or key must not stand in a store's URL ({redacted})")]
     HasSecret {
         /// The URL with its secrets replaced by `***`.
         redacted: String,
+        /// Where the secret of such a store belongs.
+        belongs: &'static str,
     },
     /// `dir:` without a path.
     #[error("dir: needs a path, for instance dir:/mnt/backup/store")]
@@ -71,6 +89,16 @@ pub enum UrlError {
     /// A control character, or a directory whose name is not UTF-8.
     #[error("a store's path must be plain UTF-8 text, not {0:?}")]
     NotText(PathBuf),
+    /// The scheme is one of ours, what follows is not understood.
+    #[error("{scheme}: {problem}; write {form}")]
+    Malformed {
+        /// Its scheme.
+        scheme: String,
+        /// What is wrong.
+        problem: String,
+        /// How such a URL looks.
+        form: &'static str,
+    },
 }
 
 impl StoreUrl {
@@ -82,25 +110,61 @@ impl StoreUrl {
     pub fn parse(text: &str, cwd: &Path) -> Result<Self, UrlError> {
         let redacted = redact(text);
         if redacted != text {
-            return Err(UrlError::HasSecret { redacted });
+            let belongs = secrets_place(text.split(':').next().unwrap_or_default());
+            return Err(UrlError::HasSecret { redacted, belongs });
         }
         let (scheme, rest) = text.split_once(':').ok_or(UrlError::NoScheme)?;
         if scheme == "dir" {
             return Ok(StoreUrl::Dir { path: dir_path(rest, cwd)? });
         }
-        match LATER.iter().find(|later| **later == scheme) {
-            Some(later) => Err(UrlError::NotYet(later)),
+        match net::parse(scheme, rest) {
+            Some(parsed) => parsed,
             None if scheme.contains(['/', '\\']) || scheme.is_empty() => Err(UrlError::NoScheme),
             None => Err(UrlError::UnknownScheme(scheme.to_owned())),
         }
     }
 
-    /// Its scheme: `dir`.
+    /// Its scheme: `dir`, `webdav+https`.
     #[must_use]
     pub const fn scheme(&self) -> &'static str {
         match self {
             StoreUrl::Dir { .. } => "dir",
+            StoreUrl::S3(_) => "s3",
+            StoreUrl::Gcs(_) => "gcs",
+            StoreUrl::Azblob(_) => "azblob",
+            StoreUrl::WebDav(WebDav { tls: true, .. }) => "webdav+https",
+            StoreUrl::WebDav(_) => "webdav+http",
+            StoreUrl::Sftp(_) => "sftp",
+            StoreUrl::Gemini(_) => "gemini",
+            StoreUrl::Chroma(Chroma { tls: true, .. }) => "chroma+https",
+            StoreUrl::Chroma(_) => "chroma+http",
         }
+    }
+
+    /// The directory of this computer that it names; `None` for a store on the network.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            StoreUrl::Dir { path } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// What a person would call it: the last name of its path, else of its bucket or host.
+    #[must_use]
+    pub fn last_name(&self) -> String {
+        let of_path = |path: &str| path.rsplit('/').find(|name| !name.is_empty()).map(str::to_owned);
+        let name = match self {
+            StoreUrl::Dir { path } => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            StoreUrl::S3(url) | StoreUrl::Gcs(url) | StoreUrl::Azblob(url) => {
+                of_path(&url.prefix).or_else(|| Some(url.bucket.clone()))
+            }
+            StoreUrl::WebDav(url) => of_path(&url.path).or_else(|| Some(url.host.clone())),
+            StoreUrl::Sftp(url) => of_path(&url.path).or_else(|| Some(url.host.clone())),
+            StoreUrl::Gemini(url) => Some(url.name.clone()),
+            StoreUrl::Chroma(url) => Some(url.collection.clone()),
+        };
+        name.unwrap_or_else(|| "store".to_owned())
     }
 }
 
@@ -108,7 +172,23 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreUrl::Dir { path } => write!(f, "dir:{}", path.display()),
+            net => net::write(net, f),
         }
+    }
+}
+
+/// Where the secret of a family belongs, for the refusal of a URL that carries one.
+fn secrets_place(scheme: &str) -> &'static str {
+    match scheme {
+        "s3" => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws/credentials",
+        "gcs" => "the file that GOOGLE_APPLICATION_CREDENTIALS names",
+        "azblob" => "AZURE_STORAGE_ACCOUNT_KEY, or --password-command",
+        "sftp" => "your ssh agent or a key of ~/.ssh; passwords are not used for sftp:",
+        "gemini" => "GEMINI_API_KEY, or --password-command",
+        scheme if scheme.starts_with("webdav") => {
+            "SHELFLIST_WEBDAV_PASSWORD, ~/.netrc, or --password-command; the user's name may stand in the URL"
+        }
+        _ => "the environment, or --password-command",
     }
 }
 
@@ -156,7 +236,8 @@ pub fn redact(text: &str) -> String {
     if let Some(query) = query {
         let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
             Some((name, value)) if !value.is_empty() && names_a_secret(name) => format!("{name}=***"),
-            _ => parameter.to_owned(),
+            Some((name, value)) => format!("{name}={}", redact_password(value)),
+            None => parameter.to_owned(),
         });
         redacted = format!("{redacted}?{}", parameters.collect::<Vec<_>>().join("&"));
     }
@@ -220,9 +301,9 @@ mod tests {
     }
 
     #[test]
-    fn a_later_scheme_is_told_from_an_unknown_one() {
-        assert_eq!(parse("s3:bucket/prefix"), Err(UrlError::NotYet("s3")));
+    fn an_unknown_scheme_is_told_from_none() {
         assert_eq!(parse("ftp://x"), Err(UrlError::UnknownScheme("ftp".to_owned())));
+        assert_eq!(parse("webdav://host/x"), Err(UrlError::UnknownScheme("webdav".to_owned())));
         assert_eq!(parse("/mnt/a"), Err(UrlError::NoScheme));
         assert_eq!(parse("/mnt/a:b"), Err(UrlError::NoScheme));
     }
@@ -239,7 +320,8 @@ mod tests {
             "nonsense://ann:hunter2@host",
         ] {
             let error = parse(typed).expect_err(typed);
-            assert!(matches!(error, UrlError::HasSecret { .. }), "{typed}: {error:?}");
+            let UrlError::HasSecret { belongs, .. } = &error else { panic!("{typed}: {error:?}") };
+            assert!(!belongs.is_empty());
             assert!(!format!("{error} {error:?}").contains("ter2"), "{error:?}");
         }
         assert_eq!(redact("sftp://ann@host:22/x"), "sftp://ann@host:22/x");

@@ -20,7 +20,7 @@ use crate::model::document::privacy;
 use crate::model::{ObjectState, Problem, ProblemKind, setting};
 use crate::monitor::{Counter, Monitor, Phase};
 use crate::power::point;
-use crate::remote::{self, ErrorClass, Expect, Put, Store, StoreError, StoreUrl};
+use crate::remote::{self, Access, ErrorClass, Expect, Put, Store, StoreError, StoreUrl};
 use crate::volume::Probe;
 
 /// Operations leased at once.
@@ -123,7 +123,13 @@ fn note_offline(
 ) -> Result<(), CatalogError> {
     let now_ms = clock.now_ms();
     let wait = backoff(row.failures + 1, u64::from(clock.now().subsec_nanosecond().unsigned_abs()));
-    let not_before = now_ms + i64::try_from(wait).unwrap_or(0);
+    // A store that says when to come back is not asked before (S6).
+    let asked = match error {
+        Away::Store(error) => error.retry_after().map_or(0, |asked| asked.as_millis()),
+        _ => 0,
+    };
+    let wait = wait.max(u64::try_from(asked).unwrap_or(u64::MAX));
+    let not_before = now_ms.saturating_add(i64::try_from(wait).unwrap_or(i64::MAX));
     catalog.change(|tx| {
         stores::channel_failed(tx, row.store_id, code::CONNECTION, &chain(error), not_before, now_ms)
     })
@@ -149,7 +155,8 @@ pub(super) fn open_known(
 ) -> Result<Result<Box<dyn Store>, Away>, SyncError> {
     let url = StoreUrl::parse(&row.url, std::path::Path::new("/"))
         .map_err(|source| SyncError::Url { store: row.name.clone(), source })?;
-    let opened = remote::open(&url, clock.now()).and_then(|store| Ok((store.generation()?, store)));
+    let access = Access::known(row.password_command.as_deref(), row.found);
+    let opened = remote::open(&url, &access, clock.now()).and_then(|store| Ok((store.generation()?, store)));
     let (generation, store) = match opened {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error.into())),
@@ -326,13 +333,14 @@ impl Run<'_> {
         point("push-planned");
         let mut fates: Vec<Fate> = ops.iter().map(|_| Fate::Going).collect();
         let mut away = None;
+        let parallel = self.store.capabilities().parallel;
 
         self.advance(&transfers, &[ObjectState::Planned], ObjectState::Uploading)?;
         point("push-uploading");
         let to_send =
             |transfer: &Transfer| matches!(transfer.state, ObjectState::Planned | ObjectState::Uploading);
         let still = Mutex::new(self.catalog.reader()?);
-        let results = side_by_side(&transfers, to_send, |transfer| {
+        let results = side_by_side(&transfers, parallel, to_send, |transfer| {
             // A chunk may take hours to send: what somebody took back meanwhile is not sent. Its operation goes back, and
             // ends at its next lease.
             may_still_leave(&still, transfer).then(|| send(self.store, transfer, self.monitor))
@@ -357,7 +365,9 @@ impl Run<'_> {
         point("push-uploaded");
 
         let to_prove = |transfer: &Transfer| transfer.state == ObjectState::Uploaded;
-        for (at, result) in side_by_side(&transfers, to_prove, |transfer| prove(self.store, transfer)) {
+        for (at, result) in
+            side_by_side(&transfers, parallel, to_prove, |transfer| prove(self.store, transfer))
+        {
             match result {
                 Ok(()) => transfers[at].state = ObjectState::Verified,
                 Err(error) => self.judge(&transfers[at], error, &mut fates, &mut away),

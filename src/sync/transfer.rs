@@ -10,9 +10,6 @@ use crate::monitor::{Counter, Monitor};
 use crate::remote::{Expect, ObjectKey, Put, Store, StoreError};
 use crate::volume::Patience;
 
-/// Transfers side by side: a store on a disk gains little from more, and each holds a buffer.
-const TRANSFERS: usize = 4;
-
 /// Where the bytes of an object come from.
 #[derive(Debug)]
 pub(super) enum Bytes {
@@ -45,9 +42,10 @@ impl Bytes {
     }
 }
 
-/// Does some work for each transfer that wants it, some at a time. Results come with their place, in order.
+/// Does some work for each transfer that wants it, as many at a time as the store likes. Results come with their place, in order.
 pub(super) fn side_by_side<R: Send>(
     transfers: &[Transfer],
+    parallel: usize,
     wants: impl Fn(&Transfer) -> bool + Sync,
     work: impl Fn(&Transfer) -> R + Sync,
 ) -> Vec<(usize, R)> {
@@ -62,7 +60,7 @@ pub(super) fn side_by_side<R: Send>(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..TRANSFERS.min(transfers.len()) {
+        for _ in 1..parallel.min(transfers.len()) {
             scope.spawn(worker);
         }
         worker();

@@ -88,7 +88,7 @@ fn a_store_inside_the_library_is_refused_and_not_made() {
 #[test]
 fn urls_that_are_no_stores_are_explained() {
     let desk = Desk::with_files(&[("a.txt", "x")]);
-    clear(&desk.run(&["store", "add", "s3://bucket/prefix"]), 2, "s3");
+    clear(&desk.run(&["store", "add", "s3:bucket/prefix"]), 2, "s3://BUCKET/PREFIX");
     let ran = desk.run(&["store", "add", "webdav+https://me:s3cret@host/path"]);
     clear(&ran, 2, "password");
     assert!(!ran.stderr.contains("s3cret"), "{ran:?}");

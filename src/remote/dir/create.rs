@@ -9,28 +9,13 @@ use rustix::fs::{AtFlags, CWD, Mode};
 use rustix::io::Errno;
 
 use super::publish::{self, Published};
-use super::root::{self, GENERATION_OBJECT, OpenRoot};
+use super::root::{self, OpenRoot};
 use super::temporary::{TEMPORARY_DIRECTORY, Temporary, WriteError};
+use crate::remote::generation::{self, GENERATION_OBJECT, is_litter};
 use crate::remote::{AwayReason, Expect, Generation, StoreError};
 
 /// What makes a directory a library's root.
 const LIBRARY_MARKER: &str = ".shelflist/library.json";
-
-/// What operating systems leave in the root of an empty disk.
-const LITTER: &[&str] = &[
-    "lost+found",
-    ".DS_Store",
-    ".Spotlight-V100",
-    ".Trashes",
-    ".fseventsd",
-    ".TemporaryItems",
-    ".DocumentRevisions-V100",
-    ".VolumeIcon.icns",
-    "System Volume Information",
-    "$RECYCLE.BIN",
-    "desktop.ini",
-    "Thumbs.db",
-];
 
 /// Makes the store's directory where it is not there, and its parent is. Refuses a place inside a library.
 pub(super) fn make_root(path: &Path, store: &str) -> Result<(), StoreError> {
@@ -67,7 +52,7 @@ pub(super) fn begin(path: &Path, store: &str, now: Timestamp) -> Result<Generati
     refuse_unless_empty(&root)?;
 
     let generation = Generation::begin(now);
-    let text = root::render_generation(&generation);
+    let text = generation::render(&generation);
     let fail = |error: Errno| root.error(error, || "write its generation object".to_owned());
     let mut temporary = Temporary::create(&root).map_err(fail)?;
     temporary.write(&mut text.as_slice(), &Expect::of(&text)).map_err(|error| match error {
@@ -110,10 +95,7 @@ fn refuse_unless_empty(root: &OpenRoot) -> Result<(), StoreError> {
         let entry = entry.map_err(fail)?;
         let name = entry.file_name().to_bytes();
         let ours = name == TEMPORARY_DIRECTORY.as_bytes();
-        let litter = LITTER.iter().any(|litter| litter.as_bytes() == name)
-            || name.starts_with(b"._")
-            || name.starts_with(b".Trash-");
-        if !(name == b"." || name == b".." || ours || litter) {
+        if !(name == b"." || name == b".." || ours || is_litter(name)) {
             let name = crate::model::path::display_name(name);
             return Err(refused(root.store(), &format!("its directory holds {name:?} and no store")));
         }

@@ -11,31 +11,10 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
 use super::errno;
+use crate::remote::generation::{self, GENERATION_OBJECT, MAX_GENERATION_BYTES};
 use crate::remote::{AwayReason, Generation, StoreError};
-
-/// The object that says which store this is.
-pub const GENERATION_OBJECT: &str = ".shelflist-store.json";
-/// The layout that this version writes and understands.
-const FORMAT: u32 = 1;
-/// More than any generation object has, in bytes.
-const MAX_GENERATION_BYTES: u64 = 64 * 1024;
-
-/// What the generation object holds.
-#[derive(Serialize, Deserialize)]
-struct GenerationObject {
-    format: u32,
-    #[serde(flatten)]
-    generation: Generation,
-}
-
-/// Enough of the generation object to tell a newer version's from a damaged one.
-#[derive(Deserialize)]
-struct FormatOnly {
-    format: u32,
-}
 
 /// A store's root, open.
 #[derive(Debug)]
@@ -81,26 +60,7 @@ impl OpenRoot {
         file.take(MAX_GENERATION_BYTES)
             .read_to_end(&mut text)
             .map_err(|error| self.io_error(error, || "read its generation object".to_owned()))?;
-        self.parse_generation(&text).map(Some)
-    }
-
-    fn parse_generation(&self, text: &[u8]) -> Result<Generation, StoreError> {
-        let damaged = |error: serde_json::Error| StoreError::Corrupt {
-            store: self.store.clone(),
-            what: format!("the generation object {GENERATION_OBJECT}"),
-            reason: error.to_string(),
-        };
-        let FormatOnly { format } = serde_json::from_slice(text).map_err(damaged)?;
-        if format != FORMAT {
-            return Err(StoreError::Refused {
-                store: self.store.clone(),
-                doing: "be opened".to_owned(),
-                reason: format!("its format is {format}, this version of shelflist knows {FORMAT}"),
-                source: None,
-            });
-        }
-        let object: GenerationObject = serde_json::from_slice(text).map_err(damaged)?;
-        Ok(object.generation)
+        generation::parse(&self.store, &text).map(Some)
     }
 
     /// The store's name, for messages.
@@ -128,14 +88,6 @@ impl AsFd for OpenRoot {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// The bytes of a generation object.
-pub(super) fn render_generation(generation: &Generation) -> Vec<u8> {
-    let object = GenerationObject { format: FORMAT, generation: *generation };
-    let mut text = serde_json::to_vec_pretty(&object).expect("identifiers and a time are JSON");
-    text.push(b'\n');
-    text
 }
 
 /// Opens a directory by its path from the root on; `None` where it is not there. Symbolic links are not followed.

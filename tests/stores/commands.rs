@@ -1,0 +1,193 @@
+//! The program itself with stores on a network: add, sync, fetch, and no secret anywhere.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::desk::{Desk, Ran};
+use super::peers::{PASSWORD, USER};
+use super::place;
+
+/// Runs with what the environment says of stores.
+fn run(desk: &Desk, environment: &[(&str, &str)], args: &[&str]) -> Ran {
+    desk.command(args).envs(environment.iter().copied()).output().unwrap().into()
+}
+
+fn desk() -> Desk {
+    let desk =
+        Desk::with_files(&[("notes/å b.txt", "shelves and their order"), ("two.md", "# Two\n\nwords")]);
+    desk.run(&["scan"]).expect(0);
+    desk
+}
+
+const AWS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", USER), ("AWS_SECRET_ACCESS_KEY", PASSWORD)];
+const WEBDAV: [(&str, &str); 2] = [("SHELFLIST_WEBDAV_USER", USER), ("SHELFLIST_WEBDAV_PASSWORD", PASSWORD)];
+
+fn goes_there_and_comes_back(desk: &Desk, environment: &[(&str, &str)], url: &str) -> Value {
+    let added =
+        run(desk, environment, &["store", "add", url, "--name", "far", "--payload", "both", "--json"]);
+    let added = added.expect(0).json();
+    assert_eq!(added["queued"], 2);
+    let synced = run(desk, environment, &["sync", "--json"]).expect(0).json();
+    assert_eq!(synced["uploaded_objects"], 4, "{synced}");
+    let again = run(desk, environment, &["sync", "--json"]).expect(0).json();
+    assert_eq!(again["uploaded_objects"], 0, "{again}");
+
+    // The disk goes; the content comes back from the store.
+    std::fs::rename(desk.library(), desk.path("unplugged")).unwrap();
+    let to = desk.path("back");
+    std::fs::create_dir(&to).unwrap();
+    run(desk, environment, &["fetch", "notes/å b.txt", "--to", to.to_str().unwrap()]).expect(0);
+    assert_eq!(std::fs::read_to_string(to.join("å b.txt")).unwrap(), "shelves and their order");
+    let listed = run(desk, environment, &["store", "list", "--json"]).expect(0).json();
+    assert_eq!(listed["stores"][0]["uploaded"], 4, "{listed}");
+    assert_eq!(listed["stores"][0]["state"], "online");
+    listed["stores"][0]["probe"].clone()
+}
+
+// S1, S11
+#[test]
+fn a_library_goes_to_s3_and_comes_back() {
+    let (place, _peer) = place::moto();
+    let probe = goes_there_and_comes_back(&desk(), &AWS, &place.url);
+    assert_eq!(probe["conditional_put"], true);
+    assert!(probe["clock_ahead_ms"].as_i64().unwrap().abs() < 60_000, "{probe}");
+    assert!(probe["probed_at"].is_string());
+
+    let (place, _peer) = place::rclone_s3();
+    let probe = goes_there_and_comes_back(&desk(), &AWS, &place.url);
+    assert_eq!(probe["conditional_put"], false, "it takes the condition and ignores it");
+}
+
+#[test]
+fn a_library_goes_to_webdav_and_comes_back() {
+    let (place, _peer) = place::webdav();
+    let probe = goes_there_and_comes_back(&desk(), &WEBDAV, &place.url);
+    assert_eq!(probe["conditional_put"], true);
+}
+
+#[test]
+fn a_library_goes_to_sftp_and_comes_back() {
+    let (place, _peer) = place::sftp();
+    let ssh = place.access.ssh.as_ref().unwrap().join(" ");
+    let probe = goes_there_and_comes_back(&desk(), &[("SHELFLIST_SSH_COMMAND", &ssh)], &place.url);
+    assert_eq!(probe["conditional_put"], false, "it has no links");
+    assert_eq!(probe["clock_ahead_ms"], Value::Null);
+}
+
+#[test]
+fn a_library_goes_to_azure_and_comes_back() {
+    let (place, _peer) = place::azurite();
+    let key = [("AZURE_STORAGE_ACCOUNT_KEY", super::peers::AZURITE_KEY)];
+    assert_eq!(goes_there_and_comes_back(&desk(), &key, &place.url)["conditional_put"], true);
+}
+
+/// Every byte below a directory.
+fn everything_in(dir: &Path, into: &mut Vec<u8>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            everything_in(&entry.path(), into);
+        } else if entry.file_type().unwrap().is_file() {
+            into.extend(entry.file_name().as_encoded_bytes());
+            into.extend(std::fs::read(entry.path()).unwrap());
+        }
+    }
+}
+
+fn holds(haystack: &[u8], needle: &str) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+// R5, design section 7
+#[test]
+fn no_secret_is_kept_printed_or_seen_among_processes() {
+    use base64::Engine;
+    let engine = base64::engine::general_purpose::STANDARD;
+    let forms = [PASSWORD.to_owned(), engine.encode(format!("{USER}:{PASSWORD}")), engine.encode(PASSWORD)];
+    for (kind, (place, _peer)) in [("s3", place::rclone_s3()), ("webdav", place::webdav())] {
+        let desk = desk();
+        // The command looks round among the processes before it says the secret, and after it was asked before.
+        let command = desk.path("password");
+        let seen = desk.path("seen");
+        let answer = if kind == "s3" { format!("{USER}:{PASSWORD}") } else { PASSWORD.to_owned() };
+        std::fs::write(desk.path("secret"), answer).unwrap();
+        let script = format!(
+            "#!/bin/sh\ncat /proc/[0-9]*/cmdline >>{} 2>/dev/null\ncat {}\n",
+            seen.display(),
+            desk.path("secret").display()
+        );
+        std::fs::write(&command, script).unwrap();
+        std::fs::set_permissions(&command, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let command = command.to_str().unwrap();
+
+        let mut said = Vec::new();
+        let mut run = |args: &[&str], code: i32| {
+            let ran = run(&desk, &[("SHELFLIST_LOG", "trace")], args);
+            said.extend(ran.stdout.bytes());
+            said.extend(ran.stderr.bytes());
+            ran.expect(code)
+        };
+        let told = format!("printf %s --password={PASSWORD}");
+        run(&["store", "add", &place.url, "--name", "far", "--password-command", &told], 2);
+        run(&["-vv", "store", "add", &place.url, "--name", "far", "--password-command", command], 0);
+        run(&["-vv", "sync"], 0);
+        run(&["store", "list", "--json"], 0);
+        run(&["status", "--json"], 0);
+        // A wrong one is refused, and not repeated either.
+        let wrong = format!("{USER}:{PASSWORD}-but-wrong");
+        std::fs::write(desk.path("secret"), wrong).unwrap();
+        desk.write("three.md", "# Three");
+        run(&["-vv", "sync"], 5);
+        run(&["store", "list", "--json"], 0);
+
+        let mut kept = Vec::new();
+        everything_in(&desk.home(), &mut kept);
+        let processes = std::fs::read(&seen).unwrap();
+        assert!(
+            holds(&kept, "far") && holds(&said, "far") && holds(&processes, "shelflist"),
+            "looked at the wrong place"
+        );
+        for form in &forms {
+            assert!(!holds(&kept, form), "{kind}: in the catalogue");
+            assert!(!holds(&said, form), "{kind}: in logs or messages: {}", String::from_utf8_lossy(&said));
+            assert!(!holds(&processes, form), "{kind}: among the processes");
+        }
+    }
+}
+
+#[test]
+fn a_store_that_is_printed_for_developers_shows_no_secret() {
+    let (openssh, _dir) = place::openssh();
+    for place in [place::moto().0, place::azurite().0, place::webdav().0, openssh] {
+        let printed = format!("{:?} {:?}", place.store(), place.access);
+        assert!(!printed.contains(PASSWORD) && !printed.contains(super::peers::AZURITE_KEY), "{printed}");
+    }
+}
+
+#[test]
+fn a_url_with_a_secret_is_refused_and_says_where_it_belongs() {
+    let desk = Desk::new();
+    let ran = desk.run(&["store", "add", "webdav+https://ann:hunter2@host/x"]).expect(2);
+    assert!(!format!("{ran:?}").contains("hunter2"), "{ran:?}");
+    assert!(ran.stderr.contains("SHELFLIST_WEBDAV_PASSWORD"), "{ran:?}");
+}
+
+#[test]
+fn a_store_that_this_build_does_not_speak_to_is_refused_in_words() {
+    let desk = desk();
+    for url in ["gemini://papers", "chroma+http://127.0.0.1:1/papers"] {
+        let ran = desk.run(&["store", "add", url]).expect(1);
+        assert!(ran.stderr.contains("does not speak to such stores yet"), "{ran:?}");
+    }
+}
+
+#[test]
+fn without_a_key_it_says_that_there_is_none() {
+    let (place, _peer) = place::rclone_s3();
+    let ran = desk().run(&["store", "add", &place.url].map(OsStr::new)).expect(1);
+    assert!(ran.stderr.contains("no key was found"), "{ran:?}");
+    assert!(ran.stderr.contains("docs/stores.md"), "{ran:?}");
+}

@@ -1,0 +1,19 @@
+//! Stores on a network, against real servers and through a proxy that breaks connections.
+
+#![allow(missing_docs)]
+
+#[path = "../peers/mod.rs"]
+mod peers;
+#[path = "../common/store_contract.rs"]
+mod store_contract;
+#[path = "../common/wait.rs"]
+#[allow(dead_code)]
+mod wait;
+
+mod commands;
+#[path = "../cli/desk.rs"]
+#[allow(dead_code)]
+mod desk;
+mod families;
+mod faults;
+mod place;
