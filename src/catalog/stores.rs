@@ -62,6 +62,8 @@ pub struct StoreRow {
     pub paused: bool,
     /// Failures in a row on the way to it.
     pub failures: u32,
+    /// It asked not to be called before then, in milliseconds; 0 where it asked for nothing.
+    pub not_before: i64,
     /// When something got through last, in milliseconds.
     pub last_ok: Option<i64>,
     /// Since when nothing gets through, in milliseconds.
@@ -78,7 +80,7 @@ pub struct StoreRow {
 
 const SELECT: &str =
     "SELECT s.store_id, c.name, s.url, s.payload, s.remote_store, s.generation, c.state, c.paused,
-     c.failures, c.last_ok, c.offline_since, c.error_text,
+     c.failures, c.not_before, c.last_ok, c.offline_since, c.error_text,
      s.password_command, s.probe, s.probed_at
      FROM stores s JOIN channels c ON c.channel_id = s.store_id";
 
@@ -93,6 +95,7 @@ fn store(row: &Row<'_>) -> rusqlite::Result<StoreRow> {
         state: word_of(row, "state")?,
         paused: row.get("paused")?,
         failures: row.get("failures")?,
+        not_before: row.get("not_before")?,
         last_ok: row.get("last_ok")?,
         offline_since: row.get("offline_since")?,
         error_text: row.get("error_text")?,
@@ -208,6 +211,18 @@ pub fn pause(conn: &Connection, store_id: i64, paused: bool, now_ms: i64) -> Res
     conn.execute(
         "UPDATE channels SET paused = ?2, updated_at = ?3 WHERE channel_id = ?1",
         params![store_id, paused, now_ms],
+    )?;
+    Ok(())
+}
+
+/// A person's word goes before what a store asked for: it is called at once.
+///
+/// # Errors
+/// SQLite's.
+pub fn call_at_once(conn: &Connection, store_id: i64, now_ms: i64) -> Result<()> {
+    conn.execute(
+        "UPDATE channels SET not_before = 0, updated_at = ?2 WHERE channel_id = ?1 AND not_before > 0",
+        params![store_id, now_ms],
     )?;
     Ok(())
 }

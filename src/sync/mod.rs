@@ -12,6 +12,8 @@ pub mod plan;
 pub mod push;
 mod transfer;
 
+use jiff::Timestamp;
+
 use crate::catalog::CatalogError;
 use crate::catalog::libraries::Library;
 use crate::remote::{StoreError, UrlError};
@@ -69,6 +71,12 @@ pub enum Away {
         expected: String,
         /// The store's id as found.
         found: String,
+    },
+    /// It said when to come back.
+    #[error("it asked not to be called before {until}; to do so all the same: shelflist sync now")]
+    AskedToWait {
+        /// Until when.
+        until: Timestamp,
     },
     /// It is reachable and holds no sign of ever having been a store of ours.
     #[error("there is no store at this place any more")]

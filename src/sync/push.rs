@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+use jiff::Timestamp;
+
 use super::backoff::backoff;
 use super::making::{Making, fingerprint, make};
 use super::plan::{Step, Wanted, plan};
@@ -86,6 +88,12 @@ pub fn push(
         if row.paused || only.is_some_and(|only| only != row.store_id) || monitor.cancelled() {
             continue;
         }
+        if row.not_before > clock.now_ms() {
+            let until = Timestamp::from_millisecond(row.not_before).unwrap_or(Timestamp::MAX);
+            let error = Away::AskedToWait { until };
+            report.offline.push(Offline { store: row.name, url: row.url, error });
+            continue;
+        }
         let store = match open_known(catalog, &row, clock)? {
             Ok(store) => store,
             Err(error) => {
@@ -122,14 +130,14 @@ fn note_offline(
     clock: &dyn Clock,
 ) -> Result<(), CatalogError> {
     let now_ms = clock.now_ms();
-    let wait = backoff(row.failures + 1, u64::from(clock.now().subsec_nanosecond().unsigned_abs()));
-    // A store that says when to come back is not asked before (S6).
+    // A store that says when to come back is not called before (S6). Otherwise the next run tries again: whoever runs a sync
+    // has just plugged in a disk or found a network.
     let asked = match error {
-        Away::Store(error) => error.retry_after().map_or(0, |asked| asked.as_millis()),
-        _ => 0,
+        Away::Store(error) => error.retry_after(),
+        _ => None,
     };
-    let wait = wait.max(u64::try_from(asked).unwrap_or(u64::MAX));
-    let not_before = now_ms.saturating_add(i64::try_from(wait).unwrap_or(i64::MAX));
+    let not_before =
+        asked.map_or(0, |asked| now_ms.saturating_add(i64::try_from(asked.as_millis()).unwrap_or(i64::MAX)));
     catalog.change(|tx| {
         stores::channel_failed(tx, row.store_id, code::CONNECTION, &chain(error), not_before, now_ms)
     })

@@ -133,6 +133,23 @@ fn a_paused_store_is_sent_nothing_until_it_is_resumed() {
     assert!(wrong.stderr.contains("no store mirrow"), "{wrong:?}");
 }
 
+// S6: what a store asks for is kept, until a person knows better
+#[test]
+fn a_store_that_asked_to_be_left_alone_is_not_called_before() {
+    let desk = desk();
+    desk.execute("UPDATE channels SET not_before = 9999999999999");
+    let waited = desk.run(&["sync", "--json"]).expect(5).json();
+    assert_eq!((&waited["queued"], &waited["uploaded_objects"]), (&json!(2), &json!(0)));
+    let message = waited["offline"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("not to be called before 2286-11-20T17:46:39") && message.contains("sync now"),
+        "{message}"
+    );
+    assert_eq!(desk.json(&["sync", "status"])["stores"][0]["state"], "online", "nothing failed");
+    desk.run(&["sync", "now"]).expect(0);
+    assert_eq!(desk.objects().len(), 2);
+}
+
 // O2, S7: a store that is away is no failure of what waits for it
 #[test]
 fn what_waits_for_a_store_that_is_away_stays_in_line() {

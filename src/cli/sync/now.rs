@@ -33,7 +33,12 @@ pub(super) fn run(context: &mut Context, store: Option<&str>) -> Result<Exit, Fa
         .filter_map(|turn| Some(Here { library: turn.library.clone(), root: turn.root.clone()? }))
         .collect();
     let now_ms = context.clock.now_ms();
-    catalog.change::<_, CatalogError>(|tx| queue::make_due(tx, only, now_ms))?;
+    catalog.change::<_, CatalogError>(|tx| {
+        for store in &wanted {
+            stores::call_at_once(tx, store.store_id, now_ms)?;
+        }
+        queue::make_due(tx, only, now_ms)
+    })?;
     let ui = context.ui();
     let pushed = sync::push(&mut catalog, &lock, &here, only, &context.clock, &ui)?;
     ui.clear();
