@@ -212,15 +212,10 @@ impl Generation {
 /// # Errors
 /// [`StoreError::Away`] where it is not there now; otherwise the store's trouble.
 pub fn open(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
-    Ok(match url {
-        StoreUrl::Dir { path } => Box::new(DirStore::open(path, now)?),
-        StoreUrl::S3(_) | StoreUrl::Gcs(_) | StoreUrl::Azblob(_) => {
-            Box::new(object::cloud::open(url, access, now)?)
-        }
-        StoreUrl::WebDav(place) => Box::new(object::webdav::open(place, access, now)?),
-        StoreUrl::Sftp(place) => Box::new(object::sftp::open(place, access, now)?),
-        StoreUrl::Gemini(_) | StoreUrl::Chroma(_) => return Err(not_spoken(url)),
-    })
+    match kind(url, access)? {
+        Kind::Dir(path) => Ok(Box::new(DirStore::open(path, now)?)),
+        Kind::Network(store) => store.open(now),
+    }
 }
 
 /// Begins the store that a URL names, or opens it where it was begun before: `store add`.
@@ -228,15 +223,10 @@ pub fn open(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Box<dyn S
 /// # Errors
 /// [`StoreError::Refused`] where a store may not stand there; otherwise the store's trouble.
 pub fn create(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
-    Ok(match url {
-        StoreUrl::Dir { path } => Box::new(DirStore::create(path, now)?),
-        StoreUrl::S3(_) | StoreUrl::Gcs(_) | StoreUrl::Azblob(_) => {
-            Box::new(object::cloud::create(url, access, now)?)
-        }
-        StoreUrl::WebDav(place) => Box::new(object::webdav::create(place, access, now)?),
-        StoreUrl::Sftp(place) => Box::new(object::sftp::create(place, access, now)?),
-        StoreUrl::Gemini(_) | StoreUrl::Chroma(_) => return Err(not_spoken(url)),
-    })
+    match kind(url, access)? {
+        Kind::Dir(path) => Ok(Box::new(DirStore::create(path, now)?)),
+        Kind::Network(store) => store.create(now),
+    }
 }
 
 /// Finds out what a store that was begun can really do, by doing it; `None` for a family that always can the same. What is
@@ -245,13 +235,26 @@ pub fn create(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Box<dyn
 /// # Errors
 /// [`StoreError::Refused`] where it cannot do what every store must; otherwise the store's trouble.
 pub fn try_out(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Option<Found>, StoreError> {
+    match kind(url, access)? {
+        Kind::Dir(_) => Ok(None),
+        Kind::Network(store) => store.try_out(now).map(Some),
+    }
+}
+
+/// Who a URL's store is spoken to by.
+enum Kind<'a> {
+    Dir(&'a std::path::Path),
+    Network(Box<dyn object::Unopened>),
+}
+
+fn kind<'a>(url: &'a StoreUrl, access: &Access) -> Result<Kind<'a>, StoreError> {
     Ok(match url {
-        StoreUrl::Dir { .. } => None,
+        StoreUrl::Dir { path } => Kind::Dir(path),
         StoreUrl::S3(_) | StoreUrl::Gcs(_) | StoreUrl::Azblob(_) => {
-            Some(object::cloud::try_out(url, access, now)?)
+            Kind::Network(object::cloud::unopened(url, access)?)
         }
-        StoreUrl::WebDav(place) => Some(object::webdav::try_out(place, access, now)?),
-        StoreUrl::Sftp(place) => Some(object::sftp::try_out(place, access, now)?),
+        StoreUrl::WebDav(place) => Kind::Network(object::webdav::unopened(place, access)?),
+        StoreUrl::Sftp(place) => Kind::Network(object::sftp::unopened(place, access)?),
         StoreUrl::Gemini(_) | StoreUrl::Chroma(_) => return Err(not_spoken(url)),
     })
 }

@@ -14,9 +14,7 @@ use opendal::{Buffer, ErrorKind, Operator, services};
 use tokio::sync::Semaphore;
 
 use super::dal::Dal;
-use super::{
-    Backend, Condition, GENERATION_OBJECT, Look, Names, ObjectStore, Published, TEMPORARY_DIRECTORY,
-};
+use super::{Backend, Condition, GENERATION_OBJECT, Look, Names, Published, TEMPORARY_DIRECTORY, Unopened};
 use crate::remote::credentials::{self, Access};
 use crate::remote::generation::is_litter;
 use crate::remote::http::{Call, Http};
@@ -51,31 +49,9 @@ pub(in crate::remote) struct Cloud {
     room: Arc<Semaphore>,
 }
 
-/// Opens the store. Makes nothing.
-pub(in crate::remote) fn open(
-    url: &StoreUrl,
-    access: &Access,
-    now: Timestamp,
-) -> Result<ObjectStore<Cloud>, StoreError> {
-    ObjectStore::open(Cloud::new(url, access)?, now)
-}
-
-/// Begins the store, or opens the one that is there.
-pub(in crate::remote) fn create(
-    url: &StoreUrl,
-    access: &Access,
-    now: Timestamp,
-) -> Result<ObjectStore<Cloud>, StoreError> {
-    ObjectStore::create(Cloud::new(url, access)?, now)
-}
-
-/// Finds out what the store can do.
-pub(in crate::remote) fn try_out(
-    url: &StoreUrl,
-    access: &Access,
-    now: Timestamp,
-) -> Result<crate::remote::Found, StoreError> {
-    ObjectStore::open(Cloud::new(url, access)?, now)?.try_out(now)
+/// The store, not asked for yet.
+pub(in crate::remote) fn unopened(url: &StoreUrl, access: &Access) -> Result<Box<dyn Unopened>, StoreError> {
+    Ok(Box::new(Cloud::new(url, access)?))
 }
 
 impl Cloud {

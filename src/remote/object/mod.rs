@@ -110,6 +110,30 @@ trait Backend: Send + Sync + fmt::Debug {
     fn server_time(&self) -> Result<Option<Timestamp>, StoreError>;
 }
 
+/// A store on a network that nobody has asked for yet.
+pub(super) trait Unopened {
+    /// Opens it. Makes nothing.
+    fn open(self: Box<Self>, now: Timestamp) -> Result<Box<dyn Store>, StoreError>;
+    /// Begins it, or opens the one that is there.
+    fn create(self: Box<Self>, now: Timestamp) -> Result<Box<dyn Store>, StoreError>;
+    /// Finds out what it can do.
+    fn try_out(self: Box<Self>, now: Timestamp) -> Result<Found, StoreError>;
+}
+
+impl<B: Backend + 'static> Unopened for B {
+    fn open(self: Box<Self>, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(ObjectStore::open(*self, now)?))
+    }
+
+    fn create(self: Box<Self>, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(ObjectStore::create(*self, now)?))
+    }
+
+    fn try_out(self: Box<Self>, now: Timestamp) -> Result<Found, StoreError> {
+        ObjectStore::open(*self, now)?.try_out(now)
+    }
+}
+
 /// A store on a network.
 #[derive(Debug)]
 pub(super) struct ObjectStore<B> {

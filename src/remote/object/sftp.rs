@@ -31,7 +31,7 @@ use ulid::Ulid;
 
 use super::cloud::is_ours;
 use super::tree::Entry;
-use super::{Backend, Condition, Look, Names, ObjectStore, Published, TEMPORARY_DIRECTORY, tree};
+use super::{Backend, Condition, Look, Names, Published, TEMPORARY_DIRECTORY, Unopened, tree};
 use crate::remote::credentials::{self, Access};
 use crate::remote::measured::Measured;
 use crate::remote::runtime::Waiter;
@@ -79,31 +79,9 @@ impl fmt::Debug for Session {
 /// What the server said of the thing that was asked for.
 type Said<T> = Result<T, SftpErrorKind>;
 
-/// Opens the store. Makes nothing.
-pub(in crate::remote) fn open(
-    place: &Place,
-    access: &Access,
-    now: Timestamp,
-) -> Result<ObjectStore<Sftp>, StoreError> {
-    ObjectStore::open(Sftp::new(place, access)?, now)
-}
-
-/// Begins the store, or opens the one that is there.
-pub(in crate::remote) fn create(
-    place: &Place,
-    access: &Access,
-    now: Timestamp,
-) -> Result<ObjectStore<Sftp>, StoreError> {
-    ObjectStore::create(Sftp::new(place, access)?, now)
-}
-
-/// Finds out what the store can do.
-pub(in crate::remote) fn try_out(
-    place: &Place,
-    access: &Access,
-    now: Timestamp,
-) -> Result<crate::remote::Found, StoreError> {
-    ObjectStore::open(Sftp::new(place, access)?, now)?.try_out(now)
+/// The store, not asked for yet.
+pub(in crate::remote) fn unopened(place: &Place, access: &Access) -> Result<Box<dyn Unopened>, StoreError> {
+    Ok(Box::new(Sftp::new(place, access)?))
 }
 
 impl Sftp {

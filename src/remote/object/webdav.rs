@@ -22,7 +22,7 @@ use ulid::Ulid;
 
 use super::cloud::is_ours;
 use super::dal::Dal;
-use super::{Backend, Condition, Look, Names, ObjectStore, Published, TEMPORARY_DIRECTORY, sort, tree};
+use super::{Backend, Condition, Look, Names, Published, TEMPORARY_DIRECTORY, Unopened, sort, tree};
 use crate::remote::credentials::{self, Access};
 use crate::remote::http::{Call, Http, NoAnswer};
 use crate::remote::measured::Measured;
@@ -49,31 +49,9 @@ pub(in crate::remote) struct WebDav {
     making: Mutex<()>,
 }
 
-/// Opens the store. Makes nothing.
-pub(in crate::remote) fn open(
-    place: &Place,
-    access: &Access,
-    now: Timestamp,
-) -> Result<ObjectStore<WebDav>, StoreError> {
-    ObjectStore::open(WebDav::new(place, access)?, now)
-}
-
-/// Begins the store, or opens the one that is there.
-pub(in crate::remote) fn create(
-    place: &Place,
-    access: &Access,
-    now: Timestamp,
-) -> Result<ObjectStore<WebDav>, StoreError> {
-    ObjectStore::create(WebDav::new(place, access)?, now)
-}
-
-/// Finds out what the store can do.
-pub(in crate::remote) fn try_out(
-    place: &Place,
-    access: &Access,
-    now: Timestamp,
-) -> Result<crate::remote::Found, StoreError> {
-    ObjectStore::open(WebDav::new(place, access)?, now)?.try_out(now)
+/// The store, not asked for yet.
+pub(in crate::remote) fn unopened(place: &Place, access: &Access) -> Result<Box<dyn Unopened>, StoreError> {
+    Ok(Box::new(WebDav::new(place, access)?))
 }
 
 impl WebDav {
