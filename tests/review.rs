@@ -45,13 +45,13 @@ impl Desk {
     fn with_mirror(self) -> Self {
         let url = StoreUrl::parse(&format!("dir:{}", self.mirror().display()), Path::new("/")).unwrap();
         let store = remote::create(&url, &remote::Access::default(), SystemClock.now()).unwrap();
-        let generation = store.generation().unwrap().unwrap();
+        let identity = store.identity().unwrap().unwrap();
         let new = stores::NewStore {
             name: "mirror",
             url: &url.to_string(),
             payload: stores::StorePayload::Original,
-            remote_store: &generation.store_id.to_string(),
-            generation: &generation.generation.to_string(),
+            remote_store: &identity.store,
+            generation: &identity.generation,
             password_command: None,
             found: None,
         };

@@ -58,17 +58,17 @@ fn what_is_made_local_only_while_its_chunk_is_sent_is_not_sent() {
     let options = InitOptions { root: &root, name: Some("books"), mount_point: None, marker: true };
     library::init(&mut catalog, &options, &SystemClock).unwrap();
     let url = StoreUrl::parse(&format!("dir:{}", mirror.display()), Path::new("/")).unwrap();
-    let generation = remote::create(&url, &remote::Access::default(), SystemClock.now())
+    let identity = remote::create(&url, &remote::Access::default(), SystemClock.now())
         .unwrap()
-        .generation()
+        .identity()
         .unwrap()
         .unwrap();
     let new = stores::NewStore {
         name: "mirror",
         url: &url.to_string(),
         payload: stores::StorePayload::Original,
-        remote_store: &generation.store_id.to_string(),
-        generation: &generation.generation.to_string(),
+        remote_store: &identity.store,
+        generation: &identity.generation,
         password_command: None,
         found: None,
     };

@@ -57,13 +57,13 @@ impl Desk {
             StoreUrl::parse(&format!("dir:{}", self.dir.path().join("mirror").display()), Path::new("/"))
                 .unwrap();
         let store = remote::create(&url, &remote::Access::default(), SystemClock.now()).unwrap();
-        let generation = store.generation().unwrap().unwrap();
+        let identity = store.identity().unwrap().unwrap();
         let new = stores::NewStore {
             name: "mirror",
             url: &url.to_string(),
             payload: stores::StorePayload::Both,
-            remote_store: &generation.store_id.to_string(),
-            generation: &generation.generation.to_string(),
+            remote_store: &identity.store,
+            generation: &identity.generation,
             password_command: None,
             found: None,
         };

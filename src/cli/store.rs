@@ -89,6 +89,11 @@ fn add(
             .hint("the command asks a password manager, or reads a file that only you may read"));
     }
     let url = StoreUrl::parse(url, &std::env::current_dir()?)?;
+    if url.is_index() && payload != StorePayload::Enriched {
+        let message = format!("{}: takes text and metadata (--payload enriched), no files", url.scheme());
+        return Err(Failure::usage(message)
+            .hint("files go to a second store: dir:, s3:, webdav+https:, sftp:, gcs: or azblob:"));
+    }
     let mut catalog = context.open_or_create()?;
     let name = name.map_or_else(|| url.last_name(), str::to_owned);
     let canonical = url.to_string();
@@ -106,7 +111,7 @@ fn add(
     let access = Access::known(password_command, None);
     let store = remote::create(&url, &access, context.clock.now())?;
     let found = remote::try_out(&url, &access, context.clock.now())?;
-    let Some(generation) = store.generation()? else {
+    let Some(identity) = store.identity()? else {
         return Err(Failure::new(Exit::Failed, format!("{canonical} was made and is no store"))
             .hint("is the disk still there? run the command again"));
     };
@@ -114,8 +119,8 @@ fn add(
         name: &name,
         url: &canonical,
         payload,
-        remote_store: &generation.store_id.to_string(),
-        generation: &generation.generation.to_string(),
+        remote_store: &identity.store,
+        generation: &identity.generation,
         password_command,
         found,
     };

@@ -155,14 +155,15 @@ impl Sources {
             let opened = patience
                 .work(&|| true, move |_| {
                     let store = remote::open(&url, &access, now)?;
-                    Ok::<_, StoreError>((store.generation()?, store))
+                    Ok::<_, StoreError>((store.identity()?, store))
                 })
                 .map_err(|silent| StoreTrouble::NoAnswer(Arc::new(silent)))?;
-            let (generation, opened) = opened.map_err(|error| StoreTrouble::Store(Arc::new(error)))?;
-            match generation {
-                Some(generation) if generation.store_id.to_string() == store.row.remote_store => {
+            let (identity, opened) = opened.map_err(|error| StoreTrouble::Store(Arc::new(error)))?;
+            match (identity, opened.into_objects()) {
+                (Some(identity), Some(opened)) if identity.store == store.row.remote_store => {
                     Ok(Arc::from(opened))
                 }
+                // The ledger has no originals of an index.
                 _ => Err(StoreTrouble::Other),
             }
         });

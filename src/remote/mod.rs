@@ -5,6 +5,9 @@
 //! who call it. What stores can do differently is data ([`Capabilities`]); what can go wrong is sorted by what the
 //! caller can do about it ([`StoreError`], [`ErrorClass`]).
 //!
+//! Stores that read what they are given and name it themselves stand behind another small trait, [`Index`]; which of the two
+//! a URL leads to is an [`Opened`].
+//!
 //! What is absent, on purpose:
 //! - Nothing here replaces an object. A put meets an object or makes it; a replacement is another key (T2).
 //! - Nothing here concludes from silence. "There is no such object" is only said while the store proves, by its
@@ -30,6 +33,7 @@ mod error;
 pub mod fault;
 mod generation;
 mod http;
+pub mod index;
 mod key;
 mod measured;
 mod object;
@@ -41,6 +45,7 @@ pub use credentials::{Access, Login};
 pub use dir::DirStore;
 pub use error::{AwayReason, ErrorClass, StoreError};
 pub use http::Patience;
+pub use index::Index;
 pub use key::{KeyError, ObjectKey};
 pub use secret::Secret;
 pub use url::{StoreUrl, UrlError};
@@ -207,26 +212,106 @@ impl Generation {
     }
 }
 
+/// Which store something is, and which life of it, in the store's own words. What the ledger says is about one of both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The store.
+    pub store: String,
+    /// Its present life: changes where it was begun anew.
+    pub generation: String,
+}
+
+impl From<Generation> for Identity {
+    fn from(generation: Generation) -> Self {
+        Identity { store: generation.store_id.to_string(), generation: generation.generation.to_string() }
+    }
+}
+
+/// A store of either kind.
+#[derive(Debug)]
+pub enum Opened {
+    /// We name its objects.
+    Objects(Box<dyn Store>),
+    /// It names them itself.
+    Index(Box<dyn Index>),
+}
+
+impl Opened {
+    /// The store's canonical URL.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Opened::Objects(store) => store.describe(),
+            Opened::Index(index) => index.describe(),
+        }
+    }
+
+    /// What it can do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        match self {
+            Opened::Objects(store) => store.capabilities(),
+            Opened::Index(index) => index.capabilities(),
+        }
+    }
+
+    /// Which store it is, read from it now; see [`Store::generation`] and [`Index::identity`].
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub fn identity(&self) -> Result<Option<Identity>, StoreError> {
+        match self {
+            Opened::Objects(store) => Ok(store.generation()?.map(Identity::from)),
+            Opened::Index(index) => index.identity(),
+        }
+    }
+
+    /// Begins it where there is none. Only on a person's word (T7).
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub fn begin(&self, now: Timestamp) -> Result<Identity, StoreError> {
+        match self {
+            Opened::Objects(store) => store.start_generation(now).map(Identity::from),
+            Opened::Index(index) => index.begin(now),
+        }
+    }
+
+    /// The store, where we name its objects: whole contents come from no other.
+    #[must_use]
+    pub fn into_objects(self) -> Option<Box<dyn Store>> {
+        match self {
+            Opened::Objects(store) => Some(store),
+            Opened::Index(_) => None,
+        }
+    }
+}
+
 /// Opens the store that a URL names. Makes nothing.
 ///
 /// # Errors
 /// [`StoreError::Away`] where it is not there now; otherwise the store's trouble.
-pub fn open(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
-    match kind(url, access)? {
-        Kind::Dir(path) => Ok(Box::new(DirStore::open(path, now)?)),
-        Kind::Network(store) => store.open(now),
-    }
+pub fn open(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Opened, StoreError> {
+    Ok(match kind(url, access)? {
+        Kind::Dir(path) => Opened::Objects(Box::new(DirStore::open(path, now)?)),
+        Kind::Network(store) => Opened::Objects(store.open(now)?),
+        Kind::Index(index) => Opened::Index(index),
+    })
 }
 
 /// Begins the store that a URL names, or opens it where it was begun before: `store add`.
 ///
 /// # Errors
 /// [`StoreError::Refused`] where a store may not stand there; otherwise the store's trouble.
-pub fn create(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Box<dyn Store>, StoreError> {
-    match kind(url, access)? {
-        Kind::Dir(path) => Ok(Box::new(DirStore::create(path, now)?)),
-        Kind::Network(store) => store.create(now),
-    }
+pub fn create(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Opened, StoreError> {
+    Ok(match kind(url, access)? {
+        Kind::Dir(path) => Opened::Objects(Box::new(DirStore::create(path, now)?)),
+        Kind::Network(store) => Opened::Objects(store.create(now)?),
+        Kind::Index(index) => {
+            index.begin(now)?;
+            Opened::Index(index)
+        }
+    })
 }
 
 /// Finds out what a store that was begun can really do, by doing it; `None` for a family that always can the same. What is
@@ -236,7 +321,7 @@ pub fn create(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Box<dyn
 /// [`StoreError::Refused`] where it cannot do what every store must; otherwise the store's trouble.
 pub fn try_out(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Option<Found>, StoreError> {
     match kind(url, access)? {
-        Kind::Dir(_) => Ok(None),
+        Kind::Dir(_) | Kind::Index(_) => Ok(None),
         Kind::Network(store) => store.try_out(now).map(Some),
     }
 }
@@ -245,6 +330,7 @@ pub fn try_out(url: &StoreUrl, access: &Access, now: Timestamp) -> Result<Option
 enum Kind<'a> {
     Dir(&'a std::path::Path),
     Network(Box<dyn object::Unopened>),
+    Index(Box<dyn Index>),
 }
 
 fn kind<'a>(url: &'a StoreUrl, access: &Access) -> Result<Kind<'a>, StoreError> {
@@ -255,15 +341,6 @@ fn kind<'a>(url: &'a StoreUrl, access: &Access) -> Result<Kind<'a>, StoreError> 
         }
         StoreUrl::WebDav(place) => Kind::Network(object::webdav::unopened(place, access)?),
         StoreUrl::Sftp(place) => Kind::Network(object::sftp::unopened(place, access)?),
-        StoreUrl::Gemini(_) | StoreUrl::Chroma(_) => return Err(not_spoken(url)),
+        StoreUrl::Gemini(_) | StoreUrl::Chroma(_) => Kind::Index(index::open(url, access)?),
     })
-}
-
-fn not_spoken(url: &StoreUrl) -> StoreError {
-    StoreError::Refused {
-        store: url.to_string(),
-        doing: "be opened".to_owned(),
-        reason: "this build of shelflist does not speak to such stores yet".to_owned(),
-        source: None,
-    }
 }

@@ -150,6 +150,12 @@ impl StoreUrl {
         }
     }
 
+    /// Whether it names a store that reads what it is given and can be asked ([`super::Index`]).
+    #[must_use]
+    pub const fn is_index(&self) -> bool {
+        matches!(self, StoreUrl::Gemini(_) | StoreUrl::Chroma(_))
+    }
+
     /// What a person would call it: the last name of its path, else of its bucket or host.
     #[must_use]
     pub fn last_name(&self) -> String {

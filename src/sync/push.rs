@@ -164,30 +164,23 @@ pub(super) fn open_known(
     let url = StoreUrl::parse(&row.url, std::path::Path::new("/"))
         .map_err(|source| SyncError::Url { store: row.name.clone(), source })?;
     let access = Access::known(row.password_command.as_deref(), row.found);
-    let opened = remote::open(&url, &access, clock.now()).and_then(|store| Ok((store.generation()?, store)));
-    let (generation, store) = match opened {
+    let opened = remote::open(&url, &access, clock.now()).and_then(|store| Ok((store.identity()?, store)));
+    let (identity, store) = match opened {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error.into())),
     };
-    let Some(generation) = generation else { return Ok(Err(Away::NotAStore)) };
-    if generation.store_id.to_string() != row.remote_store {
-        let found = generation.store_id.to_string();
-        return Ok(Err(Away::OtherStore { expected: row.remote_store.clone(), found }));
+    let Some(identity) = identity else { return Ok(Err(Away::NotAStore)) };
+    if identity.store != row.remote_store {
+        return Ok(Err(Away::OtherStore { expected: row.remote_store.clone(), found: identity.store }));
     }
     let now_ms = clock.now_ms();
     catalog.change::<_, CatalogError>(|tx| {
-        if generation.generation.to_string() != row.generation {
-            stores::refill(
-                tx,
-                &mut Ids::default(),
-                row.store_id,
-                &generation.generation.to_string(),
-                now_ms,
-            )?;
+        if identity.generation != row.generation {
+            stores::refill(tx, &mut Ids::default(), row.store_id, &identity.generation, now_ms)?;
         }
         stores::channel_ok(tx, row.store_id, now_ms)
     })?;
-    Ok(Ok(store))
+    Ok(Ok(store.into_objects().expect("TODO")))
 }
 
 /// One store's turn.

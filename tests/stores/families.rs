@@ -63,7 +63,9 @@ fn of_several_devices_one_is_the_creator() {
         let first = place.store();
         let found = Some(found(&place));
         let access = Access { found, ..place.access.clone() };
-        let devices: Vec<_> = (0..4).map(|_| remote::open(&place.url(), &access, now()).unwrap()).collect();
+        let devices: Vec<_> = (0..4)
+            .map(|_| remote::open(&place.url(), &access, now()).unwrap().into_objects().unwrap())
+            .collect();
         for round in 0..5 {
             let name = format!("race/{round}");
             let content = vec![b'x'; 100_000];

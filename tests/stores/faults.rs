@@ -161,7 +161,7 @@ fn s3_at(port: u16) -> Result<Box<dyn Store>, StoreError> {
     let login = Login { user: "user".to_owned(), secret: Secret::new("secret") };
     let access = remote::Access { login: Some(login), ..remote::Access::default() };
     let url = remote::StoreUrl::parse(&url, std::path::Path::new("/")).unwrap();
-    remote::open(&url, &access, now())
+    remote::open(&url, &access, now()).map(|store| store.into_objects().unwrap())
 }
 
 fn said_by(status: &str, headers: &str, body: &str) -> StoreError {

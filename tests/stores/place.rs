@@ -40,12 +40,12 @@ impl Place {
         let found = remote::try_out(&url, &self.access, now()).unwrap();
         let access = Access { found, ..self.access.clone() };
         let store = remote::open(&url, &access, now()).unwrap();
-        assert_eq!(store.generation().unwrap(), begun.generation().unwrap());
-        store
+        assert_eq!(store.identity().unwrap(), begun.identity().unwrap());
+        store.into_objects().unwrap()
     }
 
     pub(crate) fn open(&self) -> Result<Box<dyn Store>, remote::StoreError> {
-        remote::open(&self.url(), &self.access, now())
+        remote::open(&self.url(), &self.access, now()).map(|store| store.into_objects().unwrap())
     }
 
     pub(crate) fn through(&self, from: u16, to: u16) -> Place {

@@ -1,0 +1,174 @@
+//! Stores that read what they are given and can be asked about it: `gemini:`, `chroma:`.
+//!
+//! They differ from [`super::Store`] in what the engine has to know. They are given a document with its card, not bytes
+//! under a key; they cut it up and find it by meaning; what they hold of it has a name that they choose ([`RemoteName`]), so
+//! that a lost answer is a lost name, and has to be looked for by what we wrote beside it ([`Index::locate`]); and an object
+//! that they took can be found only some time later, or never ([`Readiness`]).
+//!
+//! What is absent, on purpose: nothing here gives a document back as it was. An index is asked; a content is fetched from a
+//! disk or a [`super::Store`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use ulid::Ulid;
+
+use super::{Access, Capabilities, Deleted, Identity, ObjectKey, StoreError, StoreUrl};
+use crate::model::Field;
+
+/// What an index calls an object: `fileSearchStores/S/documents/D`. Never made up by us, never empty.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RemoteName(String);
+
+impl RemoteName {
+    /// What an index answered, or what the ledger kept of it.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        RemoteName(name.into())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RemoteName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A document on its way into an index.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// The key that it would have in a store where we choose names: it says the content (and the [`Index::manner`]). It
+    /// travels beside the document, and is what a lost answer is looked for by.
+    pub key: &'a ObjectKey,
+    /// Which document.
+    pub document: Ulid,
+    /// What people call it.
+    pub title: &'a str,
+    /// What is on its card: the fields that stores are given.
+    pub fields: &'a BTreeMap<Field, Vec<String>>,
+    /// Its enriched content, whose hash is in the key: front matter, then the text.
+    pub content: &'a str,
+    /// The text alone; empty where a document leaves without its content.
+    pub text: &'a str,
+}
+
+/// How far an object is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can be found.
+    Searchable,
+    /// It was taken, and cannot be found yet.
+    NotYet,
+    /// The index says that it could not read it, and why. Some say so of objects that can be found a minute later: the caller
+    /// decides how long it goes on looking.
+    Failed(String),
+    /// There is no such object.
+    Gone,
+}
+
+/// What an index says of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// How far it is.
+    pub readiness: Readiness,
+    /// When the index will forget it by itself, where it does that.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// One object of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indexed {
+    /// What the index calls it.
+    pub name: RemoteName,
+    /// The key that was written beside it; none where somebody else made it.
+    pub key: Option<ObjectKey>,
+    /// How far it is.
+    pub readiness: Readiness,
+}
+
+/// A store that names its objects itself. Calls block; any number of threads may call at once.
+///
+/// Trouble is told as everywhere ([`StoreError`], [`super::ErrorClass`]). Nothing here retries, and nothing waits for an object
+/// to become searchable: both are the channel's business.
+pub trait Index: Send + Sync + fmt::Debug {
+    /// The store's canonical URL, for people and logs; names no secret.
+    fn describe(&self) -> String;
+
+    /// What it can do. The same answer every time.
+    fn capabilities(&self) -> Capabilities;
+
+    /// How it reads what it is given, where that can change: eight hex digits of the embedding model and of how texts are cut
+    /// up. It is part of every key, so that a new manner means that everything is given anew, beside the old (T2).
+    fn manner(&self) -> Option<String>;
+
+    /// Which store this is, read now; `None` where it is reachable and there is none.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    fn identity(&self) -> Result<Option<Identity>, StoreError>;
+
+    /// Begins it where there is none. Only on a person's word (T7).
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where something else stands in its place; otherwise the store's trouble.
+    fn begin(&self, now: Timestamp) -> Result<Identity, StoreError>;
+
+    /// Gives it a document. Where this returns without error the index has the whole of it, under the name it answers. Where
+    /// it does not, the index may have it all the same: [`Index::locate`] is asked before it is given again.
+    ///
+    /// # Errors
+    /// The store's trouble; [`StoreError::Refused`] where it will never take this document.
+    fn put(&self, entry: &Entry<'_>) -> Result<RemoteName, StoreError>;
+
+    /// What the index has under each of these keys: the best where it has several (searchable before not yet before failed,
+    /// then the newest). May be as expensive as a complete list; asked for many keys at once for that reason.
+    ///
+    /// # Errors
+    /// The store's trouble; never an incomplete answer.
+    fn locate(&self, keys: &[&ObjectKey]) -> Result<Vec<Option<RemoteName>>, StoreError>;
+
+    /// Whether what the index has under that name is this document, as far as the index lets it be proved: the key beside it,
+    /// its length, its texts read back. `false` also where there is no such object.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    fn prove(&self, name: &RemoteName, entry: &Entry<'_>) -> Result<bool, StoreError>;
+
+    /// How far an object is.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    fn standing(&self, name: &RemoteName) -> Result<Standing, StoreError>;
+
+    /// Deletes an object with all that was made of it. Deleting what is not there is no error.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    fn remove(&self, name: &RemoteName) -> Result<Deleted, StoreError>;
+
+    /// All objects, other people's too, of the present manner and of former ones.
+    ///
+    /// # Errors
+    /// The store's trouble, also as an item; an item that is an error is the last one.
+    fn list(&self) -> Result<IndexListing<'_>, StoreError>;
+}
+
+/// Objects as an index lists them, in no order.
+pub type IndexListing<'a> = Box<dyn Iterator<Item = Result<Indexed, StoreError>> + Send + 'a>;
+
+/// A way to the index that a URL names. Asks it nothing yet.
+pub(super) fn open(url: &StoreUrl, _access: &Access) -> Result<Box<dyn Index>, StoreError> {
+    Err(StoreError::Refused {
+        store: url.to_string(),
+        doing: "be opened".to_owned(),
+        reason: "this build of shelflist does not speak to such stores yet".to_owned(),
+        source: None,
+    })
+}
