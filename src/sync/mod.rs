@@ -14,6 +14,7 @@ pub mod orphans;
 pub mod plan;
 pub mod push;
 mod ready;
+mod sample;
 mod settle;
 mod transfer;
 
