@@ -130,6 +130,15 @@ fn print_sent(out: &mut Out, pushed: &PushReport) -> std::io::Result<()> {
         let n = plural(pushed.retired_objects, "object", "objects");
         out.line(format!("retired: {n} of files that are gone; see: shelflist orphans"))?;
     }
+    if pushed.recalled_objects > 0 {
+        let n = plural(pushed.recalled_objects, "object", "objects");
+        out.line(format!("taken back: {n} of documents that may leave no more, or less far"))?;
+    }
+    for decision in &pushed.decisions {
+        out.line(format!(
+            "decision {decision}: a rule about privacy would take back much; nothing more of it is sent; see: shelflist decision show {decision}"
+        ))?;
+    }
     Ok(())
 }
 
@@ -186,6 +195,7 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
         },
         if pushed.offline.is_empty() { Exit::Done } else { Exit::Offline },
         if problems.is_empty() && pushed.refused == 0 { Exit::Done } else { Exit::Problems },
+        if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
         exit_of_commands(&asked),
     ]);
     if context.json {
@@ -199,6 +209,8 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
             "uploaded_objects": pushed.uploaded_objects,
             "uploaded_bytes": pushed.uploaded_bytes,
             "retired_objects": pushed.retired_objects,
+            "recalled_objects": pushed.recalled_objects,
+            "decisions": pushed.decisions,
             "pulled": 0,
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),

@@ -5,9 +5,9 @@ use super::plan::Wanted;
 use super::transfer::Bytes;
 use crate::catalog::enrichments::{self, OutcomeKind};
 use crate::catalog::stores::StoreRow;
-use crate::catalog::{Catalog, CatalogError, documents, ledger, query};
+use crate::catalog::{Catalog, CatalogError, documents, ledger, privacy, query};
 use crate::enrich::render::{Card, render};
-use crate::model::document::{effective, privacy};
+use crate::model::document::effective;
 use crate::model::{Payload, Privacy};
 use crate::remote::ObjectKey;
 
@@ -39,7 +39,7 @@ pub(super) fn make(
     let mut making = Making { content_hash, ..Making::default() };
     let annotations = documents::annotations(conn, document_id)?;
     let fields = effective(&annotations);
-    let privacy = privacy(&annotations);
+    let privacy = privacy::of(conn, document_id, &annotations)?;
     making.privacy = Some(privacy);
     if privacy == Privacy::LocalOnly {
         making.note = Some("local only");

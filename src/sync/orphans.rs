@@ -1,5 +1,8 @@
 //! Deletes what was replaced, by its id, after its grace, on a person's word.
 //!
+//! What a person took back, or a rule about privacy, is deleted at once instead: without grace, without a brake, by every
+//! sync (decision 30). It stands in line from the moment of the word; what is carried out here is the same.
+//!
 //! Names that say their content can be shared: an orphan whose bytes another document needs loses its row, not the bytes.
 
 use super::push::{PushReport, Run, open_known};
@@ -65,9 +68,15 @@ pub fn clean(
     let grace_days = settings::integer(catalog.read(), &setting::ORPHAN_GRACE_DAYS)?;
     let mut report = CleanReport::default();
     for row in stores::all(catalog.read())? {
-        let all = ledger::orphans(catalog.read(), Some(row.store_id), i64::MAX)?.len() as u64;
-        let due =
-            ledger::orphans(catalog.read(), Some(row.store_id), now_ms - grace_days * 24 * 60 * 60 * 1_000)?;
+        // What was taken back is no matter of grace or brake: it is in line, and every sync deletes it.
+        let recalled = ledger::recalled(catalog.read(), Some(row.store_id))?;
+        let orphans = |before_ms| -> Result<Vec<RemoteObject>, CatalogError> {
+            let mut orphans = ledger::orphans(catalog.read(), Some(row.store_id), before_ms)?;
+            orphans.retain(|orphan| !recalled.contains_key(&orphan.object_id));
+            Ok(orphans)
+        };
+        let all = orphans(i64::MAX)?.len() as u64;
+        let due = orphans(now_ms - grace_days * 24 * 60 * 60 * 1_000)?;
         let live = ledger::count_live(catalog.read(), row.store_id)?;
         report.in_grace += all - due.len() as u64;
         let n = due.len() as u64;
@@ -171,15 +180,21 @@ fn delete_one(run: &mut Run<'_>, op: &Leased) -> Result<Result<bool, StoreError>
         };
     }
     point("clean-deleted");
-    run.catalog.change::<_, CatalogError>(|tx| {
+    let recalled = run.catalog.change::<_, CatalogError>(|tx| {
+        let recalled = ledger::is_recalled(tx, object.object_id)?;
+        if shared {
+            ledger::note_shared(tx, object.object_id)?;
+        }
         ledger::advance(tx, object.object_id, ObjectState::Deleted, now_ms)?;
         outbox::end(
             tx,
             op,
             Ending::Done { note: shared.then_some("its bytes are another document's, too") },
             now_ms,
-        )
+        )?;
+        Ok(recalled)
     })?;
+    run.report.recalled_objects += u64::from(recalled);
     Ok(Ok(true))
 }
 

@@ -16,9 +16,10 @@ use super::transfer::{Bytes, Transfer, prove, send, side_by_side};
 use super::{Away, Here, Offline, SyncError, code};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
 use crate::catalog::stores::{self, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Connection, Ids, RunLock, documents, ledger, queue, settings};
+use crate::catalog::{
+    Catalog, CatalogError, Connection, Ids, RunLock, documents, ledger, privacy, queue, settings,
+};
 use crate::clock::Clock;
-use crate::model::document::privacy;
 use crate::model::{ObjectState, Problem, ProblemKind, setting};
 use crate::monitor::{Counter, Monitor, Phase};
 use crate::power::point;
@@ -47,6 +48,10 @@ pub struct PushReport {
     pub uploaded_bytes: u64,
     /// Objects that became orphans because no disk has their document any more.
     pub retired_objects: u64,
+    /// Objects that were deleted because their document may not be there any more.
+    pub recalled_objects: u64,
+    /// Decisions that wait because a rule about privacy would take back too much.
+    pub decisions: Vec<i64>,
     /// Operations that ended with a verdict against them.
     pub refused: u64,
     /// Operations that wait still.
@@ -75,6 +80,8 @@ pub fn push(
 ) -> Result<PushReport, SyncError> {
     let now_ms = clock.now_ms();
     let mut report = PushReport::default();
+    // Before anything leaves: what is new, or moved, or of another kind.
+    report.decisions = privacy::settle(catalog, now_ms)?.decisions;
     let grace_days = settings::integer(catalog.read(), &setting::MISSING_GRACE_DAYS)?;
     let grace_scans = settings::integer(catalog.read(), &setting::MISSING_GRACE_SCANS)?;
     report.retired_objects = catalog.change::<_, CatalogError>(|tx| {
@@ -207,7 +214,8 @@ enum Fate {
 fn may_still_leave(conn: &Mutex<Connection>, transfer: &Transfer) -> bool {
     let conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
     let said = documents::annotations(&conn, transfer.document_id);
-    said.is_ok_and(|said| Some(privacy(&said)) <= transfer.privacy)
+    let now = said.and_then(|said| privacy::of(&conn, transfer.document_id, &said));
+    now.is_ok_and(|now| Some(now) <= transfer.privacy)
 }
 
 impl Run<'_> {

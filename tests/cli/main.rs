@@ -13,6 +13,7 @@ mod enrich;
 mod fetch;
 mod moves;
 mod power;
+mod privacy;
 mod queue;
 mod review;
 mod review_cards;
