@@ -239,6 +239,7 @@ fn short(hash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Payload;
 
     fn event(about: About, before: Option<&str>, after: Option<&str>, cause: Option<&str>) -> Event {
         let owned = |text: Option<&str>| text.map(str::to_owned);
