@@ -8,6 +8,7 @@
 //! "database is locked" at once, whatever the busy time-out, when somebody else wrote in between.
 
 pub mod answers;
+pub mod compare;
 pub mod decisions;
 pub mod dirs;
 pub mod documents;

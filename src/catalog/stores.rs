@@ -191,6 +191,44 @@ pub fn refill(conn: &Connection, ids: &mut Ids, store_id: i64, generation: &str,
     outbox::enqueue_all(conn, ids, store_id, now_ms)
 }
 
+/// A store was begun anew in the place of one that is gone: it is another one from now on.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_identity(conn: &Connection, store_id: i64, remote_store: &str, now_ms: i64) -> Result<()> {
+    conn.execute(
+        "UPDATE stores SET remote_store = ?2, updated_at = ?3 WHERE store_id = ?1",
+        params![store_id, remote_store, now_ms],
+    )?;
+    Ok(())
+}
+
+/// The same store is at another address, where what it can do was tried out anew.
+///
+/// # Errors
+/// SQLite's; a URL that is taken is the caller's to check before.
+pub fn relocate(
+    conn: &Connection,
+    store_id: i64,
+    url: &str,
+    password_command: Option<&str>,
+    found: Option<Found>,
+    now_ms: i64,
+) -> Result<()> {
+    conn.execute(
+        "UPDATE stores SET url = ?2, password_command = ?3, probe = ?4, probed_at = ?5, updated_at = ?6 WHERE store_id = ?1",
+        params![
+            store_id,
+            url,
+            password_command,
+            found.map(|found| serde_json::to_string(&found)).transpose()?,
+            found.map(|_| now_ms),
+            now_ms
+        ],
+    )?;
+    Ok(())
+}
+
 /// Forgets a store, its ledger and its queue. What the store holds stays there.
 ///
 /// # Errors

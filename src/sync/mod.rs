@@ -8,6 +8,7 @@
 pub mod backoff;
 mod carry;
 mod channel;
+pub mod check;
 mod line;
 mod making;
 pub mod orphans;

@@ -20,4 +20,5 @@ mod review_cards;
 mod scan;
 mod search;
 mod shift;
+mod store_check;
 mod sync;
