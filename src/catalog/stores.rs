@@ -278,23 +278,33 @@ pub fn channel_ok(conn: &Connection, channel_id: i64, now_ms: i64) -> Result<()>
     Ok(())
 }
 
-/// Nothing gets through. No operation is blamed for it (T5).
+/// Something did not get through: counted, and kept with the state that follows from it. No operation is blamed for it (T5).
 ///
 /// # Errors
 /// SQLite's.
-pub fn channel_failed(
+pub fn channel_missed(
     conn: &Connection,
     channel_id: i64,
+    state: ChannelState,
     code: &str,
     text: &str,
-    not_before: i64,
     now_ms: i64,
 ) -> Result<()> {
     conn.prepare_cached(
-        "UPDATE channels SET state = 'offline', failures = failures + 1, not_before = ?5,
-                offline_since = coalesce(offline_since, ?2), error_code = ?3, error_text = ?4, updated_at = ?2
+        "UPDATE channels SET state = ?3, failures = failures + 1, offline_since = coalesce(offline_since, ?2),
+                error_code = ?4, error_text = ?5, updated_at = ?2
          WHERE channel_id = ?1",
     )?
-    .execute(params![channel_id, now_ms, code, text, not_before])?;
+    .execute(params![channel_id, now_ms, state.as_str(), code, text])?;
+    Ok(())
+}
+
+/// It asked not to be called before then, in milliseconds; 0 where it asked for nothing.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_not_before(conn: &Connection, channel_id: i64, not_before: i64) -> Result<()> {
+    conn.prepare_cached("UPDATE channels SET not_before = ?2 WHERE channel_id = ?1")?
+        .execute(params![channel_id, not_before])?;
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::library;
 use crate::model::secret::secret_in;
 use crate::remote::{self, Access, StoreUrl};
+use crate::sync::connectivity::Connectivity;
 
 /// Signatures of requests are good for a quarter of an hour; well before that a person should know.
 const NOTABLE_SKEW_MS: i64 = 60 * 1_000;
@@ -174,7 +175,7 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
                     "state": store.state,
                     "paused": store.paused,
                     "last_ok": rfc3339_or_null(store.last_ok),
-                    "offline_ms": store.offline_since.map(|since| now_ms - since),
+                    "offline_ms": Connectivity::of(store).offline_ms(now_ms),
                     "error": store.error_text,
                     "uploaded": held.uploaded,
                     "uploading": held.uploading,
@@ -197,8 +198,8 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
     let rows: Vec<Vec<String>> = rows
         .into_iter()
         .map(|(store, held, queue)| {
-            let state = match store.offline_since {
-                Some(since) => format!("{} for {}", store.state, ago(now_ms - since)),
+            let state = match Connectivity::of(&store).offline_ms(now_ms) {
+                Some(offline_ms) => format!("{} for {}", store.state, ago(offline_ms)),
                 None => store.state.to_string(),
             };
             vec![

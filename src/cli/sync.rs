@@ -35,7 +35,11 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Say how the stores and the queue stand.
-    Status,
+    Status {
+        /// Ask each store whether it is there, before.
+        #[arg(long)]
+        probe: bool,
+    },
     /// Send what waits, without scanning, and without regard to when it would be tried again.
     Now {
         /// Name or URL of a store; without it to all of them.
@@ -76,7 +80,7 @@ enum Command {
 impl Args {
     /// Whether it goes to a library's disk or to a store.
     pub(super) fn may_touch_a_disk(&self) -> bool {
-        matches!(self.command, None | Some(Command::Now { .. }))
+        matches!(self.command, None | Some(Command::Now { .. } | Command::Status { probe: true }))
     }
 }
 
@@ -84,7 +88,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     let Args { command, library } = args;
     match command {
         None => scan_and_send(context, library),
-        Some(Command::Status) => standing::run(context),
+        Some(Command::Status { probe }) => standing::run(context, probe),
         Some(Command::Now { store }) => now::run(context, store.as_deref()),
         Some(Command::Retry { ids, force }) => steer::retry(context, &ids, force),
         Some(Command::Pause { store }) => steer::pause(context, store.as_deref(), true),

@@ -51,6 +51,9 @@ macro_rules! settings {
 
 settings! {
     SCAN_EXCLUDE = "scan.exclude", "", SettingKind::Patterns, "What a scan leaves out, in gitignore syntax, one pattern a line, beside .shelflistignore files.";
+    CONNECTIVITY_INTERVAL_MS = "connectivity.interval_ms", "30000", SettingKind::Integer(1_000, 86_400_000), "A store of which nothing was heard for so long is asked whether it is there, in milliseconds.";
+    CONNECTIVITY_TIMEOUT_MS = "connectivity.timeout_ms", "5000", SettingKind::Integer(100, 600_000), "How long a store may take to say that it is there, in milliseconds.";
+    CONNECTIVITY_FAILURES = "connectivity.failures", "3", SettingKind::Integer(1, 100), "So many of these questions without an answer in a row make a store offline.";
     PRIVACY_RULES = "privacy.rules", "", SettingKind::PrivacyRules, "What may leave this computer, one rule a line: local_only, redacted or full, then a gitignore pattern or type:WORD; the last that fits a path counts, the strictest of a document's copies.";
     PROBE_DEADLINE_MS = "probe.deadline_ms", "10000", SettingKind::Integer(100, 600_000), "How long a look at a library's root, and every single answer of its disk, may take, in milliseconds.";
     MISSING_GRACE_DAYS = "missing.grace_days", "7", SettingKind::Integer(0, 36_500), "How many days a file is missing before its remote objects are retired.";

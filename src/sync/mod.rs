@@ -9,6 +9,7 @@ pub mod backoff;
 mod carry;
 mod channel;
 pub mod check;
+pub mod connectivity;
 mod line;
 mod making;
 pub mod orphans;
