@@ -7,6 +7,7 @@
 
 use std::io::{self, Read};
 
+use super::sample::{Sampled, Samples, WHOLE_BYTES};
 use super::transfer::{Bytes, Transfer};
 use crate::content;
 use crate::model::ObjectState;
@@ -78,13 +79,22 @@ fn carry_object(
     carried: &mut Carried,
 ) -> Result<(), StoreError> {
     if matches!(carried.state, ObjectState::Planned | ObjectState::Uploading) {
-        let put = send(store, transfer, monitor)?;
-        carried.sent = put == Put::Created;
+        let (put, samples) = send(store, transfer, monitor)?;
+        carried.sent = put.made_it();
         if carried.sent {
             counted(transfer, monitor);
         }
         point("push-sent");
-        carried.state = ObjectState::Uploaded;
+        carried.state = match put {
+            Put::Proved => ObjectState::Verified,
+            Put::Created | Put::AlreadyThere => ObjectState::Uploaded,
+        };
+        if put == Put::Created
+            && let Some(samples) = samples
+            && samples.prove(store, &transfer.key)?
+        {
+            carried.state = ObjectState::Verified;
+        }
     }
     if carried.state == ObjectState::Uploaded {
         prove(store, transfer, monitor)?;
@@ -95,7 +105,11 @@ fn carry_object(
     Ok(())
 }
 
-fn send(store: &dyn Store, transfer: &Transfer, monitor: &dyn Monitor) -> Result<Put, StoreError> {
+fn send(
+    store: &dyn Store,
+    transfer: &Transfer,
+    monitor: &dyn Monitor,
+) -> Result<(Put, Option<Samples>), StoreError> {
     match put(store, transfer, monitor) {
         // Something else stands under a name that says its content: whatever it is, it is not that content.
         Err(error @ StoreError::Corrupt { .. }) => {
@@ -107,18 +121,29 @@ fn send(store: &dyn Store, transfer: &Transfer, monitor: &dyn Monitor) -> Result
     }
 }
 
-fn put(store: &dyn Store, transfer: &Transfer, monitor: &dyn Monitor) -> Result<Put, StoreError> {
-    match &transfer.bytes {
-        Bytes::Rendered(rendered) => {
-            store.put_if_absent(&transfer.key, &mut rendered.content.as_bytes(), &transfer.expect)
+/// With what is remembered of a large content for its proof.
+fn put(
+    store: &dyn Store,
+    transfer: &Transfer,
+    monitor: &dyn Monitor,
+) -> Result<(Put, Option<Samples>), StoreError> {
+    let put = |content: &mut dyn Read| {
+        let expect = &transfer.expect;
+        if expect.bytes <= WHOLE_BYTES {
+            return Ok((store.put_if_absent(&transfer.key, content, expect)?, None));
         }
+        let mut content = Sampled::new(content, expect.bytes, &expect.hash);
+        let put = store.put_if_absent(&transfer.key, &mut content, expect)?;
+        Ok((put, Some(content.finish())))
+    };
+    match &transfer.bytes {
+        Bytes::Rendered(rendered) => put(&mut rendered.content.as_bytes()),
         Bytes::File { path, patience, .. } => {
             // Opened at the first read: an object that is there already needs no disk.
             let path = path.clone();
             let mut reader = patience
                 .reader(move || content::open_regular(&path).map(|(file, _)| file).map_err(io::Error::other));
-            let mut reader = UntilCancelled { inner: &mut reader, monitor };
-            store.put_if_absent(&transfer.key, &mut reader, &transfer.expect)
+            put(&mut UntilCancelled { inner: &mut reader, monitor })
         }
     }
 }
@@ -138,7 +163,7 @@ impl Read for UntilCancelled<'_> {
     }
 }
 
-/// Reads the object back and holds it against its hash: what a store says it has is not proof.
+/// Reads the whole object back and holds it against its hash: what a store says it has is not proof.
 fn prove(store: &dyn Store, transfer: &Transfer, monitor: &dyn Monitor) -> Result<(), StoreError> {
     let proved = match matches(store, transfer) {
         // It was there before the run was cut off, and the store was put back to a time before that: no verdict (T3).

@@ -16,6 +16,7 @@ pub mod orphans;
 pub mod plan;
 pub mod push;
 mod ready;
+mod sample;
 mod settle;
 mod transfer;
 
