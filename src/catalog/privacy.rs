@@ -74,14 +74,20 @@ pub fn why(
     if let Some(held) = effective(annotations).get(&Field::SourceType) {
         held.values.iter().for_each(|value| hear(rules.of_type(value)));
     }
+    let mut has_place = false;
     if rules.are_about_places() {
         let mut statement = conn.prepare_cached(
             "SELECT d.path, f.name FROM files f JOIN dirs d USING (dir_id) WHERE f.document_id = ?1",
         )?;
         let mut rows = statement.query([document_id])?;
         while let Some(row) = rows.next()? {
+            has_place = true;
             hear(rules.of_path(&files::join(row.get(0)?, row.get(1)?)));
         }
+    }
+    // A library that was removed, or a file that became another's, takes a document's place away, and not its privacy.
+    if rules.are_about_places() && !has_place && !effective(annotations).contains_key(&Field::Privacy) {
+        strictest.0 = strictest.0.max(kept(conn, document_id)?);
     }
     Ok(strictest)
 }
@@ -164,7 +170,9 @@ pub fn change(conn: &Connection, ids: &mut Ids, document_id: i64, after: Privacy
     if before != after {
         keep(conn, document_id, after)?;
     }
-    if after > before || (waited && after > Privacy::Full) {
+    // Also what a rule held back already, and somebody decided to leave where it is: here a person says it of this one.
+    let is_left = after == before && after > Privacy::Full && (waited || is_held(conn, document_id)?);
+    if after > before || (waited && after > Privacy::Full) || is_left {
         recall(conn, ids, document_id, after, now_ms)
     } else if after < before {
         allow(conn, ids, document_id, after, now_ms)

@@ -187,6 +187,10 @@ pub fn check(
     let opened = match open_known(catalog, row, clock)? {
         Ok(opened) => opened,
         Err(Away::NotAStore) if options.repair => return begin_anew(catalog, row, clock),
+        // Perhaps begun by us, and the power was cut before that was written down.
+        Err(Away::OtherStore { .. }) if options.repair && options.anew => {
+            return begin_anew(catalog, row, clock);
+        }
         Err(Away::Store(StoreError::Away { reason: AwayReason::NoStoreInRoot, .. }))
             if options.repair && options.anew =>
         {
@@ -202,12 +206,23 @@ pub fn check(
     compare_with(catalog, lock, row, &opened, options, clock, monitor)
 }
 
-/// Begins a store where nothing of one is left, and puts everything in line for it. Nothing is deleted (T7).
+/// Begins a store where nothing of one is left, and puts everything in line for it. Nothing is deleted (T7). Another store that
+/// is empty will do; one with objects is somebody's.
 fn begin_anew(catalog: &mut Catalog, row: &StoreRow, clock: &dyn Clock) -> Result<CheckReport, SyncError> {
     let url = StoreUrl::parse(&row.url, Path::new("/"))
         .map_err(|source| SyncError::Url { store: row.name.clone(), source })?;
     let access = Access::known(row.password_command.as_deref(), row.found);
-    let begun = remote::create(&url, &access, clock.now()).and_then(|opened| opened.begin(clock.now()));
+    let begun = remote::create(&url, &access, clock.now()).and_then(|opened| {
+        if holds_anything(&opened)? {
+            return Err(StoreError::Refused {
+                store: opened.describe(),
+                doing: "be begun anew".to_owned(),
+                reason: "another store is there, with objects in it".to_owned(),
+                source: None,
+            });
+        }
+        opened.begin(clock.now())
+    });
     let identity = match begun {
         Ok(identity) => identity,
         Err(error) => return Ok(CheckReport::ended(Outcome::Away(error.into()))),
@@ -219,6 +234,13 @@ fn begin_anew(catalog: &mut Catalog, row: &StoreRow, clock: &dyn Clock) -> Resul
         stores::refill(tx, &mut Ids::default(), row.store_id, &identity.generation, now_ms)
     })?;
     Ok(CheckReport::ended(Outcome::BegunAnew))
+}
+
+fn holds_anything(opened: &Opened) -> Result<bool, StoreError> {
+    Ok(match opened {
+        Opened::Objects(store) => store.list("")?.next().transpose()?.is_some(),
+        Opened::Index(index) => index.list()?.next().transpose()?.is_some(),
+    })
 }
 
 /// Numbers that were met, a bit each.

@@ -285,6 +285,43 @@ fn a_decision_about_nothing_any_more_is_settled() {
     assert_eq!(texts(&desk).iter().filter(|text| text.starts_with("letter")).count(), 30);
 }
 
+// S8, L8: somebody decided to leave all of them, and says otherwise of one
+#[test]
+fn a_persons_word_counts_also_after_a_decision_to_leave_it() {
+    let desk = many();
+    rules(&desk, "local_only /letters/", 6);
+    let number = desk.json(&["decisions"])["decisions"][0]["decision"].to_string();
+    desk.run(&["reject", &number]).expect(0);
+    desk.run(&["edit", "letters/1.txt", "--privacy", "local_only"]).expect(0);
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(desk.objects().len(), 30);
+    assert!(!texts(&desk).iter().any(|text| text == "letter 1"));
+}
+
+// S8, D5: its texts are in the catalogue still
+#[test]
+fn a_library_that_is_removed_makes_nothing_public() {
+    let desk = Desk::with_files(&[("letters/a.txt", "alpha"), ("b.txt", "beta")]);
+    rules(&desk, "local_only /letters/", 0);
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    let other = desk.path("other");
+    fs::create_dir(&other).unwrap();
+    desk.run(&["init", other.to_str().unwrap(), "--name", "other"]).expect(0);
+    desk.run(&["library", "remove", "books"]).expect(0);
+    let url = format!("dir:{}", desk.path("second").display());
+    desk.run(&["store", "add", &url]).expect(0);
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(texts(&desk), ["beta"]);
+    let second: i64 =
+        desk.sql("SELECT count(*) FROM remote_objects WHERE store_id = 2 AND state = 'current'");
+    assert_eq!(second, 1, "that which may leave");
+    // Not even where the rules are looked at anew.
+    rules(&desk, "local_only /letters/\nredacted *.eml", 0);
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(texts(&desk), ["beta"]);
+}
+
 // S8, O2
 #[test]
 fn what_a_store_that_is_away_has_is_deleted_when_it_is_back() {

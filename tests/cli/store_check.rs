@@ -208,6 +208,39 @@ fn a_repair_that_is_cut_off_is_done_by_the_next() {
     }
 }
 
+// S12, T3, T7: begun, and not written down
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_store_that_was_begun_anew_when_the_power_was_cut_is_taken_up() {
+    let desk = desk();
+    let before = desk.objects();
+    fs::remove_dir_all(desk.mirror()).unwrap();
+    fs::create_dir(desk.mirror()).unwrap();
+    let ran = desk
+        .command(&["store", "check", "mirror", "--repair", "--anew"])
+        .env("FAILPOINTS", "check-begun=return")
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(128 + 9), "{ran:?}");
+    let text = desk.run(&["store", "check", "mirror"]).expect(5).stdout;
+    assert!(text.contains("another store is at this place") && text.contains("--anew"), "{text}");
+    assert_eq!(check(&desk, &["--repair", "--anew"], 0)["state"], "begun_anew");
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(desk.objects(), before);
+    check(&desk, &["--read"], 0);
+}
+
+// S12, T7: another store is somebody's
+#[test]
+fn another_store_with_objects_in_it_is_never_taken_for_a_wiped_one() {
+    let desk = desk();
+    let marker = desk.mirror().join(".shelflist-store.json");
+    let other = fs::read_to_string(&marker).unwrap().replace("\"store_id\": \"0", "\"store_id\": \"1");
+    fs::write(&marker, other).unwrap();
+    assert_eq!(check(&desk, &["--repair", "--anew"], 5)["state"], "away");
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM remote_objects WHERE state = 'current'"), 3);
+}
+
 // S1
 #[test]
 fn a_store_that_moved_is_the_same_store() {

@@ -8,8 +8,9 @@ use crate::cli::context::Context;
 use crate::cli::edited::Places;
 use crate::cli::exit::{Exit, Failure, chain};
 use crate::cli::output::plural;
+use crate::remote::{AwayReason, StoreError};
 use crate::sync::check::{self, CheckOptions, CheckReport, Difference, Differs, Outcome};
-use crate::sync::code;
+use crate::sync::{Away, code};
 
 /// Differences that people are shown; scripts get more.
 const SHOWN: usize = 20;
@@ -148,7 +149,17 @@ fn print(
     match &report.outcome {
         Outcome::Away(away) => {
             out.line(format!("{name}: away: {} ({})", chain(away), code::CONNECTION))?;
-            out.line("  nothing was concluded; where you know that the disk is the right one and empty: shelflist store check NAME --repair --anew")?;
+            let may_be_empty = matches!(
+                away,
+                Away::OtherStore { .. }
+                    | Away::Store(StoreError::Away { reason: AwayReason::NoStoreInRoot, .. })
+            );
+            out.line("  nothing was concluded")?;
+            if may_be_empty {
+                out.line(format!(
+                    "  only where you know that the place is the right one, and empty: shelflist store check {name} --repair --anew"
+                ))?;
+            }
             return Ok(());
         }
         Outcome::Interrupted => {
