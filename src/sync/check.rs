@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::model::{ObjectState, Payload};
 use crate::monitor::{Counter, Monitor, Phase};
 use crate::power::point;
-use crate::remote::index::Readiness;
+use crate::remote::index::{Indexed, Readiness};
 use crate::remote::{self, Access, AwayReason, ErrorClass, ObjectKey, Opened, Store, StoreError, StoreUrl};
 
 /// Rows looked at, or changed, at once.
@@ -270,6 +270,21 @@ struct Found {
     unsearchable: bool,
 }
 
+/// The objects of a list; nothing of other people's.
+type Listed<'a> = Box<dyn Iterator<Item = Result<Option<Found>, StoreError>> + 'a>;
+
+impl Found {
+    fn of_listed(item: remote::Listed) -> Self {
+        Found { key: item.key, name: None, bytes: Some(item.bytes), unsearchable: false }
+    }
+
+    fn of_indexed(item: Indexed) -> Option<Self> {
+        let unsearchable = matches!(item.readiness, Readiness::Failed(_) | Readiness::Gone);
+        let name = Some(item.name.as_str().to_owned());
+        item.key.map(|key| Found { key, name, bytes: None, unsearchable })
+    }
+}
+
 /// A key that says what it is and of which bytes, as we make them.
 fn ours(key: &ObjectKey) -> Option<(Payload, [u8; 32])> {
     let mut parts = key.as_str().split('/');
@@ -334,27 +349,14 @@ struct Checking<'a> {
 impl Checking<'_> {
     /// Looks every object of the store up. Says how the check ended where it did not come to the end of the list.
     fn look_at_all(&mut self, opened: &Opened) -> Result<Option<Outcome>, SyncError> {
-        let listed: Result<Box<dyn Iterator<Item = Result<Option<Found>, StoreError>> + '_>, StoreError> =
-            match opened {
-                Opened::Objects(store) => store.list("").map(|items| {
-                    Box::new(items.map(|item| {
-                        item.map(|item| {
-                            let bytes = Some(item.bytes);
-                            Some(Found { key: item.key, name: None, bytes, unsearchable: false })
-                        })
-                    })) as _
-                }),
-                Opened::Index(index) => index.list().map(|items| {
-                    Box::new(items.map(|item| {
-                        item.map(|item| {
-                            let unsearchable =
-                                matches!(item.readiness, Readiness::Failed(_) | Readiness::Gone);
-                            let name = Some(item.name.as_str().to_owned());
-                            item.key.map(|key| Found { key, name, bytes: None, unsearchable })
-                        })
-                    })) as _
-                }),
-            };
+        let listed = match opened {
+            Opened::Objects(store) => store.list("").map(|items| -> Listed<'_> {
+                Box::new(items.map(|item| item.map(|item| Some(Found::of_listed(item)))))
+            }),
+            Opened::Index(index) => index
+                .list()
+                .map(|items| -> Listed<'_> { Box::new(items.map(|item| item.map(Found::of_indexed))) }),
+        };
         let items = match listed {
             Ok(items) => items,
             Err(error) => return Ok(Some(Outcome::Away(error.into()))),

@@ -68,9 +68,9 @@ pub fn push(
     monitor: &dyn Monitor,
 ) -> Result<PushReport, SyncError> {
     let now_ms = clock.now_ms();
-    let mut report = PushReport::default();
     // Before anything leaves: what is new, or moved, or of another kind.
-    report.decisions = privacy::settle(catalog, now_ms)?.decisions;
+    let decisions = privacy::settle(catalog, now_ms)?.decisions;
+    let mut report = PushReport { decisions, ..PushReport::default() };
     let grace_days = settings::integer(catalog.read(), &setting::MISSING_GRACE_DAYS)?;
     let grace_scans = settings::integer(catalog.read(), &setting::MISSING_GRACE_SCANS)?;
     report.retired_objects = catalog.change::<_, CatalogError>(|tx| {
