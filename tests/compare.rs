@@ -2,17 +2,21 @@
 
 #![allow(missing_docs)]
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
-use shelflist::catalog::stores::{self, NewStore, StorePayload};
+use shelflist::catalog::stores::{self, NewStore, StorePayload, StoreRow};
 use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, compare};
 use shelflist::clock::SystemClock;
 use shelflist::model::Payload;
-use shelflist::monitor::Unwatched;
+use shelflist::monitor::{Monitor, Unwatched};
+use shelflist::remote::fault::{Call, Fault, FaultyStore};
 use shelflist::remote::index::{Entry, IndexListing, Indexed, Readiness, RemoteName, Standing};
-use shelflist::remote::{Capabilities, Deleted, Identity, Index, ObjectKey, Opened, StoreError};
-use shelflist::sync::check::{CheckOptions, Counts, compare_with};
+use shelflist::remote::{
+    Capabilities, Deleted, DirStore, Expect, Identity, Index, ObjectKey, Opened, Store, StoreError,
+};
+use shelflist::sync::check::{CheckOptions, Counts, Outcome, compare_with};
 
 /// An index that lists what it is told to.
 #[derive(Debug)]
@@ -63,11 +67,9 @@ fn listed(name: &str, key: Option<ObjectKey>, readiness: Readiness) -> Indexed {
     Indexed { name: RemoteName::new(name), key, readiness }
 }
 
-// S12: a store that names its objects lists them in no order, other people's among them
-#[test]
-fn an_index_is_compared_by_the_names_it_gave() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut catalog = Catalog::open_or_create(&dir.path().join("catalog.db"), Timestamp::UNIX_EPOCH).unwrap();
+/// A catalogue whose ledger has four objects in one index: the last was on its way when its run died.
+fn catalog(dir: &Path) -> (Catalog, StoreRow) {
+    let mut catalog = Catalog::open_or_create(&dir.join("catalog.db"), Timestamp::UNIX_EPOCH).unwrap();
     let new = NewStore {
         name: "index",
         url: "listed:",
@@ -78,7 +80,6 @@ fn an_index_is_compared_by_the_names_it_gave() {
         found: None,
     };
     catalog.change::<_, CatalogError>(|tx| stores::insert(tx, &mut Ids::default(), &new, 0)).unwrap();
-    // there, gone, unreadable, and one whose name was lost with the run that sent it
     for (n, name, state) in [
         (1, Some("n1"), "current"),
         (2, Some("n2"), "current"),
@@ -98,6 +99,16 @@ fn an_index_is_compared_by_the_names_it_gave() {
             ))
             .unwrap();
     }
+    let row = stores::by_name(catalog.read(), "index").unwrap().unwrap();
+    (catalog, row)
+}
+
+// S12: a store that names its objects lists them in no order, other people's among them
+#[test]
+fn an_index_is_compared_by_the_names_it_gave() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut catalog, row) = catalog(dir.path());
+    // One is there, one gone, one unreadable, and one lost its name with the run that sent it.
     let index = Opened::Index(Box::new(Listed(Mutex::new(vec![
         listed("n9", Some(key(9)), Readiness::Searchable),
         listed("theirs", None, Readiness::Searchable),
@@ -107,7 +118,6 @@ fn an_index_is_compared_by_the_names_it_gave() {
         listed("n1 again", Some(key(1)), Readiness::Searchable),
         listed("n1", Some(key(1)), Readiness::Searchable),
     ]))));
-    let row = stores::by_name(catalog.read(), "index").unwrap().unwrap();
     let lock = RunLock::take(catalog.path()).unwrap();
     let options = CheckOptions { repair: true, read: true, ..CheckOptions::default() };
     let report = compare_with(&mut catalog, &lock, &row, &index, options, &SystemClock, &Unwatched).unwrap();
@@ -125,4 +135,39 @@ fn an_index_is_compared_by_the_names_it_gave() {
     assert_eq!(orphan, ("n9,n1 again".to_owned(), "orphaned".to_owned()));
     let again = compare_with(&mut catalog, &lock, &row, &index, options, &SystemClock, &Unwatched).unwrap();
     assert_eq!((again.counts.strangers, again.adopted), (0, 0));
+}
+
+struct Stopped;
+
+impl Monitor for Stopped {
+    fn cancelled(&self) -> bool {
+        true
+    }
+}
+
+// S12, D4: what was not seen is not missing
+#[test]
+fn a_list_that_does_not_come_to_its_end_proves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut catalog, row) = catalog(dir.path());
+    let lock = RunLock::take(catalog.path()).unwrap();
+    let options = CheckOptions { repair: true, ..CheckOptions::default() };
+    let index =
+        Opened::Index(Box::new(Listed(Mutex::new(vec![listed("n1", Some(key(1)), Readiness::Searchable)]))));
+    let stopped = compare_with(&mut catalog, &lock, &row, &index, options, &SystemClock, &Stopped).unwrap();
+    assert!(matches!(stopped.outcome, Outcome::Interrupted), "{stopped:?}");
+    assert_eq!((stopped.counts, stopped.in_line), (Counts::default(), 0));
+
+    let place = dir.path().join("store");
+    let store = FaultyStore::new(DirStore::create(&place, Timestamp::UNIX_EPOCH).unwrap());
+    for text in [b"one", b"two"] {
+        let expect = Expect::of(text);
+        let key = ObjectKey::of_content(Payload::Original, &expect.hash);
+        store.put_if_absent(&key, &mut text.as_slice(), &expect).unwrap();
+    }
+    store.fail(Call::List, 1, Fault::HalfWay);
+    let opened = Opened::Objects(Box::new(store));
+    let away = compare_with(&mut catalog, &lock, &row, &opened, options, &SystemClock, &Unwatched).unwrap();
+    assert!(matches!(away.outcome, Outcome::Away(_)), "{away:?}");
+    assert_eq!((away.counts.missing, away.in_line), (0, 0));
 }

@@ -1,6 +1,8 @@
 -- What became stricter is taken back from the stores (S8).
 -- recalled_at: since when a store is to delete the object at once, without the clean-up's grace.
+-- was_current: it was the document's current object then, and is as good as it was for as long as nobody touches it.
 ALTER TABLE remote_objects ADD COLUMN recalled_at INTEGER;
+ALTER TABLE remote_objects ADD COLUMN was_current INTEGER NOT NULL DEFAULT 0 CHECK (was_current IN (0, 1));
 CREATE INDEX remote_objects_recalled ON remote_objects (store_id) WHERE recalled_at IS NOT NULL;
 
 -- Taken back while it was being sent: whoever sends it finds that out only afterwards. From here it goes nowhere but away,

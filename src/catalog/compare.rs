@@ -149,7 +149,7 @@ pub fn adopt(conn: &Connection, ids: &mut Ids, stranger: &Stranger<'_>, now_ms: 
         .optional()?;
     if let Some(word) = withheld {
         let privacy: Privacy = word.parse()?;
-        ledger::recall(conn, object_id, super::privacy::cause(privacy), now_ms)?;
+        ledger::recall(conn, object_id, false, super::privacy::cause(privacy), now_ms)?;
         outbox::enqueue_delete(conn, ids, object_id, now_ms)?;
     }
     Ok(())

@@ -198,7 +198,10 @@ pub fn revive(conn: &Connection, object_id: i64, now_ms: i64) -> Result<()> {
         params![object_id, now_ms],
     )?;
     // Who plans knows how far the document may leave: these bytes may.
-    conn.execute("UPDATE remote_objects SET recalled_at = NULL WHERE object_id = ?1", [object_id])?;
+    conn.execute(
+        "UPDATE remote_objects SET recalled_at = NULL, was_current = 0 WHERE object_id = ?1",
+        [object_id],
+    )?;
     advance(conn, object_id, ObjectState::Planned, now_ms)
 }
 
@@ -298,21 +301,22 @@ pub fn orphan(conn: &Connection, object_id: i64, cause: &str, now_ms: i64) -> Re
 ///
 /// # Errors
 /// SQLite's.
-pub fn recall(conn: &Connection, object_id: i64, cause: &str, now_ms: i64) -> Result<()> {
-    // Not of its state: what is recalled keeps that (migration 0016).
+pub fn recall(conn: &Connection, object_id: i64, was_current: bool, cause: &str, now_ms: i64) -> Result<()> {
+    // Not of its state: what is recalled keeps that (migration 0016). Taken back twice it was current before the first time.
     conn.prepare_cached(
-        "UPDATE remote_objects SET recalled_at = ?3, cause = ?2, updated_at = ?3 WHERE object_id = ?1 AND state = 'orphaned'",
+        "UPDATE remote_objects SET recalled_at = ?3, cause = ?2, updated_at = ?3, was_current = max(was_current, ?4)
+         WHERE object_id = ?1 AND state = 'orphaned'",
     )?
-    .execute(params![object_id, cause, now_ms])?;
+    .execute(params![object_id, cause, now_ms, was_current])?;
     Ok(())
 }
 
 /// A recalled object may be there after all: its deletion is off as far as nobody has begun it, and it is an orphan like
-/// others, with its grace. Where it is `untouched`, and nothing has come in its place, it is current again.
+/// others, with its grace. Where it `is_wanted` it is current again, if it was, and nobody has touched it since.
 ///
 /// # Errors
 /// SQLite's.
-pub fn allow(conn: &Connection, object_id: i64, untouched: bool, now_ms: i64) -> Result<()> {
+pub fn allow(conn: &Connection, object_id: i64, is_wanted: bool, now_ms: i64) -> Result<()> {
     let is_recalled: bool = conn
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM remote_objects WHERE object_id = ?1 AND recalled_at IS NOT NULL AND state <> 'deleted')",
@@ -321,10 +325,11 @@ pub fn allow(conn: &Connection, object_id: i64, untouched: bool, now_ms: i64) ->
     if !is_recalled {
         return Ok(());
     }
-    let untouched: bool = untouched
+    let untouched: bool = is_wanted
         && conn
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM outbox WHERE object_id = ?1 AND kind = 'delete' AND state = 'pending' AND leases = 0)
+                "SELECT EXISTS (SELECT 1 FROM remote_objects WHERE object_id = ?1 AND was_current = 1)
+                    AND EXISTS (SELECT 1 FROM outbox WHERE object_id = ?1 AND kind = 'delete' AND state = 'pending' AND leases = 0)
                     AND NOT EXISTS (SELECT 1 FROM remote_objects o JOIN remote_objects c USING (store_id, document_id, payload)
                                     WHERE o.object_id = ?1 AND c.state = 'current')",
             )?
@@ -334,8 +339,10 @@ pub fn allow(conn: &Connection, object_id: i64, untouched: bool, now_ms: i64) ->
          WHERE object_id = ?1 AND kind = 'delete' AND state IN ('pending', 'dead')",
     )?
     .execute(params![object_id, now_ms])?;
-    conn.prepare_cached("UPDATE remote_objects SET recalled_at = NULL, orphaned_at = ?2, updated_at = ?2 WHERE object_id = ?1")?
-        .execute(params![object_id, now_ms])?;
+    conn.prepare_cached(
+        "UPDATE remote_objects SET recalled_at = NULL, was_current = 0, orphaned_at = ?2, updated_at = ?2 WHERE object_id = ?1",
+    )?
+    .execute(params![object_id, now_ms])?;
     if untouched { advance(conn, object_id, ObjectState::Current, now_ms) } else { Ok(()) }
 }
 

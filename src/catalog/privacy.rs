@@ -201,8 +201,9 @@ pub fn cause(privacy: Privacy) -> &'static str {
 fn recall(conn: &Connection, ids: &mut Ids, document_id: i64, after: Privacy, now_ms: i64) -> Result<()> {
     let objects = ledger::of_document(conn, document_id)?;
     for object in objects.iter().filter(|object| object.state != ObjectState::Deleted) {
+        let was_current = object.state == ObjectState::Current;
         ledger::orphan(conn, object.object_id, cause(after), now_ms)?;
-        ledger::recall(conn, object.object_id, cause(after), now_ms)?;
+        ledger::recall(conn, object.object_id, was_current, cause(after), now_ms)?;
         outbox::enqueue_delete(conn, ids, object.object_id, now_ms)?;
     }
     if after == Privacy::LocalOnly {
@@ -217,11 +218,9 @@ fn allow(conn: &Connection, ids: &mut Ids, document_id: i64, after: Privacy, now
     if after == Privacy::Full {
         let content = documents::by_id(conn, document_id)?.content_hash;
         for object in ledger::of_document(conn, document_id)? {
-            // An original of which nobody has begun the deletion is as good as it was; no disk has to be here for that.
-            let untouched = object.state == ObjectState::Orphaned
-                && object.payload == Payload::Original
-                && Some(object.upload_hash) == content;
-            ledger::allow(conn, object.object_id, untouched, now_ms)?;
+            // It is as good as it was; no disk has to be here for that. What is rendered is proved again, which costs little.
+            let is_wanted = object.payload == Payload::Original && Some(object.upload_hash) == content;
+            ledger::allow(conn, object.object_id, is_wanted, now_ms)?;
         }
     }
     outbox::enqueue_mirror(conn, ids, document_id, now_ms)

@@ -188,6 +188,11 @@ pub fn refill(conn: &Connection, ids: &mut Ids, store_id: i64, generation: &str,
          WHERE store_id = ?1 AND state IN ('uploading', 'uploaded', 'verified', 'searchable', 'current')",
         params![store_id, now_ms],
     )?;
+    // What was taken back is nowhere to be believed in either.
+    conn.execute(
+        "UPDATE remote_objects SET was_current = 0 WHERE store_id = ?1 AND recalled_at IS NOT NULL",
+        [store_id],
+    )?;
     outbox::enqueue_all(conn, ids, store_id, now_ms)
 }
 

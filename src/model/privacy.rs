@@ -180,7 +180,7 @@ mod tests {
     #[case("local_only")]
     #[case("local_only type:")]
     #[case("local_only !a")]
-    #[case("local_only a[")]
+    #[case("local_only [z-a]")]
     #[case("/letters/")]
     fn what_is_no_rule_is_refused(#[case] line: &str) {
         assert_eq!(Rules::parse(&format!("full a\n{line}")).unwrap_err().line, line);

@@ -403,6 +403,21 @@ fn what_is_taken_back_is_gone_whenever_the_power_was_cut() {
     }
 }
 
+// S8, T2, T3: what was never proved is not current for having been taken back and allowed again
+#[cfg(feature = "failpoints")]
+#[test]
+fn what_was_on_its_way_is_proved_when_it_may_leave_again() {
+    let desk = Desk::with_files(&[("letters/a.txt", "alpha"), ("b.txt", "beta")]);
+    desk.add_mirror("original");
+    cut(&desk, &["sync"], "push-uploading");
+    desk.run(&["edit", "letters/a.txt", "--privacy", "local_only"]).expect(0);
+    desk.run(&["undo"]).expect(0);
+    assert_eq!(desk.sql::<i64>("SELECT count(*) FROM remote_objects WHERE state = 'current'"), 0);
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(texts(&desk), ["alpha", "beta"]);
+    desk.run(&["store", "check", "--read"]).expect(0);
+}
+
 // S8, T8, T3: it was on its way when the run died, and is taken back before the next
 #[cfg(feature = "failpoints")]
 #[test]
