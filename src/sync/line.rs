@@ -24,8 +24,7 @@ use super::carry::{Carried, Stopped, carry, erase};
 use super::push::{Fate, Run};
 use super::transfer::Transfer;
 use crate::catalog::outbox::Leased;
-use crate::catalog::{Connection, documents, ledger};
-use crate::model::document::privacy;
+use crate::catalog::{Connection, documents, ledger, privacy};
 use crate::power::point;
 use crate::remote::index::RemoteName;
 use crate::remote::{AwayReason, Deleted, ErrorClass, ObjectKey, Opened, StoreError};
@@ -421,5 +420,6 @@ fn work(
 fn may_still_leave(reader: &Mutex<Connection>, transfer: &Transfer) -> bool {
     let conn = reader.lock().unwrap_or_else(PoisonError::into_inner);
     let said = documents::annotations(&conn, transfer.document_id);
-    said.is_ok_and(|said| Some(privacy(&said)) <= transfer.privacy)
+    let now = said.and_then(|said| privacy::of(&conn, transfer.document_id, &said));
+    now.is_ok_and(|now| Some(now) <= transfer.privacy)
 }

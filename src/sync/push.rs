@@ -12,7 +12,7 @@ use super::line::What;
 use super::{Away, Here, Offline, SyncError};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
 use crate::catalog::stores::{self, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Ids, RunLock, ledger, queue, settings};
+use crate::catalog::{Catalog, CatalogError, Ids, RunLock, ledger, privacy, queue, settings};
 use crate::clock::Clock;
 use crate::model::{Problem, setting};
 use crate::monitor::{Monitor, Phase};
@@ -37,6 +37,10 @@ pub struct PushReport {
     pub deleted_objects: u64,
     /// Objects that became orphans because no disk has their document any more.
     pub retired_objects: u64,
+    /// Of those that were deleted, those whose document may not be there any more.
+    pub recalled_objects: u64,
+    /// Decisions that wait because a rule about privacy would take back too much.
+    pub decisions: Vec<i64>,
     /// Operations that ended with a verdict against them.
     pub refused: u64,
     /// Operations that wait still.
@@ -64,7 +68,9 @@ pub fn push(
     monitor: &dyn Monitor,
 ) -> Result<PushReport, SyncError> {
     let now_ms = clock.now_ms();
-    let mut report = PushReport::default();
+    // Before anything leaves: what is new, or moved, or of another kind.
+    let decisions = privacy::settle(catalog, now_ms)?.decisions;
+    let mut report = PushReport { decisions, ..PushReport::default() };
     let grace_days = settings::integer(catalog.read(), &setting::MISSING_GRACE_DAYS)?;
     let grace_scans = settings::integer(catalog.read(), &setting::MISSING_GRACE_SCANS)?;
     report.retired_objects = catalog.change::<_, CatalogError>(|tx| {

@@ -35,6 +35,7 @@ struct Sum {
     sent_bytes: u64,
     done: u64,
     deleted: u64,
+    recalled: u64,
     refused: u64,
 }
 
@@ -84,6 +85,7 @@ impl Run<'_> {
                     }
                     Done::Erased(erasure, Some(Ok(_))) => {
                         if !matches!(going.fate, Fate::Lost) {
+                            sum.recalled += u64::from(ledger::is_recalled(tx, erasure.object_id)?);
                             ledger::advance(tx, erasure.object_id, ObjectState::Deleted, now_ms)?;
                             sum.deleted += 1;
                         }
@@ -134,11 +136,14 @@ impl Run<'_> {
     }
 
     fn count(&mut self, sum: &Sum) {
-        let PushReport { uploaded_objects, uploaded_bytes, refused, deleted_objects, .. } = self.report;
+        let PushReport {
+            uploaded_objects, uploaded_bytes, refused, deleted_objects, recalled_objects, ..
+        } = self.report;
         *uploaded_objects += sum.sent_objects;
         *uploaded_bytes += sum.sent_bytes;
         *refused += sum.refused;
         *deleted_objects += sum.deleted;
+        *recalled_objects += sum.recalled;
         self.monitor.count(Counter::OperationsDone, sum.done);
     }
 }
@@ -233,8 +238,12 @@ fn end(
         }
         Fate::Refused(text) => {
             sum.refused += 1;
-            // Nothing builds on a deletion, and it is put in line anew by the next clean-up.
-            let limit = if op.object_id.is_some() { 1 } else { VERDICTS };
+            // Nothing builds on a deletion, and it is put in line anew by the next clean-up; but for what was taken back there
+            // is none.
+            let limit = match op.object_id {
+                Some(object_id) if !ledger::is_recalled(tx, object_id)? => 1,
+                _ => VERDICTS,
+            };
             let wait = backoff(op.attempts + 1, random);
             Ending::Refused { text, code: code::REFUSED, not_before: later(wait), limit }
         }
