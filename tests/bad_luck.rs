@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use peers::proxy::{Fault, Proxy};
 use peers::{PASSWORD, Peer, USER, rclone_s3};
 use shelflist::catalog::queue::{self, Operation};
-use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, stores};
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, Sender, libraries, stores};
 use shelflist::clock::{Clock, FixedClock, SystemClock};
 use shelflist::library::{self, InitOptions};
 use shelflist::model::OperationState;
@@ -99,9 +99,9 @@ impl Office {
 
     fn push(&self) -> PushReport {
         let mut catalog = self.catalog();
-        let lock = RunLock::take(catalog.path()).unwrap();
         let here = [self.here(&mut catalog)];
-        sync::push(&mut catalog, &lock, &here, None, &self.clock, &TestMonitor::default()).unwrap()
+        let sender = Sender::take(&mut catalog, self.clock.now_ms()).unwrap();
+        sync::push(&mut catalog, &sender, &here, None, &self.clock, &TestMonitor::default()).unwrap()
     }
 
     fn queue(&self) -> Vec<Operation> {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use shelflist::catalog::files::{Look, Recording};
 use shelflist::catalog::newcomers::Newcomers;
-use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, migrate, outbox, settings};
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, SENDER_MS, Sender, migrate, outbox, settings};
 use shelflist::model::{FileKind, Stat, setting};
 
 const ROWS: &str = include_str!("../fixtures/catalogs/rows.sql");
@@ -224,6 +224,39 @@ fn only_one_run_holds_the_lock() {
     assert!(matches!(RunLock::take(&path), Err(CatalogError::Locked(_))));
     drop(held);
     RunLock::take(&path).unwrap();
+}
+
+// S3: a worker stopped past its lease cannot acknowledge
+#[test]
+fn a_sender_that_slept_past_its_word_has_nothing_to_say_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    let enqueue = |tx: &rusqlite::Connection| outbox::enqueue_mirror(tx, &mut Ids::default(), 1, 0);
+    catalog.change::<_, CatalogError>(|tx| enqueue(tx)).unwrap();
+    let asleep = Sender::take(&mut catalog, 0).unwrap();
+    let op = lease(&mut catalog, asleep.token(), 0).remove(0);
+    let too_early = Sender::take(&mut catalog, SENDER_MS);
+    assert!(matches!(too_early, Err(CatalogError::Locked(_))), "it may wake up in time");
+
+    let now_ms = SENDER_MS + 1;
+    let awake = Sender::take(&mut catalog, now_ms).unwrap();
+    let again = lease(&mut catalog, awake.token(), now_ms);
+    assert_eq!(again[0].seq, op.seq, "what it had is handed back");
+    let said = catalog.change::<_, CatalogError>(|tx| {
+        assert!(!asleep.is_current(tx)? && awake.is_current(tx)?);
+        assert!(!asleep.renew(tx, now_ms)?, "it does not become the sender again by saying so");
+        assert!(!outbox::is_mine(tx, &op)? && outbox::is_mine(tx, &again[0])?);
+        outbox::end(tx, &op, outbox::Ending::Done { note: None }, now_ms)
+    });
+    assert!(!said.unwrap(), "acknowledged by one who has no lease");
+    let ended = catalog.change::<_, CatalogError>(|tx| {
+        outbox::end(tx, &again[0], outbox::Ending::Done { note: None }, now_ms)
+    });
+    assert!(ended.unwrap());
+
+    // One that died is gone at once, whatever it said.
+    drop((asleep, awake));
+    Sender::take(&mut catalog, now_ms + 1).unwrap();
 }
 
 fn a_catalogue_with_a_store(dir: &Path) -> Catalog {

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 
 use jiff::Timestamp;
 use shelflist::catalog::stores::{self, NewStore, StorePayload, StoreRow};
-use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, compare};
-use shelflist::clock::SystemClock;
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, Sender, compare};
+use shelflist::clock::{Clock, SystemClock};
 use shelflist::model::Payload;
 use shelflist::monitor::{Monitor, Unwatched};
 use shelflist::remote::fault::{Call, Fault, FaultyStore};
@@ -120,7 +120,9 @@ fn an_index_is_compared_by_the_names_it_gave() {
     ]))));
     let lock = RunLock::take(catalog.path()).unwrap();
     let options = CheckOptions { repair: true, read: true, ..CheckOptions::default() };
-    let report = compare_with(&mut catalog, &lock, &row, &index, options, &SystemClock, &Unwatched).unwrap();
+    let sender = Sender::take(&mut catalog, SystemClock.now_ms()).unwrap();
+    let report =
+        compare_with(&mut catalog, &sender, &row, &index, options, &SystemClock, &Unwatched).unwrap();
     let counts = Counts { missing: 1, size: 0, bytes: 0, unsearchable: 1, strangers: 2 };
     assert_eq!((report.counts, report.foreign, report.current), (counts, 1, 3));
     assert_eq!((report.in_line, report.adopted, report.left()), (2, 2, 0));
@@ -133,7 +135,7 @@ fn an_index_is_compared_by_the_names_it_gave() {
         )
         .unwrap();
     assert_eq!(orphan, ("n9,n1 again".to_owned(), "orphaned".to_owned()));
-    let again = compare_with(&mut catalog, &lock, &row, &index, options, &SystemClock, &Unwatched).unwrap();
+    let again = compare_with(&mut catalog, &sender, &row, &index, options, &SystemClock, &Unwatched).unwrap();
     assert_eq!((again.counts.strangers, again.adopted), (0, 0));
 }
 
@@ -154,7 +156,8 @@ fn a_list_that_does_not_come_to_its_end_proves_nothing() {
     let options = CheckOptions { repair: true, ..CheckOptions::default() };
     let index =
         Opened::Index(Box::new(Listed(Mutex::new(vec![listed("n1", Some(key(1)), Readiness::Searchable)]))));
-    let stopped = compare_with(&mut catalog, &lock, &row, &index, options, &SystemClock, &Stopped).unwrap();
+    let sender = Sender::take(&mut catalog, SystemClock.now_ms()).unwrap();
+    let stopped = compare_with(&mut catalog, &sender, &row, &index, options, &SystemClock, &Stopped).unwrap();
     assert!(matches!(stopped.outcome, Outcome::Interrupted), "{stopped:?}");
     assert_eq!((stopped.counts, stopped.in_line), (Counts::default(), 0));
 
@@ -167,7 +170,7 @@ fn a_list_that_does_not_come_to_its_end_proves_nothing() {
     }
     store.fail(Call::List, 1, Fault::HalfWay);
     let opened = Opened::Objects(Box::new(store));
-    let away = compare_with(&mut catalog, &lock, &row, &opened, options, &SystemClock, &Unwatched).unwrap();
+    let away = compare_with(&mut catalog, &sender, &row, &opened, options, &SystemClock, &Unwatched).unwrap();
     assert!(matches!(away.outcome, Outcome::Away(_)), "{away:?}");
     assert_eq!((away.counts.missing, away.in_line), (0, 0));
 }

@@ -16,7 +16,7 @@ use common::{engine, state};
 use rusqlite::Connection;
 use serde_json::json;
 use shelflist::catalog::migrate;
-use shelflist::catalog::{Catalog, RunLock};
+use shelflist::catalog::{Catalog, Sender};
 use shelflist::clock::{Clock, SystemClock};
 use shelflist::monitor::Counter;
 use shelflist::sync::{self, PushReport};
@@ -380,8 +380,8 @@ fn a_full_store_keeps_the_queue_and_no_half_objects() {
 
 fn push(desk: &Desk, saboteur: &Saboteur<'_>) -> PushReport {
     let mut catalog = Catalog::open(&desk.home().join("catalog.db"), SystemClock.now()).unwrap();
-    let lock = RunLock::take(catalog.path()).unwrap();
-    sync::push(&mut catalog, &lock, &[], None, saboteur, saboteur).unwrap()
+    let sender = Sender::take(&mut catalog, SystemClock.now_ms()).unwrap();
+    sync::push(&mut catalog, &sender, &[], None, saboteur, saboteur).unwrap()
 }
 
 // T2, T3, T5

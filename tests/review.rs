@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use shelflist::catalog::libraries::Library;
-use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, migrate, query, settings, stores};
+use shelflist::catalog::{
+    Catalog, CatalogError, Ids, RunLock, Sender, libraries, migrate, query, settings, stores,
+};
 use shelflist::clock::{Clock, SystemClock};
 use shelflist::enrich::{self, run::EnrichReport};
 use shelflist::library::{self, InitOptions};
@@ -102,16 +104,16 @@ impl Desk {
 
     fn push_with(&self, clock: &dyn Clock, monitor: &dyn Monitor) -> PushReport {
         let mut catalog = self.catalog();
-        let lock = RunLock::take(catalog.path()).unwrap();
         let (library, root) = self.looked(&mut catalog);
-        sync::push(&mut catalog, &lock, &[Here { library, root }], None, clock, monitor).unwrap()
+        let sender = Sender::take(&mut catalog, SystemClock.now_ms()).unwrap();
+        sync::push(&mut catalog, &sender, &[Here { library, root }], None, clock, monitor).unwrap()
     }
 
     fn clean(&self) {
         let mut catalog = self.catalog();
-        let lock = RunLock::take(catalog.path()).unwrap();
         let options = CleanOptions { dry_run: false, force: true };
-        orphans::clean(&mut catalog, &lock, options, &SystemClock, &Unwatched).unwrap();
+        let sender = Sender::take(&mut catalog, SystemClock.now_ms()).unwrap();
+        orphans::clean(&mut catalog, &sender, options, &SystemClock, &Unwatched).unwrap();
     }
 
     fn sql<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {

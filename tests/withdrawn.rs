@@ -9,7 +9,7 @@ mod lent;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, documents, libraries, stores};
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, Sender, documents, libraries, stores};
 use shelflist::clock::{Clock, SystemClock};
 use shelflist::curate::change::Change;
 use shelflist::curate::{self, Ask, Asked};
@@ -26,11 +26,11 @@ fn open(path: &Path) -> Catalog {
 
 fn push(path: &Path) -> PushReport {
     let mut catalog = open(path);
-    let lock = RunLock::take(catalog.path()).unwrap();
     let library = libraries::all(catalog.read()).unwrap().remove(0);
     let root = library::look(&mut catalog, &library, &SystemClock).unwrap().unwrap();
     let here = [Here { library, root }];
-    sync::push(&mut catalog, &lock, &here, None, &SystemClock, &TestMonitor::default()).unwrap()
+    let sender = Sender::take(&mut catalog, SystemClock.now_ms()).unwrap();
+    sync::push(&mut catalog, &sender, &here, None, &SystemClock, &TestMonitor::default()).unwrap()
 }
 
 fn objects(dir: &Path) -> Vec<String> {

@@ -7,7 +7,7 @@ mod lent;
 
 use std::path::{Path, PathBuf};
 
-use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, stores};
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, Sender, libraries, stores};
 use shelflist::clock::{Clock, SystemClock};
 use shelflist::enrich;
 use shelflist::library::{self, InitOptions};
@@ -89,7 +89,8 @@ impl Desk {
         let options = enrich::run::Options::default();
         enrich::run::run(&mut catalog, &lock, &roots, &options, program, &SystemClock, monitor).unwrap();
         let here = [Here { library, root: root.clone() }];
-        sync::push(&mut catalog, &lock, &here, None, &SystemClock, monitor).unwrap()
+        let sender = Sender::take(&mut catalog, SystemClock.now_ms()).unwrap();
+        sync::push(&mut catalog, &sender, &here, None, &SystemClock, monitor).unwrap()
     }
 
     fn rows_changed(&self, run: impl FnOnce()) -> i64 {

@@ -36,6 +36,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V14__outbox_by_kind", include_str!("../../migrations/catalog/0014_outbox_by_kind.sql")),
     ("V15__server_id", include_str!("../../migrations/catalog/0015_server_id.sql")),
     ("V16__privacy", include_str!("../../migrations/catalog/0016_privacy.sql")),
+    ("V17__sender", include_str!("../../migrations/catalog/0017_sender.sql")),
 ];
 
 /// The version this program's catalogues have.

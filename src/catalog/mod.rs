@@ -49,7 +49,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{OpenFlags, Transaction, TransactionBehavior};
 
 pub use ids::Ids;
-pub use lock::RunLock;
+pub use lock::{RunLock, SENDER_MS, Sender};
 
 /// How long a writer waits for another one before it gives up. Longer than an edit of a million documents takes, which is one
 /// transaction (decision 21): whoever waits shall not fail (C3). A writer that died waits for nobody: its lock goes with it.

@@ -180,7 +180,7 @@ pub fn enqueue_delete(conn: &Connection, ids: &mut Ids, object_id: i64, now_ms: 
     Ok(())
 }
 
-/// Hands back what a run left leased when it died. Only for the holder of the run lock, who knows that it is alone.
+/// Hands back what a sender left leased that died, or slept past its word. Only for the one who takes over.
 ///
 /// # Errors
 /// SQLite's.

@@ -288,6 +288,11 @@ impl From<SyncError> for Failure {
     fn from(error: SyncError) -> Self {
         match error {
             SyncError::Catalog(error) => error.into(),
+            SyncError::TakenOver => Failure::of(
+                Exit::Locked,
+                &error,
+                Some("nothing is lost, the other one goes on; see how far it is with: shelflist sync status"),
+            ),
             SyncError::Url { .. } => Failure::of(
                 Exit::Failed,
                 &error,

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::exit::{Exit, Failure, chain};
 use super::output::{ago, plural, rfc3339_or_null};
 use crate::catalog::ledger::RemoteObject;
-use crate::catalog::{Catalog, CatalogError, RunLock, ledger, query, stores};
+use crate::catalog::{Catalog, CatalogError, Sender, ledger, query, stores};
 use crate::clock::Clock;
 use crate::model::OperationState;
 use crate::sync::orphans::{self, CleanOptions};
@@ -100,9 +100,9 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
 
 fn clean(context: &mut Context, dry_run: bool, force: bool) -> Result<Exit, Failure> {
     let mut catalog = context.open()?;
-    let lock = RunLock::take(catalog.path())?;
+    let sender = Sender::take(&mut catalog, context.clock.now_ms())?;
     let ui = context.ui();
-    let report = orphans::clean(&mut catalog, &lock, CleanOptions { dry_run, force }, &context.clock, &ui)?;
+    let report = orphans::clean(&mut catalog, &sender, CleanOptions { dry_run, force }, &context.clock, &ui)?;
     ui.clear();
     let exit = if !report.braked.is_empty() {
         Exit::Failed

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{ago, rfc3339_or_null};
 use crate::catalog::stores::{self, NewStore, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Ids, RunLock, ledger, queue};
+use crate::catalog::{Catalog, CatalogError, Ids, Sender, ledger, queue};
 use crate::clock::Clock;
 use crate::library;
 use crate::model::secret::secret_in;
@@ -239,7 +239,7 @@ fn remove(context: &mut Context, named: &str) -> Result<Exit, Failure> {
     let mut catalog = context.open()?;
     let store = store_named(&catalog, named)?;
     // Nobody may be sending to it meanwhile.
-    let _lock = RunLock::take(catalog.path())?;
+    let _sender = Sender::take(&mut catalog, context.clock.now_ms())?;
     catalog.change::<_, CatalogError>(|tx| stores::remove(tx, store.store_id))?;
     if context.json {
         context.out.json(&json!({ "store": store.name, "url": store.url }))?;

@@ -14,7 +14,8 @@ use super::exit::{Exit, Failure, chain};
 use super::output::{Out, plural, size};
 use super::scan::{exit_of, no_library, print_problems, print_turn, scan_all, turn_json, went_away};
 use crate::catalog::stores::StoreRow;
-use crate::catalog::{Catalog, RunLock, stores};
+use crate::catalog::{Catalog, CatalogError, RunLock, Sender, stores};
+use crate::clock::Clock;
 use crate::enrich;
 use crate::enrich::commands::{self, AskReport};
 use crate::scan::Options;
@@ -180,7 +181,17 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
         }
         Err(_) => here,
     };
-    let pushed = sync::push(&mut catalog, &lock, &here, None, &context.clock, &*ui)?;
+    // Who scans next need not wait until all is sent.
+    drop(lock);
+    let (pushed, another_sends) = match Sender::take(&mut catalog, context.clock.now_ms()) {
+        Ok(sender) => (sync::push(&mut catalog, &sender, &here, None, &context.clock, &*ui)?, false),
+        Err(CatalogError::Locked(_)) => {
+            let queued =
+                crate::catalog::queue::standing(catalog.read(), None, context.clock.now_ms())?.pending;
+            (PushReport { queued, ..PushReport::default() }, true)
+        }
+        Err(error) => return Err(error.into()),
+    };
     ui.clear();
     let enriched = enriched?;
     for (library_id, probe) in enriched.lost.iter().chain(&pushed.lost) {
@@ -198,6 +209,7 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
             Exit::Done
         },
         if pushed.offline.is_empty() { Exit::Done } else { Exit::Offline },
+        if another_sends { Exit::Locked } else { Exit::Done },
         if problems.is_empty() && pushed.refused == 0 { Exit::Done } else { Exit::Problems },
         if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
         exit_of_commands(&asked),
@@ -233,6 +245,9 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
     print_sent(out, &pushed)?;
     print_offline(out, &pushed.offline)?;
     print_problems(out, &problems)?;
+    if another_sends {
+        out.line("another shelflist is sending, and sends what waits, too; see: shelflist sync status")?;
+    }
     if pushed.queued > 0 {
         out.line(format!("queue: {} wait", plural(pushed.queued, "operation", "operations")))?;
     } else if stores::all(catalog.read())?.is_empty() {

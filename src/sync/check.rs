@@ -16,7 +16,7 @@ use super::{Away, SyncError};
 use crate::catalog::compare::{self, Stranger};
 use crate::catalog::ledger::RemoteObject;
 use crate::catalog::stores::{self, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Ids, RunLock, ledger};
+use crate::catalog::{Catalog, CatalogError, Ids, Sender, ledger};
 use crate::clock::Clock;
 use crate::model::{ObjectState, Payload};
 use crate::monitor::{Counter, Monitor, Phase};
@@ -178,7 +178,7 @@ impl CheckReport {
 /// See [`SyncError`]. Trouble with the store is in the report.
 pub fn check(
     catalog: &mut Catalog,
-    lock: &RunLock,
+    sender: &Sender,
     row: &StoreRow,
     options: CheckOptions,
     clock: &dyn Clock,
@@ -203,7 +203,7 @@ pub fn check(
     if known.is_some_and(|known| known.generation != row.generation) {
         return Ok(CheckReport::ended(Outcome::BegunAnew));
     }
-    compare_with(catalog, lock, row, &opened, options, clock, monitor)
+    compare_with(catalog, sender, row, &opened, options, clock, monitor)
 }
 
 /// Begins a store where nothing of one is left, and puts everything in line for it. Nothing is deleted (T7). Another store that
@@ -301,7 +301,7 @@ fn ours(key: &ObjectKey) -> Option<(Payload, [u8; 32])> {
 /// See [`SyncError`].
 pub fn compare_with(
     catalog: &mut Catalog,
-    _lock: &RunLock,
+    _sender: &Sender,
     row: &StoreRow,
     opened: &Opened,
     options: CheckOptions,

@@ -44,6 +44,9 @@ pub enum SyncError {
     /// The catalogue.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// This process slept for so long that another has taken over.
+    #[error("another shelflist has taken over sending meanwhile")]
+    TakenOver,
     /// A store's URL in the catalogue is not understood.
     #[error("the URL of store {store} is not understood")]
     Url {

@@ -7,11 +7,11 @@
 
 use super::channel::open_known;
 use super::line::What;
-use super::push::{PushReport, Run};
+use super::push::{PushReport, Run, With};
 use super::{Away, Offline, SyncError};
 use crate::catalog::ledger::{self, RemoteObject};
 use crate::catalog::outbox;
-use crate::catalog::{Catalog, CatalogError, Ids, RunLock, settings, stores};
+use crate::catalog::{Catalog, CatalogError, Ids, Sender, settings, stores};
 use crate::clock::Clock;
 use crate::model::setting;
 use crate::monitor::Monitor;
@@ -60,7 +60,7 @@ pub fn brake(due: u64, live: u64) -> bool {
 /// See [`SyncError`].
 pub fn clean(
     catalog: &mut Catalog,
-    _lock: &RunLock,
+    sender: &Sender,
     options: CleanOptions,
     clock: &dyn Clock,
     monitor: &dyn Monitor,
@@ -88,7 +88,6 @@ pub fn clean(
         if !options.dry_run && !due.is_empty() {
             let mut ids = Ids::default();
             catalog.change::<_, CatalogError>(|tx| {
-                outbox::recover(tx, now_ms)?;
                 for object in &due {
                     outbox::enqueue_delete(tx, &mut ids, object.object_id, now_ms)?;
                 }
@@ -103,7 +102,13 @@ pub fn clean(
         let error = match open_known(catalog, &row, clock)? {
             Ok(store) => {
                 let mut pushed = PushReport::default();
-                let mut turn = Run::begin(catalog, &row, &store, &[], clock, monitor, &mut pushed)?;
+                let mut turn = Run::begin(
+                    catalog,
+                    &row,
+                    &store,
+                    With { sender, here: &[], clock, monitor },
+                    &mut pushed,
+                )?;
                 let drained = turn.drain(What::Deletions)?;
                 report.deleted += pushed.deleted_objects;
                 drained.err().map(Away::Store)

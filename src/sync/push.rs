@@ -12,15 +12,13 @@ use super::line::What;
 use super::{Away, Here, Offline, SyncError};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
 use crate::catalog::stores::{self, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Ids, RunLock, ledger, privacy, queue, settings};
+use crate::catalog::{Catalog, CatalogError, Ids, SENDER_MS, Sender, ledger, privacy, queue, settings};
 use crate::clock::Clock;
 use crate::model::{Problem, setting};
 use crate::monitor::{Monitor, Phase};
 use crate::remote::Opened;
 use crate::volume::Probe;
 
-/// A lease is good for so long, in milliseconds, and is renewed while its worker is at it.
-const LEASE_MS: i64 = 10 * 60 * 1_000;
 /// What could not be read from a library's disk is not tried again in the same run.
 pub(super) const SOURCE_PAUSE_MS: i64 = 60 * 1_000;
 /// Done operations are kept for so long, for people who ask what happened.
@@ -61,7 +59,7 @@ pub struct PushReport {
 /// See [`SyncError`]; what was committed until then is kept.
 pub fn push(
     catalog: &mut Catalog,
-    _lock: &RunLock,
+    sender: &Sender,
     here: &[Here],
     only: Option<i64>,
     clock: &dyn Clock,
@@ -74,7 +72,6 @@ pub fn push(
     let grace_days = settings::integer(catalog.read(), &setting::MISSING_GRACE_DAYS)?;
     let grace_scans = settings::integer(catalog.read(), &setting::MISSING_GRACE_SCANS)?;
     report.retired_objects = catalog.change::<_, CatalogError>(|tx| {
-        outbox::recover(tx, now_ms)?;
         outbox::prune(tx, KEEP_DONE_MS, now_ms)?;
         ledger::retire_gone(tx, now_ms - grace_days * 24 * 60 * 60 * 1_000, grace_scans, now_ms)
     })?;
@@ -98,7 +95,7 @@ pub fn push(
                 continue;
             }
         };
-        let mut turn = Run::begin(catalog, &row, &store, here, clock, monitor, &mut report)?;
+        let mut turn = Run::begin(catalog, &row, &store, With { sender, here, clock, monitor }, &mut report)?;
         if let Err(error) = turn.drain(What::Everything)? {
             let error = Away::Store(error);
             note_offline(catalog, &row, &error, clock)?;
@@ -108,6 +105,16 @@ pub fn push(
     report.interrupted = monitor.cancelled();
     report.queued = queue::standing(catalog.read(), None, clock.now_ms())?.pending;
     Ok(report)
+}
+
+/// What a turn is taken with.
+#[derive(Clone, Copy)]
+pub(super) struct With<'a> {
+    pub(super) sender: &'a Sender,
+    /// Libraries whose disks can be read.
+    pub(super) here: &'a [Here],
+    pub(super) clock: &'a dyn Clock,
+    pub(super) monitor: &'a dyn Monitor,
 }
 
 /// One store's turn.
@@ -125,7 +132,7 @@ pub(super) struct Run<'a> {
     /// Nothing is known of what the store has: it may have what another catalogue gave it.
     pub(super) unknown_ground: bool,
     /// Proof of this turn's leases.
-    pub(super) token: String,
+    pub(super) sender: &'a Sender,
     /// When they were renewed last, in milliseconds.
     pub(super) renewed_ms: i64,
     /// When what this turn sent back comes due, in milliseconds: what cannot be found yet, what did not get through.
@@ -182,12 +189,10 @@ impl<'a> Run<'a> {
         catalog: &'a mut Catalog,
         row: &'a StoreRow,
         store: &'a Opened,
-        here: &'a [Here],
-        clock: &'a dyn Clock,
-        monitor: &'a dyn Monitor,
+        with: With<'a>,
         report: &'a mut PushReport,
     ) -> Result<Run<'a>, CatalogError> {
-        let mut ids = Ids::default();
+        let With { sender, here, clock, monitor } = with;
         let now_ms = clock.now_ms();
         let manner = match store {
             Opened::Objects(_) => None,
@@ -203,8 +208,8 @@ impl<'a> Run<'a> {
             monitor,
             report,
             manner,
-            token: ids.next(now_ms).to_string(),
-            ids,
+            sender,
+            ids: Ids::default(),
             renewed_ms: now_ms,
             wakes: BTreeSet::new(),
             strayed: BTreeSet::new(),
@@ -221,39 +226,40 @@ impl<'a> Run<'a> {
     }
 
     /// Leases what was due at `due_ms`.
-    pub(super) fn lease(
-        &mut self,
-        kind: &str,
-        limit: usize,
-        due_ms: i64,
-    ) -> Result<Vec<Leased>, CatalogError> {
+    pub(super) fn lease(&mut self, kind: &str, limit: usize, due_ms: i64) -> Result<Vec<Leased>, SyncError> {
         let now_ms = self.now_ms();
+        let sender = self.sender;
         let readable = self.readable();
-        let token = self.token.clone();
         let owner = format!("process {}", std::process::id());
         let ask = Ask {
             channel_id: self.row.store_id,
             kind,
             owner: &owner,
-            token: &token,
-            until_ms: now_ms + LEASE_MS,
+            token: sender.token(),
+            until_ms: now_ms + SENDER_MS,
             readable: &readable,
             limit,
         };
-        self.catalog.change(|tx| outbox::lease(tx, &ask, due_ms))
+        self.catalog.change::<_, SyncError>(|tx| {
+            // One that slept past its word leases nothing any more.
+            if sender.is_current(tx)? {
+                Ok(outbox::lease(tx, &ask, due_ms)?)
+            } else {
+                Err(SyncError::TakenOver)
+            }
+        })
     }
 
-    /// Until when the leases are to hold, where they have to be renewed.
-    pub(super) fn renew_until(&self, now_ms: i64) -> Option<i64> {
-        (now_ms - self.renewed_ms >= LEASE_MS / 3).then_some(now_ms + LEASE_MS)
-    }
-
-    /// Renews the leases where it is time to.
-    pub(super) fn renew(&mut self) -> Result<(), CatalogError> {
+    /// Says that this process is at it still, where it is time to: its leases hold on.
+    pub(super) fn renew(&mut self) -> Result<(), SyncError> {
         let now_ms = self.now_ms();
-        let Some(until_ms) = self.renew_until(now_ms) else { return Ok(()) };
-        let token = self.token.clone();
-        self.catalog.change::<_, CatalogError>(|tx| outbox::renew(tx, &token, until_ms, now_ms))?;
+        if now_ms - self.renewed_ms < SENDER_MS / 3 {
+            return Ok(());
+        }
+        let sender = self.sender;
+        if !self.catalog.change::<_, CatalogError>(|tx| sender.renew(tx, now_ms))? {
+            return Err(SyncError::TakenOver);
+        }
         self.renewed_ms = now_ms;
         Ok(())
     }

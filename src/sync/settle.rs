@@ -52,14 +52,9 @@ impl Run<'_> {
         let random = self.random();
         let mut sum = Sum::default();
         let mut problems = Vec::new();
-        let until_ms = self.renew_until(now_ms);
-        let token = self.token.clone();
         let (strayed, wakes) = (&mut self.strayed, &mut self.wakes);
         let (store, line_going) = (self.row.name.clone(), &mut line.going);
         self.catalog.change::<_, CatalogError>(|tx| {
-            if let Some(until_ms) = until_ms {
-                outbox::renew(tx, &token, until_ms, now_ms)?;
-            }
             for done in back {
                 let seq = done.seq();
                 let Some(going) = line_going.get_mut(&seq) else { continue };
@@ -123,9 +118,6 @@ impl Run<'_> {
         })?;
         point("push-current");
         tracing::debug!(store, sum.done, sum.refused, "settled");
-        if until_ms.is_some() {
-            self.renewed_ms = now_ms;
-        }
         self.got_through |= sum.done > 0;
         for problem in problems {
             self.monitor.problem(&problem);

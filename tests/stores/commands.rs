@@ -234,3 +234,52 @@ fn a_server_gives_up_what_is_taken_back_and_is_filled_again_when_it_was_wiped() 
     assert_eq!(go(&["sync", "--json"], 0).json()["uploaded_objects"], 2);
     assert_eq!(check(&["--read"], 0)["objects"], 4);
 }
+
+/// Of whom we know that he is stopped, and not merely slow.
+fn is_stopped(process: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{process}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T')))
+}
+
+// S3, T3: a stopped laptop process, a second one, and the first goes on
+#[test]
+fn a_sync_that_was_stopped_past_its_lease_is_taken_over_from_and_says_so() {
+    use rustix::process::{Pid, Signal, kill_process_group};
+    use std::os::unix::process::CommandExt;
+    let (place, _peer) = place::rclone_s3();
+    let desk = desk();
+    run(&desk, &AWS, &["store", "add", &place.url, "--name", "far", "--payload", "original"]).expect(0);
+    let conn = rusqlite::Connection::open(desk.home().join("catalog.db")).unwrap();
+    // It is stopped between writing down what it will send and sending it.
+    let mut first = desk.command(&["sync", "now"]);
+    let first = first.envs(AWS).env("FAILPOINTS", "push-uploading=sleep(1000)").process_group(0);
+    let first =
+        first.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    super::wait::until("the first to send", || {
+        let sql = "SELECT count(*) FROM remote_objects WHERE state = 'uploading'";
+        conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() == 2
+    });
+    let group = Pid::from_raw(i32::try_from(first.id()).unwrap()).unwrap();
+    kill_process_group(group, Signal::STOP).unwrap();
+    super::wait::until("the first to stop", || is_stopped(first.id()));
+
+    run(&desk, &AWS, &["sync", "now"]).expect(4);
+    conn.execute("UPDATE sender SET until = 1", []).unwrap();
+    let second = run(&desk, &AWS, &["sync", "now", "--json"]).expect(0).json();
+    assert_eq!((&second["uploaded_objects"], &second["queued"]), (&2.into(), &0.into()), "{second}");
+
+    kill_process_group(group, Signal::CONT).unwrap();
+    let first = first.wait_with_output().unwrap();
+    assert_eq!(first.status.code(), Some(4), "{}", String::from_utf8_lossy(&first.stderr));
+    let said = String::from_utf8_lossy(&first.stderr).into_owned();
+    assert!(said.contains("another shelflist has taken over"), "{said}");
+    let (current, blamed): (i64, i64) = conn
+        .query_row(
+            "SELECT (SELECT count(*) FROM remote_objects WHERE state = 'current'),
+                    (SELECT count(*) FROM outbox WHERE state <> 'done' OR attempts > 0)",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert_eq!((current, blamed), (2, 0));
+}

@@ -3,11 +3,12 @@ use serde_json::{Value, json};
 
 use super::store_named;
 use crate::catalog::stores::{self, StoreRow};
-use crate::catalog::{Catalog, RunLock};
+use crate::catalog::{Catalog, Sender};
 use crate::cli::context::Context;
 use crate::cli::edited::Places;
 use crate::cli::exit::{Exit, Failure, chain};
 use crate::cli::output::plural;
+use crate::clock::Clock;
 use crate::remote::{AwayReason, StoreError};
 use crate::sync::check::{self, CheckOptions, CheckReport, Difference, Differs, Outcome};
 use crate::sync::{Away, code};
@@ -43,11 +44,11 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     };
     let max_read_ms = max_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(0));
     let options = CheckOptions { repair, anew, read, max_read_ms };
-    let lock = RunLock::take(catalog.path())?;
+    let sender = Sender::take(&mut catalog, context.clock.now_ms())?;
     let ui = context.ui();
     let mut reports = Vec::with_capacity(rows.len());
     for row in rows {
-        let report = check::check(&mut catalog, &lock, &row, options, &context.clock, &ui)?;
+        let report = check::check(&mut catalog, &sender, &row, options, &context.clock, &ui)?;
         let interrupted = matches!(report.outcome, Outcome::Interrupted);
         reports.push((row, report));
         if interrupted {

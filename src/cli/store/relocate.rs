@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::{refuse_secret, store_named};
-use crate::catalog::{CatalogError, RunLock, stores};
+use crate::catalog::{CatalogError, Sender, stores};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::clock::Clock;
@@ -34,7 +34,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     }
     library::refuse_store_inside(&catalog, &url)?;
     // Nobody may be sending to it meanwhile.
-    let _lock = RunLock::take(catalog.path())?;
+    let _sender = Sender::take(&mut catalog, context.clock.now_ms())?;
     let password_command = password_command.or_else(|| row.password_command.clone());
     let access = Access::known(password_command.as_deref(), None);
     let found = remote::open(&url, &access, context.clock.now())?.identity()?;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{offline_json, print_offline, print_sent, store_named};
-use crate::catalog::{CatalogError, RunLock, libraries, queue, stores};
+use crate::catalog::{CatalogError, Sender, libraries, queue, stores};
 use crate::cli::context::Context;
 use crate::cli::enrich::look_all;
 use crate::cli::exit::{Exit, Failure};
@@ -25,7 +25,7 @@ pub(super) fn run(context: &mut Context, store: Option<&str>) -> Result<Exit, Fa
             .hint("to go on: shelflist sync resume"));
     }
     let only = only.map(|store| store.store_id);
-    let lock = RunLock::take(catalog.path())?;
+    let sender = Sender::take(&mut catalog, context.clock.now_ms())?;
     let all = libraries::all(catalog.read())?;
     let mut turns = look_all(context, &mut catalog, all)?;
     let here: Vec<Here> = turns
@@ -40,7 +40,7 @@ pub(super) fn run(context: &mut Context, store: Option<&str>) -> Result<Exit, Fa
         queue::make_due(tx, only, now_ms)
     })?;
     let ui = context.ui();
-    let pushed = sync::push(&mut catalog, &lock, &here, only, &context.clock, &ui)?;
+    let pushed = sync::push(&mut catalog, &sender, &here, only, &context.clock, &ui)?;
     ui.clear();
     for (library_id, probe) in &pushed.lost {
         went_away(context, &mut catalog, &mut turns, *library_id, probe)?;
