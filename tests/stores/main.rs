@@ -16,4 +16,7 @@ mod commands;
 mod desk;
 mod families;
 mod faults;
+mod gemini;
+#[path = "../common/index_contract.rs"]
+mod index_contract;
 mod place;
