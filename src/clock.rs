@@ -1,6 +1,7 @@
 //! Time comes in from here, so that tests can set it.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -8,6 +9,12 @@ use jiff::Timestamp;
 pub trait Clock: Send + Sync {
     /// Now, UTC.
     fn now(&self) -> Timestamp;
+
+    /// Lets so much time pass. For short waits of a run that looks in between whether it is to end.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place, for waits that are looked out of")]
+    fn pause(&self, wait: Duration) {
+        std::thread::sleep(wait);
+    }
 
     /// Now, in milliseconds since 1970: what the catalogue keeps.
     fn now_ms(&self) -> i64 {
@@ -47,5 +54,9 @@ impl FixedClock {
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         *self.0.lock().expect("no holder of this lock panics")
+    }
+
+    fn pause(&self, wait: Duration) {
+        self.advance(wait.try_into().expect("waits are short"));
     }
 }

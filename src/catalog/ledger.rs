@@ -17,8 +17,10 @@ pub struct RemoteObject {
     pub document_id: i64,
     /// What of it.
     pub payload: Payload,
-    /// What the store calls it.
+    /// What we call it: the store, too, where we name its objects; elsewhere the key that travels beside it.
     pub remote_id: String,
+    /// What the store calls it, where it names objects itself and has told.
+    pub server_id: Option<String>,
     /// Of its bytes.
     pub upload_hash: [u8; 32],
     /// How many.
@@ -33,11 +35,13 @@ pub struct RemoteObject {
     pub orphaned_at: Option<i64>,
     /// When it was sent, in milliseconds.
     pub uploaded_at: Option<i64>,
+    /// When the store will forget it by itself, in milliseconds, where it does that.
+    pub remote_expires_at: Option<i64>,
 }
 
 const COLUMNS: &str =
-    "object_id, store_id, document_id, payload, remote_id, upload_hash, bytes, content_hash, state, cause,
-     orphaned_at, uploaded_at";
+    "object_id, store_id, document_id, payload, remote_id, server_id, upload_hash, bytes, content_hash, state, cause,
+     orphaned_at, uploaded_at, remote_expires_at";
 
 fn object(row: &Row<'_>) -> rusqlite::Result<RemoteObject> {
     Ok(RemoteObject {
@@ -46,6 +50,7 @@ fn object(row: &Row<'_>) -> rusqlite::Result<RemoteObject> {
         document_id: row.get("document_id")?,
         payload: word_of(row, "payload")?,
         remote_id: row.get("remote_id")?,
+        server_id: row.get("server_id")?,
         upload_hash: hash_of(row, "upload_hash")?.unwrap_or_default(),
         bytes: row.get::<_, i64>("bytes")?.cast_unsigned(),
         content_hash: hash_of(row, "content_hash")?.unwrap_or_default(),
@@ -53,6 +58,7 @@ fn object(row: &Row<'_>) -> rusqlite::Result<RemoteObject> {
         cause: row.get("cause")?,
         orphaned_at: row.get("orphaned_at")?,
         uploaded_at: row.get("uploaded_at")?,
+        remote_expires_at: row.get("remote_expires_at")?,
     })
 }
 
@@ -192,6 +198,68 @@ pub fn revive(conn: &Connection, object_id: i64, now_ms: i64) -> Result<()> {
     advance(conn, object_id, ObjectState::Planned, now_ms)
 }
 
+/// What the store calls an object, as soon as it has told; `None` where it has it no more.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_server_id(conn: &Connection, object_id: i64, server_id: Option<&str>) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE remote_objects SET server_id = ?2, remote_expires_at = NULL WHERE object_id = ?1 AND server_id IS NOT ?2",
+    )?
+    .execute(params![object_id, server_id])?;
+    Ok(())
+}
+
+/// When the store will forget an object by itself.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_expiry(conn: &Connection, object_id: i64, at_ms: Option<i64>) -> Result<()> {
+    conn.prepare_cached("UPDATE remote_objects SET remote_expires_at = ?2 WHERE object_id = ?1 AND remote_expires_at IS NOT ?2")?
+        .execute(params![object_id, at_ms])?;
+    Ok(())
+}
+
+/// Whether an object of another row has this name in the store: then it is not the one that was lost.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_claimed(conn: &Connection, store_id: i64, server_id: &str, by_other_than: i64) -> Result<bool> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM remote_objects WHERE store_id = ?1 AND server_id = ?2 AND object_id <> ?3
+                            AND state <> 'deleted')",
+        )?
+        .query_row(params![store_id, server_id, by_other_than], |row| row.get(0))?)
+}
+
+/// The documents of current objects that a store will forget before `before_ms`.
+///
+/// # Errors
+/// SQLite's.
+pub fn expiring(conn: &Connection, store_id: i64, before_ms: i64) -> Result<Vec<i64>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT DISTINCT document_id FROM remote_objects
+         WHERE store_id = ?1 AND remote_expires_at IS NOT NULL AND remote_expires_at < ?2 AND state = 'current'
+         ORDER BY document_id",
+    )?;
+    let rows = statement.query_map(params![store_id, before_ms], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The documents of current objects that were given in another manner than this.
+///
+/// # Errors
+/// SQLite's.
+pub fn of_other_manner(conn: &Connection, store_id: i64, manner: &str) -> Result<Vec<i64>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT DISTINCT document_id FROM remote_objects
+         WHERE store_id = ?1 AND state = 'current' AND substr(remote_id, -length(?2)) <> ?2 ORDER BY document_id",
+    )?;
+    let rows = statement.query_map(params![store_id, format!("/{manner}")], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// The replacement is verified and usable: it is current from now on, and the former object an orphan (T2).
 ///
 /// # Errors
@@ -248,17 +316,20 @@ pub fn count_live(conn: &Connection, store_id: i64) -> Result<u64> {
 }
 
 /// Whether another row needs the same remote object. Names that say their content are shared: deleting the orphan's
-/// bytes would delete the other's.
+/// bytes would delete the other's. A name that the store gave is one object's.
 ///
 /// # Errors
 /// SQLite's.
 pub fn is_shared(conn: &Connection, object: &RemoteObject) -> Result<bool> {
-    Ok(conn.query_row(
-        "SELECT EXISTS (SELECT 1 FROM remote_objects WHERE store_id = ?1 AND remote_id = ?2 AND object_id <> ?3
-                        AND state NOT IN ('orphaned', 'deleted'))",
-        params![object.store_id, object.remote_id, object.object_id],
-        |row| row.get(0),
-    )?)
+    if object.server_id.is_some() {
+        return Ok(false);
+    }
+    Ok(conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM remote_objects WHERE store_id = ?1 AND remote_id = ?2 AND object_id <> ?3
+                            AND server_id IS NULL AND state NOT IN ('orphaned', 'deleted'))",
+        )?
+        .query_row(params![object.store_id, object.remote_id, object.object_id], |row| row.get(0))?)
 }
 
 /// Retires the objects of documents that no disk has any more: every copy missing since `before_ms` at least and in at

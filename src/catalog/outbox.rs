@@ -24,6 +24,8 @@ pub struct Leased {
     pub payload_hash: Option<[u8; 32]>,
     /// Verdicts against it so far.
     pub attempts: u32,
+    /// How often it was leased, this time included.
+    pub leases: u32,
     /// Proof of the lease: whoever cannot show it can no longer acknowledge.
     pub token: String,
 }
@@ -37,6 +39,20 @@ pub fn enqueue_mirror(conn: &Connection, ids: &mut Ids, document_id: i64, now_ms
         insert_mirror(conn, ids, store_id, document_id, now_ms)?;
     }
     Ok(())
+}
+
+/// Puts a document in line for one store.
+///
+/// # Errors
+/// SQLite's.
+pub fn enqueue_mirror_for(
+    conn: &Connection,
+    ids: &mut Ids,
+    store_id: i64,
+    document_id: i64,
+    now_ms: i64,
+) -> Result<()> {
+    insert_mirror(conn, ids, store_id, document_id, now_ms)
 }
 
 /// As [`enqueue_mirror`], for stores that were asked for once in a transaction and not once a document.
@@ -238,7 +254,7 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
             conn.prepare_cached(
                 "UPDATE outbox SET state = 'leased', leases = leases + 1, lease_owner = ?2, lease_token = ?3,
                         lease_until = ?4, updated_at = ?5
-                 WHERE seq = ?1 RETURNING seq, op_id, document_id, object_id, payload_hash, attempts, lease_token",
+                 WHERE seq = ?1 RETURNING seq, op_id, document_id, object_id, payload_hash, attempts, leases, lease_token",
             )?
             .query_row(params![seq, ask.owner, ask.token, ask.until_ms, now_ms], |row: &Row<'_>| {
                 Ok(Leased {
@@ -248,7 +264,8 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
                     object_id: row.get(3)?,
                     payload_hash: row.get(4)?,
                     attempts: row.get(5)?,
-                    token: row.get(6)?,
+                    leases: row.get(6)?,
+                    token: row.get(7)?,
                 })
             })?,
         );
@@ -287,6 +304,16 @@ pub enum Ending<'a> {
         /// Due again from then, in milliseconds.
         not_before: i64,
     },
+    /// Not its fault as far as can be told (T5), but it alone did not get through: back into the queue with what happened to
+    /// it, nothing counted.
+    Waits {
+        /// For people.
+        text: &'a str,
+        /// SHELF-SYNC-00N.
+        code: &'a str,
+        /// Due again from then, in milliseconds.
+        not_before: i64,
+    },
     /// A verdict about this operation: counted; `dead` after the last.
     Refused {
         /// For people.
@@ -318,6 +345,12 @@ pub fn end(conn: &Connection, op: &Leased, ending: Ending<'_>, now_ms: i64) -> R
         Ending::Released { not_before } => conn
             .prepare_cached(&format!("UPDATE outbox SET state = 'pending', not_before = ?4, {FREE} {MINE}"))?
             .execute(params![op.seq, op.token, now_ms, not_before])?,
+        Ending::Waits { text, code, not_before } => conn
+            .prepare_cached(&format!(
+                "UPDATE outbox SET state = 'pending', error_class = 'channel', error_code = ?5, error_text = ?4,
+                        not_before = ?6, {FREE} {MINE}"
+            ))?
+            .execute(params![op.seq, op.token, now_ms, text, code, not_before])?,
         Ending::Refused { text, code, not_before, limit } => conn
             .prepare_cached(&format!(
                 "UPDATE outbox SET state = CASE WHEN attempts + 1 >= ?7 THEN 'dead' ELSE 'pending' END,
@@ -331,6 +364,31 @@ pub fn end(conn: &Connection, op: &Leased, ending: Ending<'_>, now_ms: i64) -> R
             .execute(params![op.seq, op.token, now_ms])?,
     };
     Ok(changed == 1)
+}
+
+/// Whether a lease is still ours: a worker that slept past its lease may find that another has taken over, and then has nothing
+/// to say any more.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_mine(conn: &Connection, op: &Leased) -> Result<bool> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM outbox WHERE seq = ?1 AND lease_token = ?2 AND state = 'leased')",
+        )?
+        .query_row(params![op.seq, op.token], |row| row.get(0))?)
+}
+
+/// A worker that is still at it says so: its leases hold until then.
+///
+/// # Errors
+/// SQLite's.
+pub fn renew(conn: &Connection, token: &str, until_ms: i64, now_ms: i64) -> Result<usize> {
+    Ok(conn
+        .prepare_cached(
+            "UPDATE outbox SET lease_until = ?2, updated_at = ?3 WHERE state = 'leased' AND lease_token = ?1",
+        )?
+        .execute(params![token, until_ms, now_ms])?)
 }
 
 /// Forgets operations that were done more than `keep_ms` ago.

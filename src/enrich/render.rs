@@ -28,12 +28,21 @@ pub struct Card<'a> {
     pub fields: BTreeMap<Field, Vec<String>>,
 }
 
+/// A rendered document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// What is stored.
+    pub content: String,
+    /// Where in it the text begins.
+    pub text_at: usize,
+}
+
 /// YAML front matter, then the text.
 ///
 /// Keys come in a fixed order, values as quoted JSON strings, lists as `[..]`: YAML of any version reads them, and so does
 /// somebody with a JSON parser and a split at `: `.
 #[must_use]
-pub fn render(card: &Card<'_>, text: &str) -> Vec<u8> {
+pub fn render(card: &Card<'_>, text: &str) -> Page {
     let mut page = String::with_capacity(text.len() + 1024);
     page.push_str("---\n");
     line(&mut page, "document", &quoted(&card.document.to_string()));
@@ -41,7 +50,8 @@ pub fn render(card: &Card<'_>, text: &str) -> Vec<u8> {
     line(&mut page, "mime", &quoted(card.mime));
     for (field, values) in &card.fields {
         let value = match (field, values.as_slice()) {
-            (Field::Notes | Field::Privacy, _) | (_, []) => continue,
+            (field, _) if !is_rendered(*field) => continue,
+            (_, []) => continue,
             (field, [value]) if !field.is_list() => quoted(value),
             (_, values) => {
                 format!("[{}]", values.iter().map(|value| quoted(value)).collect::<Vec<_>>().join(", "))
@@ -50,14 +60,22 @@ pub fn render(card: &Card<'_>, text: &str) -> Vec<u8> {
         line(&mut page, field.as_str(), &value);
     }
     page.push_str("---\n");
+    let mut text_at = page.len();
     if !text.is_empty() {
         page.push('\n');
+        text_at = page.len();
         page.push_str(text);
         if !text.ends_with('\n') {
             page.push('\n');
         }
     }
-    page.into_bytes()
+    Page { content: page, text_at }
+}
+
+/// Whether a field is rendered. Notes are the librarian's own; privacy is about the document, not in it.
+#[must_use]
+pub const fn is_rendered(field: Field) -> bool {
+    !matches!(field, Field::Notes | Field::Privacy)
 }
 
 /// The hash that tells whether a store has this very content: BLAKE3 of the rendered bytes.
@@ -144,7 +162,7 @@ mod tests {
             (Field::Privacy, vec!["full".to_owned()]),
             (Field::Tags, vec![]),
         ]);
-        let page = String::from_utf8(render(&card(fields), "Text.")).expect("it is UTF-8");
+        let page = render(&card(fields), "Text.").content;
         let hash = "ab".repeat(32);
         assert_eq!(
             page,
@@ -187,7 +205,7 @@ mod tests {
             text in any::<String>(),
         ) {
             let page = render(&card(fields.clone()), &text);
-            let (front, body) = parse(&page);
+            let (front, body) = parse(page.content.as_bytes());
             let front = front.as_hash().expect("front matter is a map");
             for (field, values) in &fields {
                 let found = front.get(&Yaml::String(field.as_str().to_owned()));

@@ -117,6 +117,8 @@ mod tests {
             store_id,
             document_id: 1,
             payload: Payload::Original,
+            server_id: None,
+            remote_expires_at: None,
             remote_id: "original/01".to_owned(),
             upload_hash: [1; 32],
             bytes: 1,

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -145,6 +145,26 @@ impl DirStore {
             Err(error) => Err(fail(error)),
         }
     }
+
+    fn open_object(&self, key: &ObjectKey) -> Result<File, StoreError> {
+        let root = self.enter()?;
+        let fail = |error: Errno| root.error(error, || format!("read object {key}"));
+        let absent = || StoreError::NoSuchObject { store: self.name.clone(), key: key.clone() };
+        let (path, name) = key.split();
+        let directory = root::find_directory(&root, path).map_err(fail)?.ok_or_else(absent)?;
+        // NONBLOCK: somebody's FIFO in the store must not hang us.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&directory, name, flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(Errno::NOENT) => return Err(absent()),
+            Err(error) => return Err(fail(error)),
+        };
+        match file.metadata() {
+            Ok(metadata) if metadata.is_file() => Ok(file),
+            Ok(_) => Err(self.corrupt(key, "it is not a file")),
+            Err(error) => Err(root.io_error(error, || format!("read object {key}"))),
+        }
+    }
 }
 
 fn name_of(root: &Path) -> String {
@@ -213,23 +233,17 @@ impl Store for DirStore {
     }
 
     fn get(&self, key: &ObjectKey) -> Result<Box<dyn Read + Send>, StoreError> {
-        let root = self.enter()?;
-        let fail = |error: Errno| root.error(error, || format!("read object {key}"));
-        let absent = || StoreError::NoSuchObject { store: self.name.clone(), key: key.clone() };
-        let (path, name) = key.split();
-        let directory = root::find_directory(&root, path).map_err(fail)?.ok_or_else(absent)?;
-        // NONBLOCK: somebody's FIFO in the store must not hang us.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&directory, name, flags, Mode::empty()) {
-            Ok(fd) => File::from(fd),
-            Err(Errno::NOENT) => return Err(absent()),
-            Err(error) => return Err(fail(error)),
-        };
-        match file.metadata() {
-            Ok(metadata) if metadata.is_file() => Ok(Box::new(file)),
-            Ok(_) => Err(self.corrupt(key, "it is not a file")),
-            Err(error) => Err(root.io_error(error, || format!("read object {key}"))),
-        }
+        Ok(Box::new(self.open_object(key)?))
+    }
+
+    fn get_part(&self, key: &ObjectKey, start: u64, bytes: u64) -> Result<Box<dyn Read + Send>, StoreError> {
+        let mut file = self.open_object(key)?;
+        file.seek(SeekFrom::Start(start)).map_err(|source| StoreError::Io {
+            store: self.name.clone(),
+            doing: format!("read object {key}"),
+            source,
+        })?;
+        Ok(Box::new(file.take(bytes)))
     }
 
     fn list(&self, prefix: &str) -> Result<Listing<'_>, StoreError> {

@@ -184,6 +184,15 @@ impl Read for BrokenReader {
     }
 }
 
+/// What a reader gives, as it comes through a fault.
+fn spoilt(mut reader: Box<dyn Read + Send>, fault: Fault) -> io::Result<Box<dyn Read + Send>> {
+    let spoilt = Cursor::new(spoil(read_all(&mut reader)?, fault));
+    Ok(match fault {
+        Fault::HalfWay | Fault::LeavesHalf => Box::new(BrokenReader(spoilt)),
+        _ => Box::new(spoilt),
+    })
+}
+
 impl<S: Store> Store for FaultyStore<S> {
     fn describe(&self) -> String {
         self.inner.describe()
@@ -222,17 +231,27 @@ impl<S: Store> Store for FaultyStore<S> {
 
     fn get(&self, key: &ObjectKey) -> Result<Box<dyn Read + Send>, StoreError> {
         let fault = self.meet(Call::Get)?;
-        let mut reader = self.answer(fault, self.inner.get(key))?;
-        let Some(fault) = fault else { return Ok(reader) };
-        let bytes = read_all(&mut reader).map_err(|source| StoreError::Io {
-            store: self.describe(),
-            doing: format!("read object {key}"),
-            source,
-        })?;
-        let spoilt = Cursor::new(spoil(bytes, fault));
+        let reader = self.answer(fault, self.inner.get(key))?;
         match fault {
-            Fault::HalfWay | Fault::LeavesHalf => Ok(Box::new(BrokenReader(spoilt))),
-            _ => Ok(Box::new(spoilt)),
+            Some(fault) => spoilt(reader, fault).map_err(|source| StoreError::Io {
+                store: self.describe(),
+                doing: format!("read object {key}"),
+                source,
+            }),
+            None => Ok(reader),
+        }
+    }
+
+    fn get_part(&self, key: &ObjectKey, start: u64, bytes: u64) -> Result<Box<dyn Read + Send>, StoreError> {
+        let fault = self.meet(Call::Get)?;
+        let reader = self.answer(fault, self.inner.get_part(key, start, bytes))?;
+        match fault {
+            Some(fault) => spoilt(reader, fault).map_err(|source| StoreError::Io {
+                store: self.describe(),
+                doing: format!("read object {key}"),
+                source,
+            }),
+            None => Ok(reader),
         }
     }
 

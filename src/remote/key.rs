@@ -30,6 +30,15 @@ impl ObjectKey {
         ObjectKey(format!("{payload}/{}/{hex}", &hex[..2]))
     }
 
+    /// The key of the same content as a store has it that reads in this manner ([`super::Index::manner`]).
+    #[must_use]
+    pub fn in_manner(self, manner: Option<&str>) -> Self {
+        match manner {
+            Some(manner) => ObjectKey(format!("{}/{manner}", self.0)),
+            None => self,
+        }
+    }
+
     /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -88,6 +88,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// [`StoreError::NoSuchObject`], or the store's trouble. Reading may fail later, with the reader's own error.
     fn get(&self, key: &ObjectKey) -> Result<Box<dyn Read + Send>, StoreError>;
 
+    /// A part of an object's bytes: as many as there are, from `start` on, up to `bytes`.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    fn get_part(&self, key: &ObjectKey, start: u64, bytes: u64) -> Result<Box<dyn Read + Send>, StoreError>;
+
     /// All objects whose key begins with `prefix`, in the order of their keys; all objects where it is empty.
     ///
     /// # Errors
@@ -160,8 +166,19 @@ impl Expect {
 pub enum Put {
     /// The object was made by this call, from the expected bytes.
     Created,
+    /// The same, and the store answered with a hash of what it took, computed by it, that is the right one: nothing need be
+    /// read back.
+    Proved,
     /// The key had an object of the expected length; nothing was sent. Its bytes are not proved.
     AlreadyThere,
+}
+
+impl Put {
+    /// Whether it was this call that made the object.
+    #[must_use]
+    pub const fn made_it(self) -> bool {
+        matches!(self, Put::Created | Put::Proved)
+    }
 }
 
 /// How a delete went.

@@ -1,14 +1,16 @@
 //! What a store should have of a document: rendered from the catalogue, or read from a disk that is here.
 
+use std::collections::BTreeMap;
+
 use super::Here;
 use super::plan::Wanted;
-use super::transfer::Bytes;
+use super::transfer::{Bytes, Rendered};
 use crate::catalog::enrichments::{self, OutcomeKind};
 use crate::catalog::stores::StoreRow;
 use crate::catalog::{Catalog, CatalogError, documents, ledger, query};
-use crate::enrich::render::{Card, render};
+use crate::enrich::render::{Card, is_rendered, render, upload_hash};
 use crate::model::document::{effective, privacy};
-use crate::model::{Payload, Privacy};
+use crate::model::{Field, Payload, Privacy};
 use crate::remote::ObjectKey;
 
 /// What a document is to be turned into, or why into nothing.
@@ -28,6 +30,7 @@ pub(super) struct Making {
 pub(super) fn make(
     catalog: &Catalog,
     store: &StoreRow,
+    manner: Option<&str>,
     here: &[&Here],
     document_id: i64,
 ) -> Result<Making, CatalogError> {
@@ -38,7 +41,11 @@ pub(super) fn make(
     };
     let mut making = Making { content_hash, ..Making::default() };
     let annotations = documents::annotations(conn, document_id)?;
-    let fields = effective(&annotations);
+    let shown: BTreeMap<Field, Vec<String>> = effective(&annotations)
+        .into_iter()
+        .filter(|(field, _)| is_rendered(*field))
+        .map(|(field, held)| (field, held.values.clone()))
+        .collect();
     let privacy = privacy(&annotations);
     making.privacy = Some(privacy);
     if privacy == Privacy::LocalOnly {
@@ -61,17 +68,24 @@ pub(super) fn make(
                     document: document.ulid,
                     content_hash,
                     mime: enrichment.mime.as_deref().unwrap_or("application/octet-stream"),
-                    fields: fields.iter().map(|(field, held)| (*field, held.values.clone())).collect(),
+                    fields: shown.clone(),
                 };
-                let bytes = render(&card, &text);
-                let hash = *blake3::hash(&bytes).as_bytes();
+                let page = render(&card, &text);
+                let hash = upload_hash(page.content.as_bytes());
                 let wanted = Wanted {
                     payload: Payload::Enriched,
-                    remote_id: ObjectKey::of_content(Payload::Enriched, &hash).to_string(),
+                    remote_id: ObjectKey::of_content(Payload::Enriched, &hash).in_manner(manner).to_string(),
                     upload_hash: hash,
-                    bytes: bytes.len() as u64,
+                    bytes: page.content.len() as u64,
                 };
-                making.wanted.push((wanted, Some(Bytes::Rendered(bytes))));
+                let rendered = Rendered {
+                    document: document.ulid,
+                    title: title(&card),
+                    fields: card.fields,
+                    content: page.content,
+                    text_at: page.text_at,
+                };
+                making.wanted.push((wanted, Some(Bytes::Rendered(Box::new(rendered)))));
             }
             Payload::Original if privacy == Privacy::Redacted => making.note = Some("redacted"),
             Payload::Original => {
@@ -100,6 +114,12 @@ pub(super) fn make(
         }
     }
     Ok(making)
+}
+
+/// What people call a document; its number where nobody has said.
+fn title(card: &Card<'_>) -> String {
+    let said = card.fields.get(&Field::Title).and_then(|values| values.first());
+    said.filter(|title| !title.trim().is_empty()).cloned().unwrap_or_else(|| card.document.to_string())
 }
 
 /// What an operation's lease fixes: everything it sends.

@@ -6,10 +6,16 @@
 //! channel's business and counts against no operation (T5).
 
 pub mod backoff;
+mod carry;
+mod channel;
+mod line;
 mod making;
 pub mod orphans;
 pub mod plan;
 pub mod push;
+mod ready;
+mod sample;
+mod settle;
 mod transfer;
 
 use jiff::Timestamp;

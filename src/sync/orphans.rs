@@ -2,16 +2,17 @@
 //!
 //! Names that say their content can be shared: an orphan whose bytes another document needs loses its row, not the bytes.
 
-use super::push::{PushReport, Run, open_known};
+use super::channel::open_known;
+use super::line::What;
+use super::push::{PushReport, Run};
 use super::{Away, Offline, SyncError};
 use crate::catalog::ledger::{self, RemoteObject};
-use crate::catalog::outbox::{self, Ending, Leased};
+use crate::catalog::outbox;
 use crate::catalog::{Catalog, CatalogError, Ids, RunLock, settings, stores};
 use crate::clock::Clock;
-use crate::model::{ObjectState, setting};
+use crate::model::setting;
 use crate::monitor::Monitor;
 use crate::power::point;
-use crate::remote::{ErrorClass, ObjectKey, StoreError};
 
 /// A clean-up of up to this many orphans is never braked: it would stop every small library.
 const SMALL: u64 = 20;
@@ -93,27 +94,10 @@ pub fn clean(
         let error = match open_known(catalog, &row, clock)? {
             Ok(store) => {
                 let mut pushed = PushReport::default();
-                let mut run = Run {
-                    catalog,
-                    row: &row,
-                    store: &*store,
-                    here: &[],
-                    clock,
-                    monitor,
-                    ids: Ids::default(),
-                    report: &mut pushed,
-                };
-                loop {
-                    let leased = run.lease("delete", now_ms)?;
-                    if leased.is_empty() || monitor.cancelled() {
-                        run.release(&leased)?;
-                        break None;
-                    }
-                    match delete_all(&mut run, leased)? {
-                        Ok(deleted) => report.deleted += deleted,
-                        Err(error) => break Some(Away::Store(error)),
-                    }
-                }
+                let mut turn = Run::begin(catalog, &row, &store, &[], clock, monitor, &mut pushed)?;
+                let drained = turn.drain(What::Deletions)?;
+                report.deleted += pushed.deleted_objects;
+                drained.err().map(Away::Store)
             }
             Err(error) => Some(error),
         };
@@ -122,65 +106,6 @@ pub fn clean(
         }
     }
     Ok(report)
-}
-
-/// Carries out leased deletions. The inner error is the channel's. Returns how many objects are gone.
-pub(super) fn delete_all(run: &mut Run<'_>, ops: Vec<Leased>) -> Result<Result<u64, StoreError>, SyncError> {
-    let mut ops = ops.into_iter();
-    let mut deleted = 0;
-    while let Some(op) = ops.next() {
-        match delete_one(run, &op)? {
-            Ok(gone) => deleted += u64::from(gone),
-            Err(error) => {
-                run.release(&[op])?;
-                let rest: Vec<Leased> = ops.collect();
-                run.release(&rest)?;
-                return Ok(Err(error));
-            }
-        }
-    }
-    Ok(Ok(deleted))
-}
-
-fn delete_one(run: &mut Run<'_>, op: &Leased) -> Result<Result<bool, StoreError>, SyncError> {
-    let now_ms = run.clock.now_ms();
-    let object = match op.object_id {
-        Some(object_id) => ledger::by_id(run.catalog.read(), object_id)?,
-        None => None,
-    };
-    // Wanted again since it was put in line: nothing is deleted.
-    let Some(object) = object.filter(|object| object.state == ObjectState::Orphaned) else {
-        run.catalog.change(|tx| outbox::end(tx, op, Ending::Done { note: Some("wanted again") }, now_ms))?;
-        return Ok(Ok(false));
-    };
-    let shared = ledger::is_shared(run.catalog.read(), &object)?;
-    let key: ObjectKey = object.remote_id.parse().expect("the ledger holds only names we made");
-    if !shared && let Err(error) = run.store.delete(&key) {
-        return match error.class() {
-            ErrorClass::Channel => Ok(Err(error)),
-            ErrorClass::Verdict | ErrorClass::Source => {
-                let ending = Ending::Refused {
-                    text: &error.to_string(),
-                    code: super::code::REFUSED,
-                    not_before: now_ms,
-                    limit: 1,
-                };
-                run.catalog.change(|tx| outbox::end(tx, op, ending, now_ms))?;
-                Ok(Ok(false))
-            }
-        };
-    }
-    point("clean-deleted");
-    run.catalog.change::<_, CatalogError>(|tx| {
-        ledger::advance(tx, object.object_id, ObjectState::Deleted, now_ms)?;
-        outbox::end(
-            tx,
-            op,
-            Ending::Done { note: shared.then_some("its bytes are another document's, too") },
-            now_ms,
-        )
-    })?;
-    Ok(Ok(true))
 }
 
 #[cfg(test)]

@@ -51,15 +51,17 @@ pub enum Step {
 
 /// Decides. `held` is what the store has of the document or may have: nothing deleted.
 ///
-/// A payload that is not wanted at present keeps its current object: nothing old is retired without a replacement (T2).
+/// A payload that is not wanted at present keeps its current object: nothing old is retired without a replacement (T2). What
+/// the store will have forgotten before `refresh_ms` is as good as gone: it is sent once more, beside the old.
 #[must_use]
-pub fn plan(wanted: &[Wanted], held: &[RemoteObject]) -> Vec<Step> {
+pub fn plan(wanted: &[Wanted], held: &[RemoteObject], refresh_ms: i64) -> Vec<Step> {
     let mut steps = Vec::new();
     for (at, want) in wanted.iter().enumerate() {
         let same = |object: &&RemoteObject| {
             object.payload == want.payload
                 && object.remote_id == want.remote_id
                 && object.upload_hash == want.upload_hash
+                && object.remote_expires_at.is_none_or(|at| at >= refresh_ms)
         };
         let of =
             |accept: fn(ObjectState) -> bool| held.iter().filter(same).find(|object| accept(object.state));
@@ -115,6 +117,7 @@ mod tests {
             document_id: 1,
             payload: Payload::Enriched,
             remote_id: format!("k{hash}"),
+            server_id: None,
             upload_hash: [hash; 32],
             bytes: 1,
             content_hash: [9; 32],
@@ -122,19 +125,20 @@ mod tests {
             cause: None,
             orphaned_at: None,
             uploaded_at: None,
+            remote_expires_at: None,
         }
     }
 
     #[test]
     fn what_is_current_is_not_sent_again() {
-        assert_eq!(plan(&[want(1)], &[held(5, 1, ObjectState::Current)]), [Step::Keep]);
+        assert_eq!(plan(&[want(1)], &[held(5, 1, ObjectState::Current)], 0), [Step::Keep]);
     }
 
     // T2
     #[test]
     fn a_replacement_is_sent_and_the_old_one_left_alone() {
-        assert_eq!(plan(&[want(2)], &[held(5, 1, ObjectState::Current)]), [Step::Send { wanted: 0 }]);
-        assert_eq!(plan(&[], &[held(5, 1, ObjectState::Current)]), []);
+        assert_eq!(plan(&[want(2)], &[held(5, 1, ObjectState::Current)], 0), [Step::Send { wanted: 0 }]);
+        assert_eq!(plan(&[], &[held(5, 1, ObjectState::Current)], 0), []);
     }
 
     // T3
@@ -148,11 +152,11 @@ mod tests {
             ObjectState::Searchable,
         ] {
             assert_eq!(
-                plan(&[want(2)], &[held(4, 1, ObjectState::Current), held(5, 2, state)]),
+                plan(&[want(2)], &[held(4, 1, ObjectState::Current), held(5, 2, state)], 0),
                 [Step::Continue { object_id: 5, state, wanted: 0 }]
             );
             assert_eq!(
-                plan(&[want(3)], &[held(5, 2, state)]),
+                plan(&[want(3)], &[held(5, 2, state)], 0),
                 [Step::Send { wanted: 0 }, Step::Abandon { object_id: 5 }]
             );
         }
@@ -162,8 +166,21 @@ mod tests {
     #[test]
     fn an_orphan_that_is_wanted_again_is_brought_back() {
         assert_eq!(
-            plan(&[want(1)], &[held(5, 1, ObjectState::Orphaned), held(6, 2, ObjectState::Current)]),
+            plan(&[want(1)], &[held(5, 1, ObjectState::Orphaned), held(6, 2, ObjectState::Current)], 0),
             [Step::Revive { object_id: 5, wanted: 0 }]
+        );
+    }
+
+    // S9
+    #[test]
+    fn what_the_store_will_forget_is_sent_once_more_beside_the_old() {
+        let until = |at| RemoteObject { remote_expires_at: Some(at), ..held(5, 1, ObjectState::Current) };
+        assert_eq!(plan(&[want(1)], &[until(100)], 100), [Step::Keep]);
+        assert_eq!(plan(&[want(1)], &[until(99)], 100), [Step::Send { wanted: 0 }]);
+        let begun = held(6, 1, ObjectState::Uploading);
+        assert_eq!(
+            plan(&[want(1)], &[until(99), begun], 100),
+            [Step::Continue { object_id: 6, state: ObjectState::Uploading, wanted: 0 }]
         );
     }
 }

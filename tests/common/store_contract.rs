@@ -14,14 +14,29 @@ pub(crate) fn key(key: &str) -> ObjectKey {
     key.parse().unwrap()
 }
 
+/// Whether a store could prove by its answer what it took is its own affair: made is made.
 pub(crate) fn put(store: &dyn Store, name: &str, content: &[u8]) -> Result<Put, StoreError> {
-    store.put_if_absent(&key(name), &mut &content[..], &Expect::of(content))
+    let put = store.put_if_absent(&key(name), &mut &content[..], &Expect::of(content))?;
+    Ok(if put.made_it() { Put::Created } else { put })
 }
 
 pub(crate) fn read(store: &dyn Store, name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     store.get(&key(name)).unwrap().read_to_end(&mut bytes).unwrap();
     bytes
+}
+
+/// A part of an object is what stands there in the whole.
+pub(crate) fn parts_are_read(store: &dyn Store) {
+    let content: Vec<u8> = (0..300_000_u32).map(|i| (i % 251) as u8).collect();
+    put(store, "a/parts", &content).unwrap();
+    for (start, bytes) in [(0, 1), (0, 65_536), (123_457, 65_536), (299_999, 1), (299_000, 1_000)] {
+        let mut part = Vec::new();
+        store.get_part(&key("a/parts"), start as u64, bytes as u64).unwrap().read_to_end(&mut part).unwrap();
+        assert_eq!(part, content[start..start + bytes], "{bytes} bytes from {start}");
+    }
+    let error = store.get_part(&key("a/nothing"), 0, 1).err().unwrap();
+    assert!(matches!(error, StoreError::NoSuchObject { .. }), "{error:?}");
 }
 
 pub(crate) fn list(store: &dyn Store, prefix: &str) -> Vec<(String, u64)> {
@@ -189,6 +204,7 @@ macro_rules! holds_the_contract {
     ($family:ident, $make:expr) => {
         holds_the_contract!($family, $make, [
             what_was_put_is_read_back,
+            parts_are_read,
             a_second_put_changes_nothing_and_reads_nothing,
             an_object_of_another_length_is_damaged_and_not_replaced,
             other_bytes_than_expected_publish_nothing,

@@ -132,12 +132,12 @@ pub trait Index: Send + Sync + fmt::Debug {
     /// The store's trouble; [`StoreError::Refused`] where it will never take this document.
     fn put(&self, entry: &Entry<'_>) -> Result<RemoteName, StoreError>;
 
-    /// What the index has under each of these keys: the best where it has several (searchable before not yet before failed,
-    /// then the newest). May be as expensive as a complete list; asked for many keys at once for that reason.
+    /// What the index has under each of these keys, the best first (searchable before not yet before failed, then the newest).
+    /// May be as expensive as a complete list; asked for many keys at once for that reason.
     ///
     /// # Errors
     /// The store's trouble; never an incomplete answer.
-    fn locate(&self, keys: &[&ObjectKey]) -> Result<Vec<Option<RemoteName>>, StoreError>;
+    fn locate(&self, keys: &[&ObjectKey]) -> Result<Vec<Vec<RemoteName>>, StoreError>;
 
     /// Whether what the index has under that name is this document, as far as the index lets it be proved: the key beside it,
     /// its length, its texts read back. `false` also where there is no such object.

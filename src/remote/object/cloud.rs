@@ -4,11 +4,13 @@
 //! together, after the content was proved. So nothing is ever visible that is not the expected content. What a crash leaves
 //! of parts is invisible, and costs storage until the bucket's own rule for incomplete uploads takes it away.
 
+use std::fmt::Write;
 use std::io::Read;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use md5::{Digest, Md5};
 use opendal::options::WriteOptions;
 use opendal::{Buffer, ErrorKind, Operator, services};
 use tokio::sync::Semaphore;
@@ -99,9 +101,10 @@ impl Cloud {
         if content.next(PIECE_BYTES)?.is_some() {
             unreachable!("all that was expected was read");
         }
+        let hash = md5(&body);
         let (operator, call) = self.dal.begin();
         match self.dal.waiter.wait(operator.write_options(name, body, options)) {
-            Ok(_) => Ok(Published::Created),
+            Ok(said) => Ok(published(&said, &hash, 0)),
             Err(error) => self.not_written(name, &call, &error),
         }
     }
@@ -121,13 +124,16 @@ impl Cloud {
             Ok(writer) => writer,
             Err(error) => return self.not_written(name, &call, &error),
         };
+        let (mut hashes, mut parts) = (Md5::new(), 0);
         let sent = loop {
             match pieces(content, part_bytes) {
                 Ok(part) if part.is_empty() => match waiter.wait(writer.close()) {
-                    Ok(_) => return Ok(Published::Created),
+                    Ok(said) => return Ok(published(&said, &hashes.finalize().into(), parts)),
                     Err(error) => break self.not_written(name, &call, &error),
                 },
                 Ok(part) => {
+                    hashes.update(md5(&part));
+                    parts += 1;
                     if let Err(error) = waiter.wait(writer.write(part)) {
                         break self.not_written(name, &call, &error);
                     }
@@ -146,6 +152,27 @@ impl Cloud {
             ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists => Ok(Published::Taken),
             _ => Err(self.dal.error(call, error, || format!("write object {name}"))),
         }
+    }
+}
+
+fn md5(body: &Buffer) -> [u8; 16] {
+    let mut hasher = Md5::new();
+    body.clone().for_each(|piece| hasher.update(&piece));
+    hasher.finalize().into()
+}
+
+/// What the server said of what it took, held against what was sent: S3's `ETag` is the MD5 of an object that came in one
+/// request, and of its parts' hashes, with their number, of one that came in parts. Servers that encrypt with keys of their own
+/// say something else: then the object is read back, as anywhere.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html>
+fn published(said: &opendal::Metadata, hash: &[u8; 16], parts: u32) -> Published {
+    let mut expected: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    if parts > 0 {
+        let _ = write!(expected, "-{parts}");
+    }
+    match said.etag().map(|etag| etag.trim_matches('"')) {
+        Some(etag) if etag.eq_ignore_ascii_case(&expected) => Published::Proved,
+        _ => Published::Created,
     }
 }
 
@@ -237,7 +264,16 @@ impl Backend for Cloud {
     }
 
     fn read(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-        self.dal.read(name)
+        self.dal.read(name, ..)
+    }
+
+    fn read_part(
+        &self,
+        name: &str,
+        start: u64,
+        bytes: u64,
+    ) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        self.dal.read(name, start..start + bytes)
     }
 
     fn publish(

@@ -78,10 +78,14 @@ impl Dal {
         }
     }
 
-    pub(super) fn read(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+    pub(super) fn read(
+        &self,
+        name: &str,
+        range: impl std::ops::RangeBounds<u64>,
+    ) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
         let (operator, call) = self.begin();
         let first = self.waiter.wait(async {
-            let mut stream = operator.reader(name).await?.into_stream(..).await?;
+            let mut stream = operator.reader(name).await?.into_stream(range).await?;
             Ok::<_, opendal::Error>((stream.next().await.transpose()?, stream))
         });
         match first {

@@ -61,6 +61,8 @@ enum Look {
 enum Published {
     /// The name is this content's.
     Created,
+    /// And the server said a hash of it that is right.
+    Proved,
     /// The name was taken, and is still the other's.
     Taken,
 }
@@ -87,6 +89,13 @@ trait Backend: Send + Sync + fmt::Debug {
     fn look(&self, name: &str) -> Result<Look, StoreError>;
     /// `None` where it is not there.
     fn read(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError>;
+    /// So many bytes from `start` on; `None` where it is not there.
+    fn read_part(
+        &self,
+        name: &str,
+        start: u64,
+        bytes: u64,
+    ) -> Result<Option<Box<dyn Read + Send>>, StoreError>;
     /// Makes an object of the content, durable, in one step.
     fn publish(
         &self,
@@ -359,7 +368,7 @@ impl<B: Backend> ObjectStore<B> {
             put(name, b"first", Condition::Looked)?;
         }
         let conditional = match put(&names[0], b"first", Condition::Proved) {
-            Ok(Published::Created) => {
+            Ok(Published::Created | Published::Proved) => {
                 put(&names[0], b"other", Condition::Proved).map(|put| put == Published::Taken)
             }
             Ok(Published::Taken) => Ok(false),
@@ -430,6 +439,7 @@ impl<B: Backend> Store for ObjectStore<B> {
         let mut content = Measured::new(key, content, expect);
         match self.backend.publish(key.as_str(), &mut content, condition)? {
             Published::Created => Ok(Put::Created),
+            Published::Proved => Ok(Put::Proved),
             Published::Taken => match self.look(key)? {
                 Some(found) => self.already_there(key, found, expect),
                 // Made by one writer and deleted by another while we wrote: nobody is wrong, the channel tries again.
@@ -449,6 +459,16 @@ impl<B: Backend> Store for ObjectStore<B> {
 
     fn get(&self, key: &ObjectKey) -> Result<Box<dyn Read + Send>, StoreError> {
         match self.backend.read(key.as_str())? {
+            Some(reader) => Ok(reader),
+            None => {
+                self.prove()?;
+                Err(StoreError::NoSuchObject { store: self.describe(), key: key.clone() })
+            }
+        }
+    }
+
+    fn get_part(&self, key: &ObjectKey, start: u64, bytes: u64) -> Result<Box<dyn Read + Send>, StoreError> {
+        match self.backend.read_part(key.as_str(), start, bytes)? {
             Some(reader) => Ok(reader),
             None => {
                 self.prove()?;

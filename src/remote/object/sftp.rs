@@ -433,6 +433,31 @@ fn why_not(store: &str, words: &str) -> StoreError {
     StoreError::Away { store, reason, source }
 }
 
+impl Sftp {
+    fn read_from(&self, name: &str, start: u64) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        let path = self.path(name);
+        let opened = self.ask(|session| async move {
+            let mut file = session.client.open(Path::new(&path)).await?;
+            if start > 0 {
+                tokio::io::AsyncSeekExt::seek(&mut file, io::SeekFrom::Start(start)).await?;
+            }
+            // A directory opens on some servers and says so when it is read.
+            let first = file.read(READ_BYTES, BytesMut::new()).await?;
+            Ok((file, first.map(BytesMut::freeze).unwrap_or_default()))
+        })?;
+        match opened {
+            Ok((file, current)) => {
+                let (waiter, idle) = (self.waiter, self.idle);
+                let session = self.session()?;
+                Ok(Some(Box::new(Reader { waiter, idle, file, current, _session: session })))
+            }
+            Err(SftpErrorKind::NoSuchFile) => Ok(None),
+            Err(SftpErrorKind::Failure) if matches!(self.metadata(name)?, Ok((false, _))) => Ok(None),
+            Err(kind) => Err(self.error(kind, || format!("read object {name}"))),
+        }
+    }
+}
+
 impl Backend for Sftp {
     fn describe(&self) -> String {
         self.store.clone()
@@ -458,23 +483,16 @@ impl Backend for Sftp {
     }
 
     fn read(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-        let path = self.path(name);
-        let opened = self.ask(|session| async move {
-            let mut file = session.client.open(Path::new(&path)).await?;
-            // A directory opens on some servers and says so when it is read.
-            let first = file.read(READ_BYTES, BytesMut::new()).await?;
-            Ok((file, first.map(BytesMut::freeze).unwrap_or_default()))
-        })?;
-        match opened {
-            Ok((file, current)) => {
-                let (waiter, idle) = (self.waiter, self.idle);
-                let session = self.session()?;
-                Ok(Some(Box::new(Reader { waiter, idle, file, current, _session: session })))
-            }
-            Err(SftpErrorKind::NoSuchFile) => Ok(None),
-            Err(SftpErrorKind::Failure) if matches!(self.metadata(name)?, Ok((false, _))) => Ok(None),
-            Err(kind) => Err(self.error(kind, || format!("read object {name}"))),
-        }
+        self.read_from(name, 0)
+    }
+
+    fn read_part(
+        &self,
+        name: &str,
+        start: u64,
+        bytes: u64,
+    ) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        Ok(self.read_from(name, start)?.map(|reader| Box::new(reader.take(bytes)) as Box<dyn Read + Send>))
     }
 
     fn publish(

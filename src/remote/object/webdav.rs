@@ -297,7 +297,16 @@ impl Backend for WebDav {
     }
 
     fn read(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
-        self.dal.read(name)
+        self.dal.read(name, ..)
+    }
+
+    fn read_part(
+        &self,
+        name: &str,
+        start: u64,
+        bytes: u64,
+    ) -> Result<Option<Box<dyn Read + Send>>, StoreError> {
+        self.dal.read(name, start..start + bytes)
     }
 
     fn publish(

@@ -1,0 +1,406 @@
+//! The line from the outbox to one store: leased, made ready, carried by several workers at once, settled.
+//!
+//! One thread owns the catalogue. It leases a batch, fixes its bytes, hands the objects to the workers and writes down what
+//! comes back, while they carry the next: what has come back by the time it looks is one transaction. Batches grow while
+//! there is a backlog. Nothing is handed out before its lease and its step are committed (T1); a lease that is not ours any
+//! more has nothing to say (T3).
+//!
+//! # Whose fault
+//! A verdict is the operation's, and counts (T5). Trouble on the way counts for nobody, but has to be told from trouble with
+//! one operation: a proxy that resets on one text would hold up all others for ever. So after such an error the store is
+//! asked who it is. Where it does not answer, it is away, and the turn ends; where it does, this operation waits, longer each
+//! time, and the others go on. Several such errors in a row are the channel's whatever it answers.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::SyncError;
+use super::backoff::backoff;
+use super::carry::{Carried, Stopped, carry, erase};
+use super::push::{Fate, Run};
+use super::transfer::Transfer;
+use crate::catalog::outbox::Leased;
+use crate::catalog::{Connection, documents, ledger};
+use crate::model::document::privacy;
+use crate::power::point;
+use crate::remote::index::RemoteName;
+use crate::remote::{AwayReason, Deleted, ErrorClass, ObjectKey, Opened, StoreError};
+
+/// Operations leased at once, to begin with.
+const BATCH: usize = 50;
+/// Operations leased at once while there is a backlog.
+const MAX_BATCH: usize = 500;
+/// Rendered bytes in memory at once, beyond the one object that passes it.
+const ROOM_BYTES: u64 = 8 << 20;
+/// How often a person's wish to end the run is looked for.
+const TICK: Duration = Duration::from_millis(200);
+/// Errors on the way in a row that end a turn, whatever the store says of itself.
+const STRIKES: u32 = 5;
+/// Longer waits that a busy store asks for are for the next run.
+const PATIENCE_MS: u64 = 60 * 1_000;
+/// So long a turn waits in all for objects to become searchable; the next run goes on with those that did not.
+const SEARCHABLE_MS: i64 = 2 * 60 * 1_000;
+
+/// What a worker is handed.
+#[derive(Debug)]
+pub(super) enum Job {
+    Carry(Box<Transfer>),
+    Erase(Erasure),
+}
+
+/// An orphan that is to be deleted.
+#[derive(Debug)]
+pub(super) struct Erasure {
+    pub(super) seq: i64,
+    pub(super) object_id: i64,
+    pub(super) key: ObjectKey,
+    pub(super) name: Option<RemoteName>,
+}
+
+/// What a worker hands back.
+#[derive(Debug)]
+pub(super) enum Done {
+    Carried(Box<Transfer>, Carried),
+    /// Nothing where it cannot be told.
+    Erased(Erasure, Option<Result<Deleted, StoreError>>),
+    NotBegun(Job),
+}
+
+impl Job {
+    pub(super) fn seq(&self) -> i64 {
+        match self {
+            Job::Carry(transfer) => transfer.seq,
+            Job::Erase(erasure) => erasure.seq,
+        }
+    }
+
+    fn in_memory(&self) -> u64 {
+        match self {
+            Job::Carry(transfer) => transfer.bytes.in_memory(),
+            Job::Erase(_) => 0,
+        }
+    }
+}
+
+impl Done {
+    pub(super) fn seq(&self) -> i64 {
+        match self {
+            Done::Carried(transfer, _) => transfer.seq,
+            Done::Erased(erasure, _) => erasure.seq,
+            Done::NotBegun(job) => job.seq(),
+        }
+    }
+
+    fn in_memory(&self) -> u64 {
+        match self {
+            Done::Carried(transfer, _) => transfer.bytes.in_memory(),
+            Done::Erased(..) => 0,
+            Done::NotBegun(job) => job.in_memory(),
+        }
+    }
+
+    /// The error that is about the way to the store.
+    fn channel_error(&mut self) -> Option<StoreError> {
+        match self {
+            Done::Carried(_, Carried { stopped, .. }) => match stopped.take() {
+                Some(Stopped::Error(error)) if error.class() == ErrorClass::Channel => Some(error),
+                other => {
+                    *stopped = other;
+                    None
+                }
+            },
+            Done::Erased(_, erased) => match erased.take() {
+                Some(Err(error)) if error.class() == ErrorClass::Channel => Some(error),
+                other => {
+                    *erased = other;
+                    None
+                }
+            },
+            Done::NotBegun(_) => None,
+        }
+    }
+}
+
+/// An operation whose objects are with the workers.
+#[derive(Debug)]
+pub(super) struct Going {
+    pub(super) op: Leased,
+    /// Objects that have not come back.
+    pub(super) left: usize,
+    /// Objects that came back and can be used.
+    pub(super) usable: Vec<i64>,
+    pub(super) fate: Fate,
+}
+
+/// What is handed out and not settled.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// Leased, and not made ready.
+    pub(super) waiting: VecDeque<Leased>,
+    /// By their place in the queue.
+    pub(super) going: HashMap<i64, Going>,
+    /// Objects with the workers.
+    jobs: usize,
+    in_memory: u64,
+}
+
+impl Line {
+    /// Takes what was made ready for an operation.
+    pub(super) fn go(&mut self, op: Leased, jobs: usize) {
+        let going = Going { left: jobs, usable: Vec::new(), fate: Fate::Going, op };
+        self.going.insert(going.op.seq, going);
+    }
+}
+
+/// The workers, as the line sees them.
+struct Workers<'a> {
+    jobs: &'a Sender<Job>,
+    done: &'a Receiver<Done>,
+    /// What is not begun is handed back.
+    halt: &'a AtomicBool,
+}
+
+/// Which operations a turn is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Deletions,
+    Everything,
+}
+
+impl Run<'_> {
+    /// Leases and carries until nothing is due that was due when it began: what failed meanwhile waits for the next run, or
+    /// a queue whose sources cannot be read would come due again faster than it is gone through, for ever. The inner
+    /// error is the channel's: the store cannot be reached any more.
+    pub(super) fn drain(&mut self, what: What) -> Result<Result<(), StoreError>, SyncError> {
+        let reader = Mutex::new(self.catalog.reader()?);
+        let (store, monitor, clock) = (self.store, self.monitor, self.clock);
+        let store_id = self.row.store_id;
+        let (jobs, to_do) = unbounded::<Job>();
+        let (to_settle, done) = unbounded();
+        let halt = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..store.capabilities().parallel.max(1) {
+                let (to_do, to_settle, halt, reader) = (to_do.clone(), to_settle.clone(), &halt, &reader);
+                scope.spawn(move || {
+                    for job in to_do {
+                        let done = if halt.load(Ordering::Relaxed) {
+                            Done::NotBegun(job)
+                        } else {
+                            work(store, job, store_id, reader, clock.now_ms(), monitor)
+                        };
+                        // The other end is gone only when the line gave up: nobody needs to know then.
+                        let _ = to_settle.send(done);
+                    }
+                });
+            }
+            let outcome = self.run_line(what, &Workers { jobs: &jobs, done: &done, halt: &halt });
+            halt.store(true, Ordering::Relaxed);
+            drop(jobs);
+            outcome
+        })
+    }
+
+    fn run_line(&mut self, what: What, workers: &Workers<'_>) -> Result<Result<(), StoreError>, SyncError> {
+        let mut line = Line::default();
+        let mut batch = BATCH;
+        let mut due_ms = self.now_ms();
+        let mut patience_ms = SEARCHABLE_MS;
+        let mut strikes = 0;
+        loop {
+            self.renew()?;
+            if self.monitor.cancelled() {
+                workers.halt.store(true, Ordering::Relaxed);
+                self.settle_rest(&mut line, workers)?;
+                return Ok(Ok(()));
+            }
+            let mut trouble = self.hand_out(what, &mut line, &mut batch, due_ms, workers)?;
+            if trouble.is_none() && line.jobs == 0 {
+                // All is settled. What was taken and cannot be found yet is waited for, a while.
+                let now_ms = self.now_ms();
+                match self.searchable_at.take() {
+                    Some(at) if at - now_ms <= patience_ms => {
+                        patience_ms -= self.pause(u64::try_from(at - now_ms).unwrap_or(0));
+                        due_ms = self.now_ms();
+                        continue;
+                    }
+                    _ => return Ok(Ok(())),
+                }
+            }
+            if trouble.is_none() {
+                trouble = self.take_back(&mut line, workers)?;
+            }
+            if self.got_through {
+                strikes = 0;
+                self.got_through = false;
+            }
+            let Some(error) = trouble else { continue };
+            workers.halt.store(true, Ordering::Relaxed);
+            self.settle_rest(&mut line, workers)?;
+            strikes += 1;
+            match self.goes_on(&error, strikes) {
+                true => workers.halt.store(false, Ordering::Relaxed),
+                false => return Ok(Err(error)),
+            }
+            due_ms = self.now_ms();
+            batch = BATCH;
+        }
+    }
+
+    /// Whether the turn goes on after trouble on the way.
+    fn goes_on(&mut self, error: &StoreError, strikes: u32) -> bool {
+        if strikes >= STRIKES {
+            return false;
+        }
+        match error {
+            StoreError::Busy { retry_after, .. } => {
+                let wait_ms = match retry_after {
+                    Some(asked) => u64::try_from(asked.as_millis()).unwrap_or(u64::MAX),
+                    None => backoff(strikes, self.random()),
+                };
+                if wait_ms > PATIENCE_MS {
+                    return false;
+                }
+                self.pause(wait_ms);
+                !self.monitor.cancelled()
+            }
+            StoreError::Io { .. } | StoreError::Away { reason: AwayReason::Unreachable, .. } => {
+                matches!(self.store.identity(), Ok(Some(identity)) if identity.store == self.row.remote_store)
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets time pass, unless the user wants the run to end. Returns how much, in milliseconds.
+    fn pause(&self, wait_ms: u64) -> i64 {
+        let begun = self.now_ms();
+        let mut left_ms = wait_ms;
+        while left_ms > 0 && !self.monitor.cancelled() {
+            let slice_ms = left_ms.min(200);
+            self.clock.pause(Duration::from_millis(slice_ms));
+            left_ms -= slice_ms;
+        }
+        self.now_ms() - begun
+    }
+
+    /// Keeps the workers busy. Trouble that comes of asking the store for what was lost is handed back.
+    fn hand_out(
+        &mut self,
+        what: What,
+        line: &mut Line,
+        batch: &mut usize,
+        due_ms: i64,
+        workers: &Workers<'_>,
+    ) -> Result<Option<StoreError>, SyncError> {
+        loop {
+            while line.in_memory < ROOM_BYTES
+                && !line.waiting.is_empty()
+                && line.going.len() < *batch
+                && !self.monitor.cancelled()
+            {
+                let room = ROOM_BYTES - line.in_memory;
+                let jobs = match self.make_ready(line, room)? {
+                    Ok(jobs) => jobs,
+                    Err(error) => return Ok(Some(error)),
+                };
+                for job in jobs {
+                    line.in_memory += job.in_memory();
+                    line.jobs += 1;
+                    workers.jobs.send(job).expect("the workers wait for this channel to end");
+                }
+            }
+            // Leases more before the workers run out of work.
+            if !line.waiting.is_empty() || line.going.len() * 2 > *batch || self.monitor.cancelled() {
+                return Ok(None);
+            }
+            let mut leased = self.lease("delete", *batch, due_ms)?;
+            if what == What::Everything {
+                leased.append(&mut self.lease("mirror", *batch, due_ms)?);
+            }
+            point("push-leased");
+            if leased.is_empty() {
+                return Ok(None);
+            }
+            if leased.len() >= *batch {
+                *batch = (*batch * 2).min(MAX_BATCH);
+            }
+            line.waiting.extend(leased);
+        }
+    }
+
+    /// Waits for something to come back, and settles all that has.
+    fn take_back(&mut self, line: &mut Line, workers: &Workers<'_>) -> Result<Option<StoreError>, SyncError> {
+        let Ok(first) = workers.done.recv_timeout(TICK) else { return Ok(None) };
+        let mut back = vec![first];
+        back.extend(workers.done.try_iter());
+        let mut trouble = None;
+        for done in &mut back {
+            line.jobs -= 1;
+            line.in_memory -= done.in_memory();
+            if let Some(error) = done.channel_error() {
+                if let Some(going) = line.going.get_mut(&done.seq()) {
+                    going.fate = Fate::Strayed(super::channel::chain(&error));
+                }
+                trouble.get_or_insert(error);
+            }
+        }
+        self.settle(line, back)?;
+        Ok(trouble)
+    }
+
+    /// Waits for all that is with the workers, and gives back what was not begun.
+    fn settle_rest(&mut self, line: &mut Line, workers: &Workers<'_>) -> Result<(), SyncError> {
+        while line.jobs > 0 {
+            self.take_back(line, workers)?;
+        }
+        let waiting: Vec<Leased> = line.waiting.drain(..).collect();
+        Ok(self.release(&waiting)?)
+    }
+}
+
+fn work(
+    store: &Opened,
+    job: Job,
+    store_id: i64,
+    reader: &Mutex<Connection>,
+    now_ms: i64,
+    monitor: &dyn crate::monitor::Monitor,
+) -> Done {
+    match job {
+        Job::Carry(transfer) if !may_still_leave(reader, &transfer) => {
+            let carried = Carried {
+                state: transfer.state,
+                sent: false,
+                name: transfer.name.clone(),
+                expires_at: None,
+                stopped: Some(Stopped::Withdrawn),
+            };
+            Done::Carried(transfer, carried)
+        }
+        Job::Carry(transfer) => {
+            let carried = carry(store, &transfer, now_ms, monitor);
+            Done::Carried(transfer, carried)
+        }
+        Job::Erase(erasure) => {
+            let is_claimed = |name: &RemoteName| {
+                let conn = reader.lock().unwrap_or_else(PoisonError::into_inner);
+                // Where that cannot be found out, nothing is deleted.
+                ledger::is_claimed(&conn, store_id, name.as_str(), erasure.object_id).unwrap_or(true)
+            };
+            let erased = erase(store, &erasure.key, erasure.name.as_ref(), &is_claimed);
+            point("clean-deleted");
+            Done::Erased(erasure, Some(erased))
+        }
+    }
+}
+
+/// Whether a document may leave as far as when its bytes were made: it may have waited for hours. Where that cannot be found
+/// out, it stays.
+fn may_still_leave(reader: &Mutex<Connection>, transfer: &Transfer) -> bool {
+    let conn = reader.lock().unwrap_or_else(PoisonError::into_inner);
+    let said = documents::annotations(&conn, transfer.document_id);
+    said.is_ok_and(|said| Some(privacy(&said)) <= transfer.privacy)
+}

@@ -1,0 +1,237 @@
+//! From a leased operation to what the workers are handed: its bytes are made and fixed, and each step is written down before
+//! anything is sent.
+
+use super::SyncError;
+use super::channel::REFRESH_MS;
+use super::line::{Erasure, Job, Line};
+use super::making::{Making, fingerprint, make};
+use super::plan::{Step, Wanted, plan};
+use super::push::{Run, SOURCE_PAUSE_MS};
+use super::transfer::{Bytes, Transfer};
+use crate::catalog::outbox::{self, Ending, Leased};
+use crate::catalog::{CatalogError, Connection, ledger};
+use crate::model::ObjectState;
+use crate::monitor::Counter;
+use crate::power::point;
+use crate::remote::index::RemoteName;
+use crate::remote::{Expect, Opened, StoreError};
+
+/// What an operation wants.
+enum Work {
+    Mirror(Making),
+    Delete,
+}
+
+impl Run<'_> {
+    /// Makes some of the leased operations ready: as many as fit into `room` bytes, one at least. The inner error is the
+    /// channel's: what it met goes back into the queue.
+    pub(super) fn make_ready(
+        &mut self,
+        line: &mut Line,
+        room: u64,
+    ) -> Result<Result<Vec<Job>, StoreError>, SyncError> {
+        let mut works = Vec::new();
+        let mut bytes = 0;
+        while bytes < room
+            && let Some(op) = line.waiting.pop_front()
+        {
+            let work = if op.object_id.is_some() {
+                Work::Delete
+            } else {
+                let making =
+                    make(self.catalog, self.row, self.manner.as_deref(), &self.still_here(), op.document_id)?;
+                let rendered = making.wanted.iter().filter_map(|(_, bytes)| bytes.as_ref());
+                bytes += rendered.map(Bytes::in_memory).sum::<u64>();
+                Work::Mirror(making)
+            };
+            works.push((op, work));
+        }
+        let mut jobs = self.write_down(works, line)?;
+        point("push-planned");
+        if let Err(error) = self.look_for_lost(&mut jobs)? {
+            for job in jobs {
+                if let Some(going) = line.going.remove(&job.seq()) {
+                    self.release(&[going.op])?;
+                }
+            }
+            return Ok(Err(error));
+        }
+        point("push-uploading");
+        Ok(Ok(jobs))
+    }
+
+    fn write_down(&mut self, works: Vec<(Leased, Work)>, line: &mut Line) -> Result<Vec<Job>, CatalogError> {
+        let now_ms = self.now_ms();
+        let tx = self.catalog.write()?;
+        let mut jobs = Vec::new();
+        for (op, work) in works {
+            let seq = op.seq;
+            let made = match work {
+                Work::Mirror(making) => {
+                    transfers(&tx, self.row.store_id, &mut self.ids, &op, making, now_ms)?
+                }
+                Work::Delete => erasure(&tx, &op, now_ms)?,
+            };
+            match made {
+                Made::Jobs(mut made) => {
+                    debug_assert!(made.iter().all(|job| job.seq() == seq), "they say whose they are");
+                    line.go(op, made.len());
+                    jobs.append(&mut made);
+                }
+                Made::Done => self.monitor.count(Counter::OperationsDone, 1),
+                Made::Ended => {}
+            }
+        }
+        tx.commit()?;
+        Ok(jobs)
+    }
+
+    /// Objects that a former run gave to a store that names them, and whose names were lost with it.
+    fn look_for_lost(&mut self, jobs: &mut [Job]) -> Result<Result<(), StoreError>, SyncError> {
+        let Opened::Index(index) = self.store else { return Ok(Ok(())) };
+        let unknown = self.unknown_ground;
+        let mut lost: Vec<&mut Transfer> = jobs
+            .iter_mut()
+            .filter_map(|job| match job {
+                Job::Carry(transfer) => Some(&mut **transfer),
+                Job::Erase(_) => None,
+            })
+            .filter(|transfer| transfer.name.is_none() && (unknown || !transfer.fresh))
+            .collect();
+        if lost.is_empty() {
+            return Ok(Ok(()));
+        }
+        let keys: Vec<_> = lost.iter().map(|transfer| transfer.key.clone()).collect();
+        let found = match index.locate(&keys.iter().collect::<Vec<_>>()) {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        let store_id = self.row.store_id;
+        let conn = self.catalog.read();
+        for (transfer, names) in lost.iter_mut().zip(found) {
+            for name in names {
+                // One that is another row's is what is being replaced, not what was lost.
+                if !ledger::is_claimed(conn, store_id, name.as_str(), transfer.object_id)? {
+                    transfer.name = Some(name);
+                    break;
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// What came of writing an operation down.
+enum Made {
+    Jobs(Vec<Job>),
+    /// There was nothing to do.
+    Done,
+    /// It went back, or another takes its place.
+    Ended,
+}
+
+/// Fixes the bytes of a mirror operation and writes down what is to be sent.
+fn transfers(
+    tx: &Connection,
+    store_id: i64,
+    ids: &mut crate::catalog::Ids,
+    op: &Leased,
+    making: Making,
+    now_ms: i64,
+) -> Result<Made, CatalogError> {
+    if making.source_away {
+        outbox::end(tx, op, Ending::Released { not_before: now_ms + SOURCE_PAUSE_MS }, now_ms)?;
+        return Ok(Made::Ended);
+    }
+    let (wanted, mut bytes): (Vec<Wanted>, Vec<Option<Bytes>>) = making.wanted.into_iter().unzip();
+    let fingerprint = fingerprint(&wanted);
+    if op.payload_hash.is_some_and(|fixed| fixed != fingerprint) {
+        // Leased before with other bytes, which may have arrived: the document has changed since (T4).
+        outbox::end(tx, op, Ending::Superseded, now_ms)?;
+        outbox::enqueue_mirror(tx, ids, op.document_id, now_ms)?;
+        return Ok(Made::Ended);
+    }
+    let total = wanted.iter().map(|wanted| wanted.bytes).sum();
+    outbox::fix_payload(tx, op, fingerprint, total, now_ms)?;
+    let held = ledger::held(tx, store_id, op.document_id)?;
+    let mut jobs = Vec::new();
+    for step in plan(&wanted, &held, now_ms + REFRESH_MS) {
+        let (object_id, state, of, fresh) = match step {
+            Step::Keep => continue,
+            Step::Abandon { object_id } => {
+                ledger::orphan(tx, object_id, "abandoned", now_ms)?;
+                continue;
+            }
+            Step::Continue { object_id, state, wanted } => (object_id, state, wanted, false),
+            Step::Revive { object_id, wanted } => {
+                ledger::revive(tx, object_id, now_ms)?;
+                (object_id, ObjectState::Planned, wanted, false)
+            }
+            Step::Send { wanted: of } => {
+                let want = &wanted[of];
+                let row = ledger::Plan {
+                    store_id,
+                    document_id: op.document_id,
+                    payload: want.payload,
+                    remote_id: &want.remote_id,
+                    upload_hash: want.upload_hash,
+                    bytes: want.bytes,
+                    content_hash: making.content_hash,
+                };
+                (ledger::plan(tx, &row, now_ms)?, ObjectState::Planned, of, true)
+            }
+        };
+        let row = held.iter().find(|row| row.object_id == object_id);
+        let state = if state == ObjectState::Planned {
+            ledger::advance(tx, object_id, ObjectState::Uploading, now_ms)?;
+            ObjectState::Uploading
+        } else {
+            state
+        };
+        jobs.push(Job::Carry(Box::new(Transfer {
+            seq: op.seq,
+            object_id,
+            state,
+            key: wanted[of].remote_id.parse().expect("made by ObjectKey itself"),
+            name: row.and_then(|row| row.server_id.clone()).map(RemoteName::new),
+            fresh,
+            uploaded_at: row.and_then(|row| row.uploaded_at),
+            expect: Expect { bytes: wanted[of].bytes, hash: wanted[of].upload_hash },
+            bytes: bytes[of]
+                .take()
+                .expect("each wanted object has one step, and what needs no bytes is kept"),
+            document_id: op.document_id,
+            privacy: making.privacy,
+        })));
+    }
+    if jobs.is_empty() {
+        outbox::end(tx, op, Ending::Done { note: making.note }, now_ms)?;
+        return Ok(Made::Done);
+    }
+    Ok(Made::Jobs(jobs))
+}
+
+/// What has to be deleted for an operation that deletes an orphan.
+fn erasure(tx: &Connection, op: &Leased, now_ms: i64) -> Result<Made, CatalogError> {
+    let object = match op.object_id {
+        Some(object_id) => ledger::by_id(tx, object_id)?,
+        None => None,
+    };
+    // Wanted again since it was put in line: nothing is deleted.
+    let Some(object) = object.filter(|object| object.state == ObjectState::Orphaned) else {
+        outbox::end(tx, op, Ending::Done { note: Some("wanted again") }, now_ms)?;
+        return Ok(Made::Ended);
+    };
+    if ledger::is_shared(tx, &object)? {
+        // The bytes are another document's, too: the row goes, the bytes stay.
+        ledger::advance(tx, object.object_id, ObjectState::Deleted, now_ms)?;
+        outbox::end(tx, op, Ending::Done { note: Some("its bytes are another document's, too") }, now_ms)?;
+        return Ok(Made::Ended);
+    }
+    Ok(Made::Jobs(vec![Job::Erase(Erasure {
+        seq: op.seq,
+        object_id: object.object_id,
+        key: object.remote_id.parse().expect("the ledger holds only names we made"),
+        name: object.server_id.map(RemoteName::new),
+    })]))
+}
