@@ -86,12 +86,12 @@ impl Held {
         memory.doubts += 1;
     }
 
-    /// The best of each key, out of the list, which `list` makes where there is none to be trusted.
-    pub(super) fn best(
+    /// What it has under each key, the best first, out of the list, which `list` makes where there is none to be trusted.
+    pub(super) fn under(
         &self,
         keys: &[&ObjectKey],
         list: impl FnOnce() -> Result<Vec<(ObjectKey, Seen)>, StoreError>,
-    ) -> Result<Vec<Option<RemoteName>>, StoreError> {
+    ) -> Result<Vec<Vec<RemoteName>>, StoreError> {
         let _listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
         let doubts = {
             let memory = self.lock();
@@ -115,13 +115,21 @@ impl Held {
     }
 }
 
-fn answer(memory: &Memory, keys: &[&ObjectKey]) -> Vec<Option<RemoteName>> {
-    let of = |by_key: &'_ ByKey, key: &ObjectKey| by_key.get(key).cloned().unwrap_or_default();
+fn answer(memory: &Memory, keys: &[&ObjectKey]) -> Vec<Vec<RemoteName>> {
+    let listed = memory.listed.as_ref().map(|(_, listed)| listed);
     keys.iter()
         .map(|key| {
-            let mut seen = of(&memory.put, key);
-            seen.extend(memory.listed.iter().flat_map(|(_, listed)| of(listed, key)));
-            seen.into_iter().max_by(|a, b| a.worth().cmp(&b.worth())).map(|best| best.name)
+            let mut seen: Vec<&Seen> =
+                listed.into_iter().chain([&memory.put]).filter_map(|by_key| by_key.get(*key)).flatten().collect();
+            seen.sort_by(|a, b| b.worth().cmp(&a.worth()));
+            let mut names: Vec<RemoteName> = Vec::new();
+            for one in seen {
+                // What was put and has been listed since is seen twice.
+                if !names.contains(&one.name) {
+                    names.push(one.name.clone());
+                }
+            }
+            names
         })
         .collect()
 }
@@ -139,28 +147,32 @@ mod tests {
         Seen { name: RemoteName::new(name), readiness, created }
     }
 
-    fn best(held: &Held, list: &[Seen]) -> Option<String> {
+    fn all(held: &Held, list: &[Seen]) -> Vec<String> {
         let list = || Ok(list.iter().map(|seen| (key("a"), seen.clone())).collect());
-        held.best(&[&key("a")], list).unwrap().remove(0).map(|name| name.to_string())
+        held.under(&[&key("a")], list).unwrap().remove(0).iter().map(ToString::to_string).collect()
+    }
+
+    fn best(held: &Held, list: &[Seen]) -> Option<String> {
+        all(held, list).into_iter().next()
     }
 
     // S2
     #[test]
     fn of_several_the_best_is_the_same_for_everybody() {
         let failed = || Readiness::Failed(String::new());
-        let all = [
+        let several = [
             seen("new-failed", failed(), 9),
             seen("new-pending", Readiness::NotYet, 8),
             seen("old", Readiness::Searchable, 1),
             seen("new", Readiness::Searchable, 2),
             seen("new2", Readiness::Searchable, 2),
         ];
-        assert_eq!(best(&Held::default(), &all).as_deref(), Some("new"));
-        let mut turned = all.clone();
+        let order = ["new", "new2", "old", "new-pending", "new-failed"];
+        assert_eq!(all(&Held::default(), &several), order);
+        let mut turned = several.clone();
         turned.reverse();
-        assert_eq!(best(&Held::default(), &turned).as_deref(), Some("new"));
-        assert_eq!(best(&Held::default(), &all[..2]).as_deref(), Some("new-pending"));
-        assert_eq!(best(&Held::default(), &[]), None);
+        assert_eq!(all(&Held::default(), &turned), order);
+        assert_eq!(all(&Held::default(), &[]), [""; 0]);
     }
 
     // S2, S9
@@ -171,6 +183,8 @@ mod tests {
         assert_eq!(best(&held, &[seen("late", Readiness::Searchable, 1)]), None, "it was listed before");
         held.add(&key("a"), &RemoteName::new("mine"));
         assert_eq!(best(&held, &[]).as_deref(), Some("mine"));
+        held.doubt();
+        assert_eq!(all(&held, &[seen("mine", Readiness::Searchable, 1)]), ["mine"], "put and listed is one");
         held.drop_name(&RemoteName::new("mine"));
         assert_eq!(best(&held, &[]), None);
         held.doubt();
@@ -185,11 +199,11 @@ mod tests {
     #[test]
     fn a_list_that_was_begun_before_a_doubt_is_not_trusted_after_it() {
         let held = Held::default();
-        let answers = held.best(&[&key("a")], || {
+        let answers = held.under(&[&key("a")], || {
             held.doubt();
             Ok(Vec::new())
         });
-        assert_eq!(answers.unwrap(), [None]);
+        assert_eq!(answers.unwrap(), [[]]);
         assert_eq!(best(&held, &[seen("late", Readiness::NotYet, 1)]).as_deref(), Some("late"));
     }
 }

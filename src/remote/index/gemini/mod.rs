@@ -198,7 +198,7 @@ impl Gemini {
             return Err(errors::of_operation(&self.server.store, error, doing));
         }
         self.held.doubt();
-        if let Some(name) = self.locate(&[entry.key])?.remove(0) {
+        if let Some(name) = self.locate(&[entry.key])?.remove(0).into_iter().next() {
             return Ok(name);
         }
         Err(StoreError::Io {
@@ -294,8 +294,8 @@ impl Index for Gemini {
         Ok(named)
     }
 
-    fn locate(&self, keys: &[&ObjectKey]) -> Result<Vec<Option<RemoteName>>, StoreError> {
-        self.held.best(keys, || {
+    fn locate(&self, keys: &[&ObjectKey]) -> Result<Vec<Vec<RemoteName>>, StoreError> {
+        self.held.under(keys, || {
             let mut ours = Vec::new();
             for document in self.documents()? {
                 let document = document?;
