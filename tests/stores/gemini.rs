@@ -459,7 +459,10 @@ fn a_store_that_is_not_there_is_not_an_empty_one() {
             put(&*index, &given).unwrap_err(),
             index.list().err().unwrap_or_else(|| panic!("{missing}")),
         ] {
-            assert!(matches!(error, StoreError::Away { reason: AwayReason::NoBucket, .. }), "{error:?}");
+            assert!(
+                matches!(error, StoreError::Away { reason: AwayReason::NoneOfThatName, .. }),
+                "{error:?}"
+            );
         }
         // Begun anew it is another life, and knows nothing of the former one.
         let again = index.begin(now()).unwrap();
@@ -758,7 +761,7 @@ fn a_question_that_cannot_be_answered_says_why() {
     assert!(said(&error).contains("no model") && error.class() == ErrorClass::Verdict, "{error:?}");
     server.delete(&index.identity().unwrap().unwrap().generation);
     let error = ask(&*index).unwrap_err();
-    assert!(matches!(error, StoreError::Away { reason: AwayReason::NoBucket, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Away { reason: AwayReason::NoneOfThatName, .. }), "{error:?}");
 
     let other = open(&format!("{}&model=gemini-9-pro", server.url("papers")));
     other.begin(now()).unwrap();

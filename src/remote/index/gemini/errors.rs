@@ -37,7 +37,7 @@ pub(super) fn store_error(store: &str, refusal: &Refusal, doing: &str) -> StoreE
         }
         // What a document asked for may be missing in: the store itself.
         _ if is_missing(refusal) => {
-            StoreError::Away { store, reason: AwayReason::NoBucket, source: Some(source) }
+            StoreError::Away { store, reason: AwayReason::NoneOfThatName, source: Some(source) }
         }
         (403, _) => StoreError::Denied { store, doing, source },
         // A country or an account that may not; of documents nothing is asked that this could be said of.
@@ -109,7 +109,10 @@ mod tests {
         }
         let missing = "You do not have permission to access the FileSearchStore x or it may not exist.";
         for (status, message) in [(403, missing), (404, "")] {
-            assert!(matches!(of(status, "", message), StoreError::Away { reason: AwayReason::NoBucket, .. }));
+            assert!(matches!(
+                of(status, "", message),
+                StoreError::Away { reason: AwayReason::NoneOfThatName, .. }
+            ));
         }
         assert!(matches!(of(403, "SERVICE_DISABLED", "It is disabled."), StoreError::Denied { .. }));
         assert!(matches!(

@@ -119,8 +119,12 @@ fn answer(memory: &Memory, keys: &[&ObjectKey]) -> Vec<Vec<RemoteName>> {
     let listed = memory.listed.as_ref().map(|(_, listed)| listed);
     keys.iter()
         .map(|key| {
-            let mut seen: Vec<&Seen> =
-                listed.into_iter().chain([&memory.put]).filter_map(|by_key| by_key.get(*key)).flatten().collect();
+            let mut seen: Vec<&Seen> = listed
+                .into_iter()
+                .chain([&memory.put])
+                .filter_map(|by_key| by_key.get(*key))
+                .flatten()
+                .collect();
             seen.sort_by(|a, b| b.worth().cmp(&a.worth()));
             let mut names: Vec<RemoteName> = Vec::new();
             for one in seen {
