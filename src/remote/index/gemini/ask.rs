@@ -83,6 +83,7 @@ fn answer(candidate: Candidate, model: String) -> Result<Answer, String> {
         places.push(chunk.retrieved_context.is_some().then_some(passages.len()));
         passages.extend(chunk.retrieved_context.map(|context| Passage {
             document: card::document_of(&context.custom_metadata),
+            key: card::key_among(&context.custom_metadata),
             title: context.title,
             text: context.text,
             page: context.page_number,

@@ -158,11 +158,15 @@ impl Gemini {
         Ok(found)
     }
 
-    /// An error where a store cannot be seen: what is missing in it may be there.
+    /// An error where a store cannot be seen: what is missing in it may be there. A store of a former life, where another has
+    /// its name now, was deleted, and all that was in it.
     fn store_is_there(&self, store: &str, doing: &str) -> Result<(), StoreError> {
-        match self.server.get::<wire::FileSearchStore>(store, doing)? {
-            Some(_) => Ok(()),
-            None => {
+        if self.server.get::<wire::FileSearchStore>(store, doing)?.is_some() {
+            return Ok(());
+        }
+        match self.look_for_it()? {
+            Some(present) if present != store => Ok(()),
+            _ => {
                 self.lose();
                 Err(self.server.not_there())
             }
