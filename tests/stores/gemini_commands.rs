@@ -81,6 +81,20 @@ fn files_do_not_go_to_gemini() {
     assert_eq!(server.stores(), Vec::<String>::new());
 }
 
+// S1: as Google's own clients choose.
+#[test]
+fn of_two_keys_in_the_environment_googles_own_counts() {
+    let (server, desk) = (gemini::server(), desk());
+    let url = server.url("papers");
+    let add = |google: &str, gemini: &str| -> Ran {
+        let mut command = desk.command(&["store", "add", &url]);
+        command.env("GOOGLE_API_KEY", google).env("GEMINI_API_KEY", gemini).output().unwrap().into()
+    };
+    let refused = add("wrong", PASSWORD).expect(1);
+    assert!(refused.stderr.contains("the API key is not valid"), "{refused:?}");
+    add(PASSWORD, "wrong").expect(0);
+}
+
 // T2
 #[test]
 fn a_replacement_stands_before_what_it_replaces_goes() {
