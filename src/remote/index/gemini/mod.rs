@@ -30,7 +30,7 @@ use crate::remote::credentials::{self, Access};
 use crate::remote::http::{Http, Patience};
 use crate::remote::runtime::Waiter;
 use crate::remote::url::Gemini as Place;
-use crate::remote::{Capabilities, Deleted, Identity, ObjectKey, StoreError, StoreUrl};
+use crate::remote::{AwayReason, Capabilities, Deleted, Identity, ObjectKey, StoreError, StoreUrl};
 
 mod ask;
 mod calls;
@@ -286,7 +286,7 @@ impl Index for Gemini {
                 if failed.may_be_there {
                     self.held.doubt();
                 }
-                if matches!(failed.error, StoreError::Away { .. }) {
+                if matches!(failed.error, StoreError::Away { reason: AwayReason::NoneOfThatName, .. }) {
                     self.lose();
                 }
                 failed.error
