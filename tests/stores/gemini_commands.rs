@@ -361,3 +361,83 @@ fn the_key_is_kept_and_said_nowhere() {
     added.expect(0);
     other.run(&["sync"]).expect(0);
 }
+
+#[cfg(feature = "failpoints")]
+mod power {
+    use super::*;
+
+    const STEPS: &[&str] = &[
+        "push-leased",
+        "push-planned",
+        "push-uploading",
+        "push-sent",
+        "push-uploaded",
+        "push-verified",
+        "push-searchable",
+        "push-current",
+    ];
+
+    fn cut(desk: &Desk, args: &[&str], point: &str) {
+        let mut command = desk.command(args);
+        command.env("GEMINI_API_KEY", PASSWORD).env("FAILPOINTS", format!("{point}=return"));
+        let ran = command.output().unwrap();
+        assert_eq!(ran.status.code(), Some(128 + 9), "{point}: {ran:?}");
+    }
+
+    fn ready() -> (Gemini, Desk) {
+        let (server, desk) = (gemini::server(), desk());
+        server.set(&json!({ "pending_polls": 0 }));
+        add(&desk, &server);
+        (server, desk)
+    }
+
+    // T3, S2: a name that died with its run is found again; nothing is there twice.
+    #[test]
+    fn an_upload_that_is_cut_off_anywhere_leaves_each_document_once() {
+        for point in STEPS {
+            let (server, desk) = ready();
+            cut(&desk, &["sync"], point);
+            json(&desk, &["sync"]);
+            assert_eq!(titles(&server), ["About cats", "Moon"], "{point}");
+            assert_eq!(uploaded(&desk), 2, "{point}");
+            assert_eq!(server.finalized(), 2, "{point}: what arrived is not sent again");
+            assert_eq!(desk.sql::<i64>("SELECT count(*) FROM outbox WHERE state <> 'done'"), 0, "{point}");
+            assert_eq!(desk.sql::<i64>("SELECT max(attempts) FROM outbox"), 0, "{point}");
+        }
+    }
+
+    // T2, T3, T4: what arrived and is not wanted any more is found by its key, and cleaned up.
+    #[test]
+    fn a_document_that_changed_while_its_name_was_lost_leaves_nothing_behind() {
+        for point in ["push-uploading", "push-sent", "push-uploaded"] {
+            let (server, desk) = ready();
+            json(&desk, &["sync"]);
+            desk.write("cats.md", "# About cats\n\nCats hunt at night.\n");
+            cut(&desk, &["sync"], point);
+            desk.write("cats.md", "# About cats\n\nCats purr.\n");
+            json(&desk, &["sync"]);
+            desk.run(&["config", "set", "orphans.grace_days", "0"]).expect(0);
+            json(&desk, &["orphans", "clean"]);
+            assert_eq!(titles(&server), ["About cats", "Moon"], "{point}");
+            let answer = json(&desk, &["ask", "do cats purr"]);
+            assert_eq!(answer["answer"], "Cats purr.", "{point}");
+            assert_eq!(json(&desk, &["orphans"])["orphans"], json!([]), "{point}");
+        }
+    }
+
+    // T3
+    #[test]
+    fn a_clean_up_that_is_cut_off_is_finished_by_the_next() {
+        for point in ["clean-queued", "clean-deleted"] {
+            let (server, desk) = ready();
+            json(&desk, &["sync"]);
+            desk.write("cats.md", "# About cats\n\nCats hunt at night.\n");
+            json(&desk, &["sync"]);
+            desk.run(&["config", "set", "orphans.grace_days", "0"]).expect(0);
+            cut(&desk, &["orphans", "clean"], point);
+            json(&desk, &["sync"]);
+            assert_eq!(titles(&server), ["About cats", "Moon"], "{point}");
+            assert_eq!(json(&desk, &["orphans"])["orphans"], json!([]), "{point}");
+        }
+    }
+}
