@@ -20,6 +20,8 @@ const FOUND_INSTEAD: usize = 10;
 const NAMESAKES: usize = 20;
 /// Shorter words of a question are seldom what it is about, in letters.
 const SHORT: usize = 3;
+/// Passages of one document that people are shown.
+const SHOWN_PASSAGES: usize = 3;
 /// As much of a passage is shown to people, in characters.
 const SHOWN_CHARS: usize = 300;
 
@@ -257,10 +259,14 @@ fn show(
         } else {
             context.out.line(format!("{mark}{} (not in this catalogue)", one.title))?;
         }
-        for Quoted { passage, is_current } in &one.passages {
+        for Quoted { passage, is_current } in one.passages.iter().take(SHOWN_PASSAGES) {
             let page = passage.page.map_or_else(String::new, |page| format!("page {page}: "));
             let former = if *is_current { "" } else { " (in a former version)" };
-            context.out.line(format!("  {page}\u{201c}{}\u{201d}{former}", shortened(&passage.text)))?;
+            let said = match without_card(&passage.text) {
+                "" => "its card".to_owned(),
+                text => format!("\u{201c}{}\u{201d}", shortened(text)),
+            };
+            context.out.line(format!("  {page}{said}{former}"))?;
         }
     }
     if cited.is_empty() {
@@ -298,6 +304,16 @@ fn marked(answer: &Answer, places: &[usize]) -> String {
     }
     text.push_str(&answer.text[at..]);
     text
+}
+
+/// A passage without the card that a document begins with: people are shown what is on it anyway.
+fn without_card(text: &str) -> &str {
+    let Some(card) = text.strip_prefix("---\n") else { return text.trim() };
+    match card.split_once("\n---") {
+        Some((_, text)) => text.trim(),
+        // The passage ends within it.
+        None => "",
+    }
 }
 
 /// One line of a passage.
@@ -379,7 +395,7 @@ mod tests {
         let support = |until, passages: &[usize]| Support { until, passages: passages.to_vec() };
         let answer = Answer {
             text: "Größe zählt. Nicht immer.\n".to_owned(),
-            supports: vec![support(14, &[2, 0]), support(14, &[1]), support(27, &[0, 9])],
+            supports: vec![support(15, &[2, 0]), support(15, &[1]), support(28, &[0, 9])],
             ..Answer::default()
         };
         // Passages 0 and 2 are of the first document, 1 is of the second.
@@ -398,5 +414,9 @@ mod tests {
     fn a_passage_is_shown_in_one_line() {
         assert_eq!(shortened("a\n  b\tc"), "a b c");
         assert_eq!(shortened(&"ä".repeat(400)).chars().count(), 302);
+        assert_eq!(without_card("---\ntitle: \"x\"\n---\n\ntext\n"), "text");
+        assert_eq!(without_card("---\ntitle: \"x\"\n---"), "");
+        assert_eq!(without_card("---\ntitle: \"x"), "");
+        assert_eq!(without_card("text ---\nmore"), "text ---\nmore");
     }
 }
