@@ -196,6 +196,23 @@ fn a_store_that_was_wiped_is_no_store_and_nothing_is_deleted() {
     assert_eq!((&report["queued"], server.documents().len()), (&json!(0), 3), "{report}");
 }
 
+// S9: the list was late, and two devices had begun a store each.
+#[test]
+fn what_is_in_the_younger_of_two_stores_moves_to_the_older() {
+    let (server, desk) = (gemini::server(), desk());
+    server.set(&json!({ "frozen_time": "2026-11-21T02:00:00Z" }));
+    add(&desk, &server);
+    json(&desk, &["sync"]);
+    server.set(&json!({ "frozen_time": "2026-11-21T01:00:00Z" }));
+    let older = server.make_store("papers");
+    json(&desk, &["sync"]);
+    let names: Vec<Value> = server.documents().iter().map(|it| it["name"].clone()).collect();
+    assert!(names.iter().all(|name| name.as_str().unwrap().starts_with(&older)), "{names:?}");
+    assert_eq!((names.len(), uploaded(&desk)), (2, json!(2)));
+    let answer = json(&desk, &["ask", "where do cats sleep"]);
+    assert_eq!(answer["sources"][0]["document"]["path"], "cats.md");
+}
+
 // S9
 #[test]
 fn what_will_be_forgotten_soon_is_given_anew_before() {
