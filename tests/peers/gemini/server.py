@@ -10,6 +10,7 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import re
 import secrets
 import threading
@@ -568,7 +569,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--api-key", default="test-key")
+    # A test that looks for secrets among the arguments of processes gives it in the environment.
+    parser.add_argument("--api-key", default=os.environ.get("FAKE_API_KEY", "test-key"))
     args = parser.parse_args()
     Handler.fake = Fake(args.api_key)
     server = ThreadingHTTPServer((args.host, args.port), Handler)
