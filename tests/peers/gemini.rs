@@ -113,6 +113,12 @@ impl Gemini {
         self.ask("POST /_fake/turn", "{}");
     }
 
+    /// Makes a second document like the first of that name; its name.
+    pub(crate) fn copy_document(&self, display_name: &str) -> String {
+        let body = serde_json::json!({ "displayName": display_name }).to_string();
+        self.ask("POST /_fake/copy", &body)["copied"].as_str().unwrap().to_owned()
+    }
+
     /// Deletes something, as another program would.
     pub(crate) fn delete(&self, name: &str) {
         self.ask(&format!("DELETE /v1beta/{name}?force=true"), "");

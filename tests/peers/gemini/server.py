@@ -515,6 +515,12 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/_fake/turn":
             for operation in fake.operations.values():
                 operation.update(left=0, failed=0, error=None, end="STATE_ACTIVE")
+        elif path == "/_fake/copy":
+            like = next(d for d in fake.documents.values() if d["displayName"] == body["displayName"])
+            name = like["name"].rsplit("/", 1)[0] + "/" + new_id(like["displayName"])
+            fake.documents[name] = {**like, "name": name, "createTime": fake.time()}
+            fake.contents[name] = fake.contents[like["name"]]
+            return {"copied": name}
         elif path == "/_fake/log":
             return fake.log
         return {"config": fake.config, "faults": fake.faults, "stores": list(fake.stores),
