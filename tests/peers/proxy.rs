@@ -37,6 +37,8 @@ struct Plan {
     always: Option<Fault>,
     /// For the next request that begins so.
     on: Option<(String, Fault)>,
+    /// For the next request with this in its head.
+    on_text: Option<(String, Fault)>,
     /// For each request whose first line has this in it.
     each: Option<(String, Fault)>,
     /// For each request that begins so, the first time it is asked in these words.
@@ -58,6 +60,10 @@ impl Plan {
         let repeated = *asked > 1;
         if self.on.as_ref().is_some_and(|(begins, _)| line.starts_with(begins)) {
             return self.on.take();
+        }
+        let has = |text: &str| piece.windows(text.len()).any(|part| part == text.as_bytes());
+        if self.on_text.as_ref().is_some_and(|(text, _)| has(text)) {
+            return self.on_text.take();
         }
         let each = self.each.as_ref().filter(|(with, _)| line.contains(with));
         let first = self.first.as_ref().filter(|(begins, _)| !repeated && line.starts_with(begins));
@@ -108,6 +114,11 @@ impl Proxy {
     /// The next request of a method suffers this, on whatever connection it comes.
     pub(crate) fn on(&self, method: &str, fault: Fault) {
         self.shared.plan.lock().unwrap().on = Some((format!("{method} "), fault));
+    }
+
+    /// The next request that has this in its head suffers this.
+    pub(crate) fn on_text(&self, text: &str, fault: Fault) {
+        self.shared.plan.lock().unwrap().on_text = Some((text.to_owned(), fault));
     }
 
     /// Each request with this in its first line suffers this.

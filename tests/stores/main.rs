@@ -16,4 +16,8 @@ mod commands;
 mod desk;
 mod families;
 mod faults;
+mod gemini;
+mod gemini_commands;
+#[path = "../common/index_contract.rs"]
+mod index_contract;
 mod place;

@@ -14,8 +14,13 @@ use std::fmt;
 use jiff::Timestamp;
 use ulid::Ulid;
 
+pub use answers::{Answer, Answers, Passage, Support};
+
 use super::{Access, Capabilities, Deleted, Identity, ObjectKey, StoreError, StoreUrl};
 use crate::model::Field;
+
+pub mod answers;
+mod gemini;
 
 /// What an index calls an object: `fileSearchStores/S/documents/D`. Never made up by us, never empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,13 +163,21 @@ pub trait Index: Send + Sync + fmt::Debug {
     /// # Errors
     /// The store's trouble, also as an item; an item that is an error is the last one.
     fn list(&self) -> Result<IndexListing<'_>, StoreError>;
+
+    /// Itself, where it answers questions in words.
+    fn answers(&self) -> Option<&dyn Answers> {
+        None
+    }
 }
 
 /// Objects as an index lists them, in no order.
 pub type IndexListing<'a> = Box<dyn Iterator<Item = Result<Indexed, StoreError>> + Send + 'a>;
 
 /// A way to the index that a URL names. Asks it nothing yet.
-pub(super) fn open(url: &StoreUrl, _access: &Access) -> Result<Box<dyn Index>, StoreError> {
+pub(super) fn open(url: &StoreUrl, access: &Access) -> Result<Box<dyn Index>, StoreError> {
+    if let StoreUrl::Gemini(place) = url {
+        return Ok(Box::new(gemini::Gemini::new(place, access)?));
+    }
     Err(StoreError::Refused {
         store: url.to_string(),
         doing: "be opened".to_owned(),
