@@ -118,7 +118,6 @@ fn an_index_is_compared_by_the_names_it_gave() {
         listed("n1 again", Some(key(1)), Readiness::Searchable),
         listed("n1", Some(key(1)), Readiness::Searchable),
     ]))));
-    let lock = RunLock::take(catalog.path()).unwrap();
     let options = CheckOptions { repair: true, read: true, ..CheckOptions::default() };
     let sender = Sender::take(&mut catalog, SystemClock.now_ms()).unwrap();
     let report =
@@ -152,7 +151,6 @@ impl Monitor for Stopped {
 fn a_list_that_does_not_come_to_its_end_proves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (mut catalog, row) = catalog(dir.path());
-    let lock = RunLock::take(catalog.path()).unwrap();
     let options = CheckOptions { repair: true, ..CheckOptions::default() };
     let index =
         Opened::Index(Box::new(Listed(Mutex::new(vec![listed("n1", Some(key(1)), Readiness::Searchable)]))));
