@@ -3,7 +3,7 @@
 //! A turn is a [`Run`]; how it goes from lease to verdict stands in `line`, `ready`, `carry` and `settle`. A process that dies
 //! anywhere leaves every object at a step from which the next run goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -128,8 +128,10 @@ pub(super) struct Run<'a> {
     pub(super) token: String,
     /// When they were renewed last, in milliseconds.
     pub(super) renewed_ms: i64,
-    /// When something comes due that this turn sent back, in milliseconds: what cannot be found yet, what did not get through.
-    pub(super) wake_at: Option<i64>,
+    /// When what this turn sent back comes due, in milliseconds: what cannot be found yet, what did not get through.
+    pub(super) wakes: BTreeSet<i64>,
+    /// Operations that did not get through once in this turn.
+    pub(super) strayed: BTreeSet<i64>,
     /// Something was done since trouble was met last.
     pub(super) got_through: bool,
 }
@@ -204,7 +206,8 @@ impl<'a> Run<'a> {
             token: ids.next(now_ms).to_string(),
             ids,
             renewed_ms: now_ms,
-            wake_at: None,
+            wakes: BTreeSet::new(),
+            strayed: BTreeSet::new(),
             got_through: false,
         })
     }

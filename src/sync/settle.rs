@@ -52,9 +52,9 @@ impl Run<'_> {
         let random = self.random();
         let mut sum = Sum::default();
         let mut problems = Vec::new();
-        let mut wake_at = self.wake_at;
         let until_ms = self.renew_until(now_ms);
         let token = self.token.clone();
+        let (strayed, wakes) = (&mut self.strayed, &mut self.wakes);
         let (store, line_going) = (self.row.name.clone(), &mut line.going);
         self.catalog.change::<_, CatalogError>(|tx| {
             if let Some(until_ms) = until_ms {
@@ -110,7 +110,10 @@ impl Run<'_> {
                         ledger::switch(tx, *object_id, now_ms)?;
                     }
                     let due = end(tx, &going.op, &going.fate, random, now_ms, &mut sum)?;
-                    wake_at = wake_at.into_iter().chain(due).min();
+                    // What strays is tried once more in this turn; when it strays again it is left to the next.
+                    let again = !matches!(going.fate, Fate::Strayed(_)) || strayed.insert(seq);
+                    let due = due.filter(|_| again);
+                    wakes.extend(due);
                 }
             }
             point("push-uploaded");
@@ -123,7 +126,6 @@ impl Run<'_> {
         if until_ms.is_some() {
             self.renewed_ms = now_ms;
         }
-        self.wake_at = wake_at;
         self.got_through |= sum.done > 0;
         for problem in problems {
             self.monitor.problem(&problem);
