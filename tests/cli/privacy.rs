@@ -134,6 +134,23 @@ fn what_becomes_redacted_is_replaced_by_its_card_without_waiting_for_any_grace()
     assert_eq!(all, ["alpha, edited", "alpha, edited", "beta", "beta"]);
 }
 
+// S8, S6: it waits for nothing, whatever else of the document has to wait for its next try
+#[test]
+fn what_is_taken_back_does_not_wait_behind_what_was_refused() {
+    let desk = desk("enriched");
+    desk.write("letters/a.txt", "alpha, edited");
+    desk.scan();
+    desk.run(&["enrich"]).expect(0);
+    desk.execute(
+        "UPDATE outbox SET leases = 1, attempts = 1, not_before = 9999999999999 WHERE state = 'pending'",
+    );
+    desk.run(&["edit", "letters/a.txt", "--privacy", "redacted"]).expect(0);
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(texts(&desk), ["beta"]);
+    desk.run(&["sync", "now"]).expect(0);
+    assert_eq!(texts(&desk), ["", "beta"]);
+}
+
 // S8: a text without words looks redacted already
 #[test]
 fn a_replacement_with_the_same_bytes_stays() {
