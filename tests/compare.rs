@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use jiff::Timestamp;
 use shelflist::catalog::stores::{self, NewStore, StorePayload, StoreRow};
-use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, Sender, compare};
+use shelflist::catalog::{Catalog, CatalogError, Ids, Sender, compare};
 use shelflist::clock::{Clock, SystemClock};
 use shelflist::model::Payload;
 use shelflist::monitor::{Monitor, Unwatched};

@@ -374,6 +374,19 @@ pub fn end(conn: &Connection, op: &Leased, ending: Ending<'_>, now_ms: i64) -> R
     Ok(changed == 1)
 }
 
+/// It was the way to the store after all: what was thought not to get through alone does not wait.
+///
+/// # Errors
+/// SQLite's.
+pub fn clear_stray(conn: &Connection, seq: i64, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE outbox SET not_before = ?2, error_class = NULL, error_code = NULL, error_text = NULL, updated_at = ?2
+         WHERE seq = ?1 AND state = 'pending' AND error_class = 'channel'",
+    )?
+    .execute(params![seq, now_ms])?;
+    Ok(())
+}
+
 /// Whether a lease is still ours: a worker that slept past its lease may find that another has taken over, and then has nothing
 /// to say any more.
 ///

@@ -23,8 +23,8 @@ use super::backoff::backoff;
 use super::carry::{Carried, Stopped, carry, erase};
 use super::push::{Fate, Run};
 use super::transfer::Transfer;
-use crate::catalog::outbox::Leased;
-use crate::catalog::{Connection, documents, ledger, privacy};
+use crate::catalog::outbox::{self, Leased};
+use crate::catalog::{CatalogError, Connection, documents, ledger, privacy};
 use crate::power::point;
 use crate::remote::index::RemoteName;
 use crate::remote::{AwayReason, Deleted, ErrorClass, ObjectKey, Opened, StoreError};
@@ -254,12 +254,19 @@ impl Run<'_> {
             if std::mem::take(&mut self.got_through) {
                 strikes = Strikes::default();
             } else {
-                strikes.strayed.extend(strayed);
+                strikes.strayed.extend(&strayed);
             }
             let Some(error) = trouble else { continue };
             match self.goes_on(&error, &mut strikes) {
                 true => workers.halt.store(false, Ordering::Relaxed),
-                false => return Ok(Err(error)),
+                false => {
+                    let now_ms = self.now_ms();
+                    strikes.strayed.extend(strayed);
+                    self.catalog.change::<_, CatalogError>(|tx| {
+                        strikes.strayed.iter().try_for_each(|seq| outbox::clear_stray(tx, *seq, now_ms))
+                    })?;
+                    return Ok(Err(error));
+                }
             }
             due_ms = self.now_ms();
             batch = BATCH;
