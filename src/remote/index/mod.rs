@@ -153,6 +153,16 @@ pub trait Index: Send + Sync + fmt::Debug {
     /// The store's trouble.
     fn remove(&self, name: &RemoteName) -> Result<Deleted, StoreError>;
 
+    /// All that was to be given in the present manner has been: what of a former manner is not needed any more can go, and what
+    /// people ask becomes the present one. Asked after a queue was drained; may be asked at any time, by any device, and looks
+    /// for itself whether it is so.
+    ///
+    /// # Errors
+    /// The store's trouble; nothing is worse than before then.
+    fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// All objects, other people's too, of the present manner and of former ones.
     ///
     /// # Errors
