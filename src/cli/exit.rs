@@ -317,6 +317,10 @@ impl From<StoreError> for Failure {
                     Exit::Failed,
                     "make the bucket with the provider's own tools (shelflist never does, buckets are paid for), or mend its name",
                 ),
+                AwayReason::NoCollection => (
+                    Exit::Offline,
+                    "was it deleted? where it is to be filled again: shelflist store remove NAME; shelflist store add URL",
+                ),
                 AwayReason::NameUnknown => {
                     (Exit::Offline, "check the name in its URL, and that this computer has a network")
                 }

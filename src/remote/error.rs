@@ -16,6 +16,8 @@ pub enum AwayReason {
     Unreachable,
     /// Its bucket or container is not there.
     NoBucket,
+    /// Its collection is not there.
+    NoCollection,
     /// The name of its server is not known: no network, or a typing error.
     NameUnknown,
     /// Its server cannot prove who it is.
@@ -29,6 +31,7 @@ impl std::fmt::Display for AwayReason {
             AwayReason::NoStoreInRoot => "its directory is there, but no store is in it",
             AwayReason::Unreachable => "it does not answer",
             AwayReason::NoBucket => "its bucket or container is not there",
+            AwayReason::NoCollection => "its collection is not there",
             AwayReason::NameUnknown => "the name of its server is not known",
             AwayReason::Untrusted => "its server cannot prove who it is",
         })

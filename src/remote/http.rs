@@ -128,6 +128,12 @@ impl Http {
         self
     }
 
+    /// As patient as this one, and so much more while a server works.
+    pub(super) fn patient_by(&self, more: Duration) -> Self {
+        let patience = Patience { idle: self.patience.idle.saturating_add(more), ..self.patience };
+        Http { patience, ..self.clone() }
+    }
+
     /// For one call of ours, which may be several requests.
     pub(super) fn call(&self) -> Call {
         Call { http: self.clone(), seen: Arc::default() }
@@ -483,13 +489,15 @@ fn retry_after(text: &str, server_now: Option<Timestamp>) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// The code and sentence of an error's body: S3's and Azure's `<Code>` and `<Message>`, Google's JSON.
+/// The code and sentence of an error's body: S3's and Azure's `<Code>` and `<Message>`, Google's, OpenAI's and Chroma's JSON.
 fn words_of_refusal(body: &[u8]) -> (Option<String>, Option<String>) {
     let text = String::from_utf8_lossy(body);
     if let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) {
         let error = &json["error"];
         let code = error["errors"][0]["reason"].as_str().or(error["status"].as_str());
-        return (code.map(str::to_owned), error["message"].as_str().map(shortened));
+        let code = code.or(error["code"].as_str()).or(error.as_str());
+        let message = error["message"].as_str().or(json["message"].as_str());
+        return (code.map(shortened), message.map(shortened));
     }
     if !text.trim_start().starts_with('<') && !text.is_empty() {
         return (None, Some(shortened(&text)));
@@ -529,6 +537,13 @@ mod tests {
         assert_eq!(words_of_refusal(xml), (Some("NoSuchBucket".into()), Some("The bucket is not".into())));
         let json = br#"{"error": {"code": 403, "message": "no", "errors": [{"reason": "forbidden"}]}}"#;
         assert_eq!(words_of_refusal(json), (Some("forbidden".into()), Some("no".into())));
+        let json = br#"{"error": "NotFoundError", "message": "Collection [lib] does not exist"}"#;
+        assert_eq!(
+            words_of_refusal(json),
+            (Some("NotFoundError".into()), Some("Collection [lib] does not exist".into()))
+        );
+        let json = br#"{"error": {"message": "no such model", "type": "t", "code": "model_not_found"}}"#;
+        assert_eq!(words_of_refusal(json), (Some("model_not_found".into()), Some("no such model".into())));
         assert_eq!(words_of_refusal(b"<html>Bad gateway</html>"), (None, None));
         assert_eq!(words_of_refusal(b""), (None, None));
         assert_eq!(words_of_refusal(b"No such object: b/a"), (None, Some("No such object: b/a".into())));

@@ -2,6 +2,8 @@
 
 #![allow(missing_docs)]
 
+#[path = "../common/index_contract.rs"]
+mod index_contract;
 #[path = "../peers/mod.rs"]
 mod peers;
 #[path = "../common/store_contract.rs"]
@@ -10,10 +12,13 @@ mod store_contract;
 #[allow(dead_code)]
 mod wait;
 
+mod chroma;
 mod commands;
 #[path = "../cli/desk.rs"]
 #[allow(dead_code)]
 mod desk;
+mod embedders;
 mod families;
 mod faults;
+mod model;
 mod place;
