@@ -321,6 +321,10 @@ impl From<StoreError> for Failure {
                     Exit::Offline,
                     "was it deleted? where it is to be filled again: shelflist store remove NAME; shelflist store add URL",
                 ),
+                AwayReason::NoEmbedder => (
+                    Exit::Offline,
+                    "start the server that embed= names in its URL, then run the command again",
+                ),
                 AwayReason::NameUnknown => {
                     (Exit::Offline, "check the name in its URL, and that this computer has a network")
                 }

@@ -10,9 +10,12 @@ use super::output::{local_time, plural, put_path, rfc3339, rfc3339_or_null};
 use crate::catalog::libraries::Library;
 use crate::catalog::query::FileCard;
 use crate::catalog::search::{Facet, Query, Snippet};
-use crate::catalog::{documents, ledger, libraries, query, search, stores};
+use crate::catalog::{Catalog, Connection, documents, ledger, libraries, query, search, stores};
 use crate::model::path::display_name;
 use crate::model::{ObjectState, Presence};
+use crate::remote::index::Only;
+
+mod meaning;
 
 /// Copies of one hit that are shown, before "and more".
 const SHOWN: usize = 4;
@@ -26,8 +29,14 @@ const SHOWN: usize = 4;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// What to look for.
-    #[arg(required_unless_present_any = ["source_type", "tier", "tag", "library", "missing", "before", "after"])]
+    #[arg(required_unless_present_any = ["source_type", "tier", "tag", "lang", "library", "missing", "before", "after", "meaning"])]
     query: Vec<String>,
+    /// Ask a Chroma store for what means something like this, in whatever words. With the store away, the words are searched.
+    #[arg(long, value_name = "QUESTION", conflicts_with_all = ["query", "library", "missing", "before", "after"])]
+    meaning: Option<String>,
+    /// With --meaning: which store is asked, where there are several.
+    #[arg(long, value_name = "NAME")]
+    store: Option<String>,
     #[command(flatten)]
     filters: Filters,
     /// Only documents with a file in this library, by name, id or root.
@@ -53,6 +62,9 @@ pub(super) struct Filters {
     /// Only documents with this tag; given several times, with all of them.
     #[arg(long)]
     tag: Vec<String>,
+    /// Only documents in this language: en, pt-BR.
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Option<String>,
     /// Only documents dated before this: 2020, 2020-05, 2020-05-31.
     #[arg(long, value_name = "DATE")]
     before: Option<String>,
@@ -62,12 +74,24 @@ pub(super) struct Filters {
 }
 
 impl Filters {
+    /// As a store that is asked by meaning is asked for it.
+    fn only(&self) -> Only<'_> {
+        let Filters { source_type, tier, tag, lang, before: _, after: _ } = self;
+        Only {
+            source_type: source_type.as_deref(),
+            tier: tier.as_deref(),
+            language: lang.as_deref(),
+            tags: tag.clone(),
+        }
+    }
+
     /// Asks for it beside what `query` asks for.
     pub(super) fn add_to(self, query: &mut Query) -> Result<(), Failure> {
-        let Filters { source_type, tier, tag, before, after } = self;
+        let Filters { source_type, tier, tag, lang, before, after } = self;
         for (facet, values) in [
             (Facet::Type, source_type.into_iter().collect()),
             (Facet::Tier, tier.into_iter().collect()),
+            (Facet::Language, lang.into_iter().collect()),
             (Facet::Tag, tag),
         ] {
             for value in &values {
@@ -92,6 +116,8 @@ impl Filters {
 struct Hit {
     document: documents::Document,
     approximate: bool,
+    /// Of a hit by meaning: 1 is the same direction, 0 is none.
+    nearness: Option<f64>,
     copies: Vec<FileCard>,
     snippet: Option<Snippet>,
     stores: Vec<String>,
@@ -105,70 +131,66 @@ struct Place {
 }
 
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
-    let Args { query, filters, library, missing, limit } = args;
+    let Args { query, meaning, store, filters, library, missing, limit } = args;
+    if let Some(question) = meaning {
+        return meaning::run(context, &question, store.as_deref(), filters, limit);
+    }
+    // clap lets a requirement go where it conflicts with what is there.
+    if let Some(store) = store {
+        return Err(Failure::usage(format!("store {store} is asked only with --meaning"))
+            .hint("for instance: shelflist find --meaning \"how ships were named\" --store NAME"));
+    }
     let mut asked = Query::parse(&query.join(" "));
     filters.add_to(&mut asked)?;
     let catalog = context.open()?;
-    let _moment = catalog.snapshot()?;
-    let conn = catalog.read();
     if let Some(library) = library {
         asked.require_library(&[context.library(&catalog, &library)?.library_id]);
     }
     if missing {
         asked.require_missing();
     }
-    let found = search::find(conn, &asked, limit)?;
-    let store_names: HashMap<i64, String> =
-        stores::all(conn)?.into_iter().map(|store| (store.store_id, store.name)).collect();
+    by_words(context, &catalog, &asked, limit, None)?;
+    Ok(Exit::Done)
+}
+
+/// Searches the catalogue. `instead_of` says why it is, where something else was asked for.
+fn by_words(
+    context: &mut Context,
+    catalog: &Catalog,
+    asked: &Query,
+    limit: usize,
+    instead_of: Option<Value>,
+) -> Result<(), Failure> {
+    let _moment = catalog.snapshot()?;
+    let conn = catalog.read();
+    let found = search::find(conn, asked, limit)?;
     let mut hits = Vec::new();
     for search::Hit { document_id, approximate } in &found.hits {
-        let document = documents::by_id(conn, *document_id)?;
-        let text = match document.content_hash {
+        let mut hit = hit(conn, *document_id)?;
+        hit.approximate = *approximate;
+        let text = match hit.document.content_hash {
             Some(hash) => search::beginning(conn, hash)?,
             None => None,
         };
-        let mut stores: Vec<String> = ledger::of_document(conn, *document_id)?
-            .into_iter()
-            .filter(|object| object.state == ObjectState::Current)
-            .filter_map(|object| store_names.get(&object.store_id).cloned())
-            .collect();
-        stores.sort_unstable();
-        stores.dedup();
-        hits.push(Hit {
-            document,
-            approximate: *approximate,
-            copies: query::copies(conn, *document_id)?,
-            snippet: text.and_then(|text| search::snippet(&text, &asked, 60)),
-            stores,
-        });
+        hit.snippet = text.and_then(|text| search::snippet(&text, asked, 60));
+        hits.push(hit);
     }
-    // Each disk that a hit is on is looked at once.
-    let mut places: HashMap<i64, Place> = HashMap::new();
-    for library in libraries::all(conn)? {
-        if hits.iter().any(|hit| hit.copies.iter().any(|copy| copy.library_id == library.library_id)) {
-            let available = context.availability(&library)?.is_readable();
-            let label = crate::library::expected(&library)?.identity.label;
-            places.insert(library.library_id, Place { library, label, available });
-        }
-    }
-    // What is at hand comes first.
-    for hit in &mut hits {
-        hit.copies.sort_by_key(|copy| !is_available(copy, &places));
-    }
+    let places = places(context, conn, &mut hits)?;
     if context.json {
         let hits: Vec<Value> = hits.iter().map(|hit| hit_json(hit, &places)).collect();
-        context.out.json(&json!({
+        let mut object = json!({
             "hits": hits,
             "total": found.total,
             "total_is_at_least": found.total_is_at_least,
             "unindexed": found.unindexed,
-        }))?;
-        return Ok(Exit::Done);
+        });
+        if let Some(instead_of) = instead_of {
+            object["meaning"] = instead_of;
+        }
+        context.out.json(&object)?;
+        return Ok(());
     }
-    let colour = context.config.colour && std::io::stdout().is_terminal();
-    for hit in &hits {
-        print_hit(context, hit, &places, colour)?;
-    }
+    print_hits(context, &hits, &places)?;
     let out = &mut context.out;
     let more = if found.total_is_at_least { "more than " } else { "" };
     match (found.total, hits.len() as u64) {
@@ -184,7 +206,52 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             plural(found.unindexed, "document is", "documents are")
         ))?;
     }
-    Ok(Exit::Done)
+    Ok(())
+}
+
+/// A document as a hit, before it is said why it is one.
+fn hit(conn: &Connection, document_id: i64) -> Result<Hit, Failure> {
+    let names: HashMap<i64, String> =
+        stores::all(conn)?.into_iter().map(|store| (store.store_id, store.name)).collect();
+    let mut stores: Vec<String> = ledger::of_document(conn, document_id)?
+        .into_iter()
+        .filter(|object| object.state == ObjectState::Current)
+        .filter_map(|object| names.get(&object.store_id).cloned())
+        .collect();
+    stores.sort_unstable();
+    stores.dedup();
+    Ok(Hit {
+        document: documents::by_id(conn, document_id)?,
+        approximate: false,
+        nearness: None,
+        copies: query::copies(conn, document_id)?,
+        snippet: None,
+        stores,
+    })
+}
+
+/// The libraries that hits are in. Each disk is looked at once, and what is at hand comes first among a hit's copies.
+fn places(context: &Context, conn: &Connection, hits: &mut [Hit]) -> Result<HashMap<i64, Place>, Failure> {
+    let mut places: HashMap<i64, Place> = HashMap::new();
+    for library in libraries::all(conn)? {
+        if hits.iter().any(|hit| hit.copies.iter().any(|copy| copy.library_id == library.library_id)) {
+            let available = context.availability(&library)?.is_readable();
+            let label = crate::library::expected(&library)?.identity.label;
+            places.insert(library.library_id, Place { library, label, available });
+        }
+    }
+    for hit in hits {
+        hit.copies.sort_by_key(|copy| !is_available(copy, &places));
+    }
+    Ok(places)
+}
+
+fn print_hits(context: &mut Context, hits: &[Hit], places: &HashMap<i64, Place>) -> Result<(), Failure> {
+    let colour = context.config.colour && std::io::stdout().is_terminal();
+    for hit in hits {
+        print_hit(context, hit, places, colour)?;
+    }
+    Ok(())
 }
 
 fn is_available(copy: &FileCard, places: &HashMap<i64, Place>) -> bool {
@@ -199,7 +266,11 @@ fn print_hit(
 ) -> Result<(), Failure> {
     let out = &mut context.out;
     let title = hit.copies.first().and_then(|copy| copy.title.clone());
-    let perhaps = if hit.approximate { "  (similar)" } else { "" };
+    let perhaps = match hit.nearness {
+        Some(nearness) => format!("  ({nearness:.2} near)"),
+        None if hit.approximate => "  (similar)".to_owned(),
+        None => String::new(),
+    };
     let mut indent = "";
     if let Some(title) = title {
         out.line(format!("{title}{perhaps}"))?;
@@ -221,7 +292,7 @@ fn print_hit(
             };
             format!("{}: {} ({how}, last seen {})", library.name, copy.path, local_time(copy.last_seen))
         };
-        out.line(format!("{indent}{place}{}", if indent.is_empty() { perhaps } else { "" }))?;
+        out.line(format!("{indent}{place}{}", if indent.is_empty() { &perhaps } else { "" }))?;
         indent = "  ";
     }
     if hit.copies.len() > SHOWN {
@@ -260,6 +331,7 @@ fn hit_json(hit: &Hit, places: &HashMap<i64, Place>) -> Value {
         "title": hit.copies.first().and_then(|copy| copy.title.clone()),
         "snippet": hit.snippet.as_ref().map(|snippet| &snippet.text),
         "approximate": hit.approximate,
+        "nearness": hit.nearness,
         "volume_label": null,
         "available": false,
         "last_seen": null,

@@ -260,6 +260,25 @@ pub(crate) fn chroma() -> Peer {
     peer
 }
 
+/// Asks Chroma something about its usual database: the status, and what it said.
+pub(crate) fn ask_chroma(
+    port: u16,
+    method: &str,
+    path: &str,
+    body: &serde_json::Value,
+) -> (u16, serde_json::Value) {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let length = body.len();
+    let head = format!(
+        "{method} /api/v2/tenants/default_tenant/databases/default_database/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    let answer = request(port, &(head + &body));
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap_or(serde_json::Value::Null))
+}
+
 /// A small maker of embeddings that speaks OpenAI's `/v1/embeddings` and asks for [`PASSWORD`] as its key; see its head.
 pub(crate) fn embedder() -> Peer {
     Peer::start(&installed("venv/bin/python3"), &[("EMBEDDER_KEY", PASSWORD.to_owned())], |port, _| {

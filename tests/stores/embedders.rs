@@ -222,7 +222,7 @@ fn what_an_endpoint_says_is_sorted_by_who_is_at_fault() {
     drop(stub);
     let index = open(&url(1, &format!("http://127.0.0.1:{}/v1&model=m", peers::free_port()))).unwrap();
     let error = index.begin(now()).unwrap_err();
-    assert!(matches!(error, StoreError::Away { reason: AwayReason::Unreachable, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Away { reason: AwayReason::NoEmbedder, .. }), "{error:?}");
 }
 
 // S10, R5: the key comes out of the environment, so the program itself is asked (tests/stores/chroma_commands.rs); here nobody

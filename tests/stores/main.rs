@@ -13,6 +13,7 @@ mod store_contract;
 mod wait;
 
 mod chroma;
+mod chroma_commands;
 mod commands;
 #[path = "../cli/desk.rs"]
 #[allow(dead_code)]

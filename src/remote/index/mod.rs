@@ -195,7 +195,7 @@ impl fmt::Debug for Question<'_> {
     }
 }
 
-/// What a document's card must say, word for word.
+/// What a document's card must say, in any case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Only<'a> {
     /// Its source type.

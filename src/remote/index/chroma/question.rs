@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::record::{Prefix, name_of};
+use super::record::{Prefix, facet, name_of};
 use super::{Chroma, PAGE};
 use crate::remote::index::{ByMeaning, Index, Near, Only, Question};
 use crate::remote::{Identity, StoreError};
@@ -101,14 +101,15 @@ fn best_of_each(near: impl Iterator<Item = (Prefix, f64, String)>) -> Vec<(Prefi
     best
 }
 
-/// What records must say, as Chroma asks for it: one key an object, several joined by `$and`. Only equality is asked for:
-/// `$ne` would find records that say nothing of it, too.
+/// What records must say, as Chroma asks for it: one key an object, several joined by `$and`. Nothing is asked for that must
+/// not be there: `$ne` finds records that say nothing of it, too.
 fn clause(only: &Only<'_>) -> Option<Value> {
     let Only { source_type, tier, language, tags } = only;
-    let is = |name: &str, value: &Option<&str>| value.map(|value| json!({ name: value }));
+    let one = |name: &'static str, value: &Option<&str>| value.map(|value| facet(name, value));
+    let single = [one("type", source_type), one("tier", tier), one("lang", language)].into_iter().flatten();
+    let all = single.chain(tags.iter().map(|tag| facet("tag", tag)));
     let mut clauses: Vec<Value> =
-        [is("type", source_type), is("tier", tier), is("language", language)].into_iter().flatten().collect();
-    clauses.extend(tags.iter().map(|tag| json!({ "tags": { "$contains": tag } })));
+        all.map(|facet| json!({ "shelf_facets": { "$contains": facet } })).collect();
     match clauses.len() {
         0 | 1 => clauses.pop(),
         _ => Some(json!({ "$and": clauses })),
@@ -132,14 +133,11 @@ mod tests {
             })
         };
         assert_eq!(only(None, &[]), None);
-        assert_eq!(only(Some("book"), &[]), Some(json!({ "type": "book" })));
+        let facet = |facet: &str| json!({ "shelf_facets": { "$contains": facet } });
+        assert_eq!(only(Some("Book"), &[]), Some(facet("type=book")));
         assert_eq!(
             only(Some("book"), &["a", "b"]),
-            Some(json!({ "$and": [
-                { "type": "book" },
-                { "tags": { "$contains": "a" } },
-                { "tags": { "$contains": "b" } },
-            ] }))
+            Some(json!({ "$and": [facet("type=book"), facet("tag=a"), facet("tag=b")] }))
         );
     }
 

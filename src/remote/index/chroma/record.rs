@@ -120,6 +120,8 @@ pub(super) fn metadata(
     said.insert("shelf_parts".to_owned(), json!(parts));
     said.insert("shelf_model".to_owned(), json!(model.name));
     said.insert("shelf_dimension".to_owned(), json!(model.dimension));
+    let facets = facets(entry);
+    said.insert("shelf_facets".to_owned(), if facets.is_empty() { Value::Null } else { json!(facets) });
     let title = Some(entry.title).filter(|title| !title.is_empty());
     said.insert("title".to_owned(), json!(title));
     for (field, name) in FIELDS {
@@ -132,6 +134,27 @@ pub(super) fn metadata(
         said.insert(name.to_owned(), value);
     }
     said
+}
+
+/// What a facet's value is asked for by: in any case, as everywhere else in the program.
+pub(super) fn facet(name: &str, value: &str) -> String {
+    format!("{name}={}", value.trim().to_lowercase())
+}
+
+/// All of a document's. A language is asked for by what it is a kind of, too: `en` finds `en-GB`.
+fn facets(entry: &Entry<'_>) -> Vec<String> {
+    let values = |field| entry.fields.get(&field).map(Vec::as_slice).unwrap_or_default();
+    let mut all = Vec::new();
+    for (field, name) in [(Field::SourceType, "type"), (Field::AuthorityTier, "tier"), (Field::Tags, "tag")] {
+        all.extend(values(field).iter().map(|value| facet(name, value)));
+    }
+    for language in values(Field::Language) {
+        let ends = language.match_indices('-').map(|(at, _)| at).chain([language.len()]);
+        all.extend(ends.map(|end| facet("lang", &language[..end])));
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// A key of metadata that the server would take for something else.
@@ -184,6 +207,19 @@ mod tests {
         said.insert("chroma:document".to_owned(), json!("x"));
         assert_eq!(reserved(&said), Some("chroma:document"));
         assert_eq!(reserved(&[(String::new(), json!(1))].into_iter().collect()), Some(""));
+    }
+
+    // E5
+    #[test]
+    fn a_document_is_asked_for_by_its_facets_in_any_case() {
+        let fields: [(Field, &[&str]); 3] = [
+            (Field::SourceType, &["Book"]),
+            (Field::Tags, &["Sea", "sea"]),
+            (Field::Language, &["zh-Hant-TW"]),
+        ];
+        let all = with_entry("T", &fields, "text", |entry| facets(entry));
+        assert_eq!(all, ["lang=zh", "lang=zh-hant", "lang=zh-hant-tw", "tag=sea", "type=book"]);
+        assert!(with_entry("T", &[], "text", |entry| facets(entry)).is_empty());
     }
 
     #[test]

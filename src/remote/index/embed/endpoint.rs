@@ -13,8 +13,9 @@ use serde_json::json;
 
 use super::Embedder;
 use crate::remote::credentials::openai_key;
+use crate::remote::http::Network;
 use crate::remote::index::json::Json;
-use crate::remote::{Access, StoreError};
+use crate::remote::{Access, AwayReason, StoreError};
 
 /// Texts a request. OpenAI takes 2,048, smaller servers far fewer at once; more makes no server faster.
 const BATCH: usize = 64;
@@ -71,10 +72,15 @@ impl Endpoint {
         let body = json!({ "model": self.model, "input": texts, "encoding_format": "float" });
         let body = serde_json::to_vec(&body).expect("texts and a name are JSON");
         let thinks = THINKS * u32::try_from(texts.len()).unwrap_or(u32::MAX);
-        let answer = self
-            .json
-            .ask(Method::POST, self.url.clone(), Some(body), thinks)
-            .map_err(|refusal| self.json.error(&refusal, DOING))?;
+        let answer = self.json.ask(Method::POST, self.url.clone(), Some(body), thinks).map_err(
+            |refusal| match self.json.error(&refusal, DOING) {
+                // Not about this text: the store answers all the while, and would be taken for well.
+                StoreError::Away { store, source, .. } if refusal.network == Some(Network::Connect) => {
+                    StoreError::Away { store, reason: AwayReason::NoEmbedder, source }
+                }
+                error => error,
+            },
+        )?;
         let answer: Answer = self.json.read(&answer, DOING)?;
         in_order(answer.data, texts.len(), &self.dimension).map_err(|reason| StoreError::Refused {
             store: self.json.store().to_owned(),
