@@ -509,17 +509,16 @@ impl Index for Chroma {
                 self.make_sure_of_the_store()?;
                 return Ok(false);
             };
-            let documents = records.documents.unwrap_or_default();
+            let texts = records.documents.unwrap_or_default();
             let metadatas = records.metadatas.unwrap_or_default();
-            let mut there: HashMap<&str, (Option<&str>, Option<&str>, Option<u64>)> = HashMap::new();
-            for ((id, document), said) in records.ids.iter().zip(&documents).zip(&metadatas) {
-                let key = said.as_ref().and_then(|said| said.get("shelf_key")?.as_str());
-                let parts = said.as_ref().and_then(|said| said.get("shelf_parts")?.as_u64());
-                there.insert(id, (document.as_deref(), key, parts));
-            }
+            let there: HashMap<&str, _> = (records.ids.iter().zip(texts.iter().zip(&metadatas)))
+                .map(|(id, (text, said))| (id.as_str(), (text.as_deref(), said.as_ref())))
+                .collect();
             let whole = page.iter().zip(&ids).all(|(part, id)| {
-                let expected = (Some(&*pieces[*part]), Some(entry.key.as_str()), Some(pieces.len() as u64));
-                there.get(id.as_str()) == Some(&expected)
+                let Some((Some(text), Some(said))) = there.get(id.as_str()) else { return false };
+                *text == pieces[*part]
+                    && said.get("shelf_key").and_then(Value::as_str) == Some(entry.key.as_str())
+                    && said.get("shelf_parts").and_then(Value::as_u64) == Some(pieces.len() as u64)
             });
             if !whole {
                 return Ok(false);

@@ -217,9 +217,9 @@ mod tests {
             (Field::Tags, &["Sea", "sea"]),
             (Field::Language, &["zh-Hant-TW"]),
         ];
-        let all = with_entry("T", &fields, "text", |entry| facets(entry));
+        let all = with_entry("T", &fields, "text", facets);
         assert_eq!(all, ["lang=zh", "lang=zh-hant", "lang=zh-hant-tw", "tag=sea", "type=book"]);
-        assert!(with_entry("T", &[], "text", |entry| facets(entry)).is_empty());
+        assert!(with_entry("T", &[], "text", facets).is_empty());
     }
 
     #[test]

@@ -46,9 +46,9 @@ struct Embedding {
 
 impl Endpoint {
     /// A way to it. Asks it nothing yet.
-    pub(super) fn new(base: &str, model: &str, access: &Access, store: String) -> Result<Self, StoreError> {
+    pub(super) fn new(base: &str, model: &str, access: &Access, store: &str) -> Result<Self, StoreError> {
         let refused = |reason: &str| StoreError::Refused {
-            store: store.clone(),
+            store: store.to_owned(),
             doing: "be opened".to_owned(),
             reason: reason.to_owned(),
             source: None,
@@ -63,7 +63,7 @@ impl Endpoint {
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
         }
-        let json = Json::new(access.patience, headers, key, store.clone())?;
+        let json = Json::new(access.patience, headers, key, store.to_owned())?;
         Ok(Endpoint { model: model.to_owned(), url, json, dimension: OnceLock::new() })
     }
 

@@ -42,7 +42,7 @@ pub(super) fn open(
 ) -> Result<Box<dyn Embedder>, StoreError> {
     let store = format!("{store} (embeddings by {embed})");
     Ok(match (is_endpoint(embed), model) {
-        (true, Some(model)) => Box::new(endpoint::Endpoint::new(embed, model, access, store)?),
+        (true, Some(model)) => Box::new(endpoint::Endpoint::new(embed, model, access, &store)?),
         (true, None) => {
             let reason = "an endpoint needs the name of its model: embed=URL&model=NAME".to_owned();
             return Err(StoreError::Refused { store, doing: "be opened".to_owned(), reason, source: None });
