@@ -42,8 +42,8 @@ const TICK: Duration = Duration::from_millis(200);
 const STRIKES: u32 = 5;
 /// Longer waits that a busy store asks for are for the next run.
 const PATIENCE_MS: u64 = 60 * 1_000;
-/// So long a turn waits in all for objects to become searchable; the next run goes on with those that did not.
-const SEARCHABLE_MS: i64 = 2 * 60 * 1_000;
+/// So long a turn waits in all for what only needs time; the next run goes on with the rest.
+const WAITING_MS: i64 = 2 * 60 * 1_000;
 
 /// What a worker is handed.
 #[derive(Debug)]
@@ -208,7 +208,7 @@ impl Run<'_> {
         let mut line = Line::default();
         let mut batch = BATCH;
         let mut due_ms = self.now_ms();
-        let mut patience_ms = SEARCHABLE_MS;
+        let mut patience_ms = WAITING_MS;
         let mut strikes = 0;
         loop {
             self.renew()?;
@@ -219,9 +219,10 @@ impl Run<'_> {
             }
             let mut trouble = self.hand_out(what, &mut line, &mut batch, due_ms, workers)?;
             if trouble.is_none() && line.jobs == 0 {
-                // All is settled. What was taken and cannot be found yet is waited for, a while.
+                // All is settled. What was taken and cannot be found yet, and what alone did not get through, is waited for,
+                // a while (T6).
                 let now_ms = self.now_ms();
-                match self.searchable_at.take() {
+                match self.wake_at.take() {
                     Some(at) if at - now_ms <= patience_ms => {
                         patience_ms -= self.pause(u64::try_from(at - now_ms).unwrap_or(0));
                         due_ms = self.now_ms();

@@ -128,8 +128,8 @@ pub(super) struct Run<'a> {
     pub(super) token: String,
     /// When they were renewed last, in milliseconds.
     pub(super) renewed_ms: i64,
-    /// When to ask again for what cannot be found yet, in milliseconds.
-    pub(super) searchable_at: Option<i64>,
+    /// When something comes due that this turn sent back, in milliseconds: what cannot be found yet, what did not get through.
+    pub(super) wake_at: Option<i64>,
     /// Something was done since trouble was met last.
     pub(super) got_through: bool,
 }
@@ -204,7 +204,7 @@ impl<'a> Run<'a> {
             token: ids.next(now_ms).to_string(),
             ids,
             renewed_ms: now_ms,
-            searchable_at: None,
+            wake_at: None,
             got_through: false,
         })
     }

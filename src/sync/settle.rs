@@ -17,7 +17,7 @@ use crate::remote::ErrorClass;
 /// Verdicts that end an operation.
 const VERDICTS: u32 = 5;
 /// An operation that alone does not get through waits at least so long, in milliseconds.
-const STRAY_MS: u64 = 1_000;
+const STRAY_MS: u64 = 100;
 
 /// The steps in their order.
 const STEPS: &[ObjectState] = &[
@@ -51,7 +51,7 @@ impl Run<'_> {
         let random = self.random();
         let mut sum = Sum::default();
         let mut problems = Vec::new();
-        let mut searchable_at = self.searchable_at;
+        let mut wake_at = self.wake_at;
         let until_ms = self.renew_until(now_ms);
         let token = self.token.clone();
         let (store, line_going) = (self.row.name.clone(), &mut line.going);
@@ -79,12 +79,7 @@ impl Run<'_> {
                             }
                         }
                         if let Some(stopped) = carried.stopped {
-                            let fate = judge(stopped, &transfer, now_ms, &mut problems);
-                            if let Fate::Waits(at) = fate {
-                                searchable_at =
-                                    Some(searchable_at.map_or(at, |earlier: i64| earlier.min(at)));
-                            }
-                            going.fate.turn(fate);
+                            going.fate.turn(judge(stopped, &transfer, now_ms, &mut problems));
                         }
                     }
                     Done::Erased(erasure, Some(Ok(_))) => {
@@ -112,7 +107,8 @@ impl Run<'_> {
                     for object_id in &going.usable {
                         ledger::switch(tx, *object_id, now_ms)?;
                     }
-                    end(tx, &going.op, &going.fate, random, now_ms, &mut sum)?;
+                    let due = end(tx, &going.op, &going.fate, random, now_ms, &mut sum)?;
+                    wake_at = wake_at.into_iter().chain(due).min();
                 }
             }
             point("push-uploaded");
@@ -125,7 +121,7 @@ impl Run<'_> {
         if until_ms.is_some() {
             self.renewed_ms = now_ms;
         }
-        self.searchable_at = searchable_at;
+        self.wake_at = wake_at;
         self.got_through |= sum.done > 0;
         for problem in problems {
             self.monitor.problem(&problem);
@@ -210,6 +206,7 @@ const fn look_after(age_ms: i64) -> i64 {
     }
 }
 
+/// Ends an operation's lease. Returns when it comes due again where time alone may mend it.
 fn end(
     tx: &Connection,
     op: &Leased,
@@ -217,10 +214,10 @@ fn end(
     random: u64,
     now_ms: i64,
     sum: &mut Sum,
-) -> Result<(), CatalogError> {
+) -> Result<Option<i64>, CatalogError> {
     let later = |ms: u64| now_ms + i64::try_from(ms).unwrap_or(0);
     let ending = match fate {
-        Fate::Lost => return Ok(()),
+        Fate::Lost => return Ok(None),
         Fate::Going => {
             sum.done += 1;
             Ending::Done { note: None }
@@ -241,7 +238,11 @@ fn end(
         }
     };
     outbox::end(tx, op, ending, now_ms)?;
-    Ok(())
+    Ok(match ending {
+        Ending::Waits { not_before, .. } => Some(not_before),
+        Ending::Released { not_before } if matches!(fate, Fate::Waits(_)) => Some(not_before),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
