@@ -3,7 +3,8 @@
 //! | room | what stands there |
 //! |---|---|
 //! | [`query`] | what was typed, as clauses; pure, and never an error |
-//! | `words`, [`dates`] | how words are parted and compared; what a date means |
+//! | `conditions` | a query as what stores can be asked for |
+//! | `words` | how words are parted and compared; what a date means stands in [`crate::model::dates`] |
 //! | `index` | what the index holds of a document, and how it follows the catalogue |
 //! | `ways` | in which ways a document can fit; pure |
 //! | `postings` | which documents fit |
@@ -15,7 +16,7 @@
 //! Two indexes: the cards (title, author, tags, notes, path, values that filters ask for) and the texts. A word may stand in
 //! either, and which documents fit is found by running through both side by side.
 
-pub mod dates;
+mod conditions;
 mod find;
 mod index;
 mod postings;
@@ -26,6 +27,9 @@ mod snippet;
 mod ways;
 mod words;
 
+use crate::model::dates;
+
+pub use conditions::{NotForStores, conditions};
 pub use find::{Found, Hit, find, fitting_all, matching};
 pub use index::{index_all, index_stale};
 pub use query::Query;

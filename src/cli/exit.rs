@@ -317,9 +317,10 @@ impl From<StoreError> for Failure {
                     Exit::Failed,
                     "make the bucket with the provider's own tools (shelflist never does, buckets are paid for), or mend its name",
                 ),
-                AwayReason::NoCollection => (
+                AwayReason::NoneOfThatName => (
                     Exit::Offline,
-                    "was it deleted? where it is to be filled again: shelflist store remove NAME; shelflist store add URL",
+                    "was it deleted, or is the key another project's? where it is to be filled again: shelflist store remove NAME; \
+                     shelflist store add URL",
                 ),
                 AwayReason::NoEmbedder => (
                     Exit::Offline,

@@ -25,6 +25,7 @@ mod fetch;
 mod fields;
 mod find;
 mod history;
+mod hits;
 mod import;
 mod init;
 mod library;

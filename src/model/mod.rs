@@ -1,9 +1,11 @@
 //! Plain data that the rooms hand to each other. Nothing here reads a disk, a clock or a database.
 
 pub mod availability;
+pub mod dates;
 pub mod document;
 pub mod family;
 pub mod file;
+pub mod filter;
 pub mod grade;
 pub mod name;
 pub mod named;

@@ -105,6 +105,17 @@ pub(super) fn azure_key(access: &Access, store: &str) -> Result<Option<Secret>, 
     Ok(given.or_else(|| first_of(&["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"]).map(Secret::new)))
 }
 
+/// Google's API key. Of two in the environment the one counts that counts for Google's own clients.
+pub(super) fn gemini_key(access: &Access, store: &str) -> Result<Secret, StoreError> {
+    let given = given(access, store)?;
+    let key = given.or_else(|| first_of(&["GOOGLE_API_KEY", "GEMINI_API_KEY"]).map(Secret::new));
+    key.ok_or_else(|| StoreError::Credentials {
+        store: store.to_owned(),
+        problem: "there is no API key: set GEMINI_API_KEY, or give the store a --password-command".to_owned(),
+        source: None,
+    })
+}
+
 /// User and password of a WebDAV server; none where it takes everybody.
 pub(super) fn webdav_login(
     access: &Access,

@@ -16,8 +16,8 @@ pub enum AwayReason {
     Unreachable,
     /// Its bucket or container is not there.
     NoBucket,
-    /// Its collection is not there.
-    NoCollection,
+    /// There is no store of its name.
+    NoneOfThatName,
     /// Nobody is there who makes its embeddings, for whatever text.
     NoEmbedder,
     /// The name of its server is not known: no network, or a typing error.
@@ -33,7 +33,7 @@ impl std::fmt::Display for AwayReason {
             AwayReason::NoStoreInRoot => "its directory is there, but no store is in it",
             AwayReason::Unreachable => "it does not answer",
             AwayReason::NoBucket => "its bucket or container is not there",
-            AwayReason::NoCollection => "its collection is not there",
+            AwayReason::NoneOfThatName => "there is none of that name",
             AwayReason::NoEmbedder => "what makes its embeddings does not answer",
             AwayReason::NameUnknown => "the name of its server is not known",
             AwayReason::Untrusted => "its server cannot prove who it is",

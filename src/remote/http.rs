@@ -7,6 +7,7 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
@@ -17,7 +18,10 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use opendal::{Buffer, HttpBody, HttpTransport, HttpTransporter};
+use reqwest::redirect::Policy;
 use tokio::time::{Instant, Sleep};
+
+use super::{AwayReason, StoreError};
 
 /// How long to wait for the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,27 +83,56 @@ const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// Longest sentence of a server's that is repeated.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-fn client(patience: Patience) -> reqwest::Client {
+impl Refusal {
+    /// The store is away, where there was no answer at all.
+    pub(super) fn away(&self, store: &str) -> Option<StoreError> {
+        let reason = match self.network? {
+            Network::Dns => AwayReason::NameUnknown,
+            Network::Tls => AwayReason::Untrusted,
+            Network::Connect | Network::Silent | Network::Cut => AwayReason::Unreachable,
+        };
+        Some(StoreError::Away { store: store.to_owned(), reason, source: Some(self.said()) })
+    }
+
+    /// What the server said, in one line.
+    pub(super) fn said(&self) -> io::Error {
+        let status = self.status.map(|status| status.to_string());
+        let silent = (self.network == Some(Network::Silent)).then(|| "no byte for too long".to_owned());
+        let words: Vec<String> =
+            [status, self.code.clone(), self.message.clone(), silent].into_iter().flatten().collect();
+        let kind = match self.network {
+            Some(Network::Silent) => io::ErrorKind::TimedOut,
+            Some(Network::Cut) => io::ErrorKind::ConnectionReset,
+            _ => io::ErrorKind::Other,
+        };
+        let text = if words.is_empty() { "it gave no reason".to_owned() } else { words.join(" ") };
+        io::Error::new(kind, text)
+    }
+}
+
+fn client(patience: Patience, redirects: Policy) -> reqwest::Client {
     static PROVIDER: OnceLock<()> = OnceLock::new();
     PROVIDER.get_or_init(|| {
         // An error says that the process has one already: as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    let builder = || {
+    let builder = |redirects: Policy| {
         reqwest::Client::builder()
+            .redirect(redirects)
             .connect_timeout(patience.connect)
             .user_agent(concat!("shelflist/", env!("CARGO_PKG_VERSION")))
             .tcp_keepalive(Duration::from_secs(30))
             // Sooner than servers end idle connections (node: 5 s): a request into one that is just ending fails.
             .pool_idle_timeout(Duration::from_secs(4))
     };
-    builder().build().unwrap_or_else(|error| {
+    // A policy cannot be had twice; without certificates there is no HTTPS to be sent elsewhere by.
+    builder(redirects).build().unwrap_or_else(|error| {
         // A system without certificates: plain HTTP works there, and TLS finds nobody to trust.
         tracing::debug!(%error, "no certificates of the system's");
         let trusts_nobody = rustls::ClientConfig::builder()
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth();
-        builder()
+        builder(Policy::none())
             .tls_backend_preconfigured(trusts_nobody)
             .build()
             .expect("a client needs nothing of the system but its certificates, and these were given")
@@ -118,7 +151,13 @@ pub(super) struct Http {
 impl Http {
     /// A client.
     pub(super) fn new(patience: Patience) -> Self {
-        Http { client: client(patience), patience, authorization: None }
+        Http { client: client(patience, Policy::default()), patience, authorization: None }
+    }
+
+    /// A client that goes where it is sent by nobody: what it carries is for one server, and a redirection would take keys in
+    /// headers of their own names along to another.
+    pub(super) fn staying(patience: Patience) -> Self {
+        Http { client: client(patience, Policy::none()), patience, authorization: None }
     }
 
     /// With an `Authorization` header on every request.
@@ -239,8 +278,9 @@ impl Call {
         if elsewhere || status.is_client_error() || status.is_server_error() {
             let text = body.read_some(MAX_REFUSAL_BYTES).await;
             let (code, message) = words_of_refusal(&text);
-            let retry_after =
-                header_text(&headers, header::RETRY_AFTER).and_then(|text| retry_after(text, date));
+            let retry_after = header_text(&headers, header::RETRY_AFTER)
+                .and_then(|text| retry_after(text, date))
+                .or_else(|| retry_info(&text));
             let refusal =
                 Refusal { status: Some(status.as_u16()), code, message, retry_after, network: None };
             self.lock().refusal = Some(refusal);
@@ -384,7 +424,27 @@ impl fmt::Debug for Body {
     }
 }
 
+/// A request's body out of memory.
+pub(super) fn body_of(bytes: Bytes) -> reqwest::Body {
+    reqwest::Body::wrap(BufferBody(Buffer::from(bytes)))
+}
+
 impl Body {
+    /// All of it.
+    ///
+    /// # Errors
+    /// It broke off, or is longer than `limit` bytes.
+    pub(super) async fn read_all(mut self, limit: usize) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        while let Some(bytes) = self.next().await {
+            all.extend_from_slice(&bytes?);
+            if all.len() > limit {
+                return Err(io::Error::other(format!("its answer is longer than {limit} bytes")));
+            }
+        }
+        Ok(all)
+    }
+
     async fn read_some(&mut self, limit: usize) -> Vec<u8> {
         let mut text = Vec::new();
         while let Some(Ok(bytes)) = self.next().await {
@@ -489,15 +549,40 @@ fn retry_after(text: &str, server_now: Option<Timestamp>) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// What stands under `error` in JSON; some of Google's answers are a list of one such object.
+fn error_of(body: &[u8]) -> Option<serde_json::Value> {
+    let mut json: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let object = if json.is_array() { json.get_mut(0)? } else { &mut json };
+    object.get_mut("error").map(serde_json::Value::take)
+}
+
+fn details(error: &serde_json::Value) -> impl Iterator<Item = &serde_json::Value> {
+    error["details"].as_array().into_iter().flatten()
+}
+
+/// How long an error's body asks us to wait. <https://google.aip.dev/193#retry-info>
+fn retry_info(body: &[u8]) -> Option<Duration> {
+    let error = error_of(body)?;
+    let delay = details(&error).find_map(|detail| detail["retryDelay"].as_str())?;
+    let seconds: f64 = delay.strip_suffix('s')?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds.ceil()).ok()
+}
+
 /// The code and sentence of an error's body: S3's and Azure's `<Code>` and `<Message>`, Google's, OpenAI's and Chroma's JSON.
 fn words_of_refusal(body: &[u8]) -> (Option<String>, Option<String>) {
     let text = String::from_utf8_lossy(body);
-    if let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) {
-        let error = &json["error"];
-        let code = error["errors"][0]["reason"].as_str().or(error["status"].as_str());
-        let code = code.or(error["code"].as_str()).or(error.as_str());
-        let message = error["message"].as_str().or(json["message"].as_str());
-        return (code.map(shortened), message.map(shortened));
+    if let Some(error) = error_of(body) {
+        // Chroma's is a word, with its sentence beside it.
+        if let Some(code) = error.as_str() {
+            let beside: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+            return (Some(shortened(code)), beside["message"].as_str().map(shortened));
+        }
+        // The reason is the more exact word: `API_KEY_INVALID` of an `INVALID_ARGUMENT`.
+        let reason = details(&error).find_map(|detail| detail["reason"].as_str());
+        let code = error["errors"][0]["reason"].as_str().or(reason).or(error["status"].as_str());
+        let code = code.or(error["code"].as_str());
+        let message = error["message"].as_str().filter(|message| !message.is_empty());
+        return (code.map(str::to_owned), message.map(shortened));
     }
     if !text.trim_start().starts_with('<') && !text.is_empty() {
         return (None, Some(shortened(&text)));
@@ -529,6 +614,10 @@ mod tests {
         assert_eq!(retry_after("Sat, 21 Nov 2026 18:00:00 GMT", now), Some(Duration::ZERO));
         assert_eq!(retry_after("Sat, 21 Nov 2026 18:09:14 GMT", None), None);
         assert_eq!(retry_after("soon", now), None);
+        let told = br#"{"error": {"code": 429, "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "16.2s"}]}}"#;
+        assert_eq!(retry_info(told), Some(Duration::from_secs(17)));
+        assert_eq!(retry_info(br#"{"error": {"details": [{"retryDelay": "-1s"}]}}"#), None);
+        assert_eq!(retry_info(b"<html>"), None);
     }
 
     #[test]
@@ -537,6 +626,8 @@ mod tests {
         assert_eq!(words_of_refusal(xml), (Some("NoSuchBucket".into()), Some("The bucket is not".into())));
         let json = br#"{"error": {"code": 403, "message": "no", "errors": [{"reason": "forbidden"}]}}"#;
         assert_eq!(words_of_refusal(json), (Some("forbidden".into()), Some("no".into())));
+        let key = br#"[{"error": {"code": 400, "message": "", "status": "INVALID_ARGUMENT", "details": [{}, {"reason": "API_KEY_INVALID"}]}}]"#;
+        assert_eq!(words_of_refusal(key), (Some("API_KEY_INVALID".into()), None));
         let json = br#"{"error": "NotFoundError", "message": "Collection [lib] does not exist"}"#;
         assert_eq!(
             words_of_refusal(json),

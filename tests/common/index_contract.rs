@@ -10,12 +10,12 @@ use shelflist::remote::index::{Entry, Indexed, Readiness, RemoteName};
 use shelflist::remote::{Deleted, Index, ObjectKey};
 use ulid::Ulid;
 
+/// So often is looked until something can be found.
+const LOOKS: usize = 50;
+
 pub(crate) fn now() -> jiff::Timestamp {
     "2026-11-21T09:00:00Z".parse().unwrap()
 }
-
-/// So often is looked until something can be found.
-const LOOKS: usize = 50;
 
 /// A document with everything that an [`Entry`] borrows.
 #[derive(Debug, Clone)]
@@ -65,9 +65,10 @@ impl Given {
     }
 }
 
-/// The best of what it has under a document's key.
 pub(crate) fn locate(index: &dyn Index, given: &Given) -> Option<RemoteName> {
-    index.locate(&[given.key()]).unwrap().remove(0).into_iter().next()
+    let mut names = index.locate(&[given.key()]).unwrap().remove(0);
+    assert!(names.len() <= 1, "put once and there twice: {names:?}");
+    names.pop()
 }
 
 pub(crate) fn readiness(index: &dyn Index, name: &RemoteName) -> Readiness {

@@ -4,6 +4,7 @@
 //! that says so.
 #![allow(dead_code, unused_imports, unused_macros)]
 
+pub(crate) mod gemini;
 pub(crate) mod proxy;
 pub(crate) mod stub;
 

@@ -32,8 +32,8 @@ pub(crate) enum Fault {
 struct Plan {
     /// For all connections.
     always: Option<Fault>,
-    /// For the next request that begins so.
-    on: Option<(String, Fault)>,
+    /// For the next request with this in its head.
+    on: Option<(Vec<u8>, Fault)>,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +78,12 @@ impl Proxy {
 
     /// The next request of a method suffers this, on whatever connection it comes.
     pub(crate) fn on(&self, method: &str, fault: Fault) {
-        self.shared.plan.lock().unwrap().on = Some((format!("{method} "), fault));
+        self.on_text(&format!("{method} /"), fault);
+    }
+
+    /// The next request that has this in its head.
+    pub(crate) fn on_text(&self, text: &str, fault: Fault) {
+        self.shared.plan.lock().unwrap().on = Some((text.as_bytes().to_vec(), fault));
     }
 
     /// All connections suffer this; those that stand are cut, so that nothing goes on over an old one.
@@ -182,8 +187,10 @@ fn ask(
         }
         let fault = {
             let mut plan = shared.plan.lock().unwrap();
-            let meant =
-                plan.on.as_ref().is_some_and(|(begins, _)| buffer[..read].starts_with(begins.as_bytes()));
+            let meant = plan
+                .on
+                .as_ref()
+                .is_some_and(|(text, _)| buffer[..read].windows(text.len()).any(|part| part == text));
             if meant { plan.on.take() } else { None }
         };
         match fault {

@@ -313,7 +313,7 @@ fn a_store_that_was_deleted_is_away_and_is_not_made_anew_by_sending() {
     ask("DELETE", &format!("collections/{}", place.collection), &Value::Null);
     assert_eq!(index.identity().unwrap(), None);
     let is_away = |error: StoreError| {
-        assert!(matches!(error, StoreError::Away { reason: AwayReason::NoCollection, .. }), "{error:?}");
+        assert!(matches!(error, StoreError::Away { reason: AwayReason::NoneOfThatName, .. }), "{error:?}");
     };
     is_away(index.put(&given.entry()).unwrap_err());
     is_away(index.standing(&name).unwrap_err());

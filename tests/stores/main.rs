@@ -2,8 +2,6 @@
 
 #![allow(missing_docs)]
 
-#[path = "../common/index_contract.rs"]
-mod index_contract;
 #[path = "../peers/mod.rs"]
 mod peers;
 #[path = "../common/store_contract.rs"]
@@ -21,5 +19,8 @@ mod desk;
 mod embedders;
 mod families;
 mod faults;
+mod gemini;
+#[path = "../common/index_contract.rs"]
+mod index_contract;
 mod model;
 mod place;

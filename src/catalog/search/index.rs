@@ -12,6 +12,7 @@ use super::words::{self, Facet};
 use crate::catalog::{Catalog, CatalogError, Result, documents, enrichments, files};
 use crate::model::Field;
 use crate::model::document::effective;
+use crate::model::filter::languages;
 
 /// Documents indexed at once: small batches leave small pieces of index, which have to be merged over and over.
 const BATCH: usize = 5_000;
@@ -274,11 +275,7 @@ fn card(conn: &Connection, document_id: i64, hash: Option<[u8; 32]>) -> Result<C
         terms.extend(values(field).iter().map(|value| words::term(facet, value)));
     }
     for language in values(Field::Language) {
-        terms.push(words::term(Facet::Language, language));
-        // de-AT is de.
-        if let Some((primary, _)) = language.split_once(['-', '_']) {
-            terms.push(words::term(Facet::Language, primary));
-        }
+        terms.extend(languages(language).into_iter().map(|tag| words::term(Facet::Language, tag)));
     }
     if let Some(mime) = mime(conn, hash)? {
         terms.push(words::term(Facet::Kind, &mime));

@@ -6,22 +6,20 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Filters, by_words, hit, hit_json, places, print_hits};
-use crate::catalog::search::{Query, Snippet};
+use super::{Filters, by_words};
+use crate::catalog::search::{self, Query};
 use crate::catalog::stores::{self, StoreRow};
 use crate::catalog::{Catalog, ledger, queue};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, chain};
+use crate::cli::hits::Hits;
 use crate::cli::output::plural;
 use crate::clock::Clock;
 use crate::model::path::display_name;
 use crate::remote::index::{ByMeaning, Near, Question, by_meaning};
 use crate::remote::{Access, AwayReason, ErrorClass, StoreError, StoreUrl};
-
-/// So much of a piece is shown to people, in characters.
-const SHOWN_CHARS: usize = 240;
 
 pub(super) fn run(
     context: &mut Context,
@@ -45,28 +43,20 @@ pub(super) fn run(
     };
     let _moment = catalog.snapshot()?;
     let conn = catalog.read();
-    let mut hits = Vec::new();
+    let mut found = Vec::new();
+    let mut pieces = Vec::new();
     for Near { name, nearness, text, .. } in near {
         // What was replaced or forgotten in this moment is no hit any more.
         let Some(document_id) = ledger::current_under(conn, row.store_id, name.as_str())? else { continue };
-        let mut hit = hit(conn, document_id)?;
-        hit.nearness = Some(nearness);
-        hit.snippet = Some(Snippet { text: on_one_line(&text), marks: Vec::new() });
-        hits.push((hit, text));
+        found.push(search::Hit { document_id, approximate: false });
+        pieces.push((nearness, text));
     }
-    let (mut hits, texts): (Vec<_>, Vec<String>) = hits.into_iter().unzip();
-    let places = places(context, conn, &mut hits)?;
+    let hits = Hits::gather(context, &catalog, &found, None)?.with_nearness(pieces);
     let waiting = queue::standing(conn, Some(row.store_id), context.clock.now_ms())?;
     let unsent = waiting.pending + waiting.leased;
     if context.json {
-        let listed = |(hit, text): (&super::Hit, &String)| {
-            let mut object = hit_json(hit, &places);
-            object["snippet"] = json!(text);
-            object
-        };
-        let listed: Vec<Value> = hits.iter().zip(&texts).map(listed).collect();
         context.out.json(&json!({
-            "hits": listed,
+            "hits": hits.json(),
             "total": hits.len(),
             // There is always something a little farther away.
             "total_is_at_least": hits.len() == limit,
@@ -75,9 +65,9 @@ pub(super) fn run(
         }))?;
         return Ok(Exit::Done);
     }
-    print_hits(context, &hits, &places)?;
+    hits.print(context)?;
     let out = &mut context.out;
-    if hits.is_empty() {
+    if hits.len() == 0 {
         out.line("nothing found")?;
     }
     if unsent > 0 {
@@ -139,7 +129,7 @@ fn ask(
         Some(identity) if identity.store == row.remote_store => {}
         Some(_) => return Err(refused("another store stands in its place".to_owned())),
         None => {
-            let reason = AwayReason::NoCollection;
+            let reason = AwayReason::NoneOfThatName;
             return Err(StoreError::Away { store: row.url.clone(), reason, source: None });
         }
     }
@@ -180,16 +170,4 @@ fn instead(
         StoreError::Credentials { .. } | StoreError::Denied { .. } => Exit::Failed,
         _ => Exit::Offline,
     })
-}
-
-/// A piece of a text as one line, cut where it is long.
-fn on_one_line(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(SHOWN_CHARS) {
-        None => line,
-        Some((at, _)) => {
-            let end = line[..at].rfind(' ').unwrap_or(at);
-            format!("{}…", &line[..end])
-        }
-    }
 }

@@ -4,14 +4,13 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use http::{HeaderMap, Method, header};
 use reqwest::Url;
 use serde::de::DeserializeOwned;
 
-use crate::remote::http::{Http, Network, Refusal};
+use crate::remote::http::{Http, Refusal, body_of};
 use crate::remote::runtime::Waiter;
-use crate::remote::{AwayReason, Patience, Secret, StoreError};
+use crate::remote::{Patience, Secret, StoreError};
 
 /// Longer answers are none that were asked for.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
@@ -45,7 +44,7 @@ impl Json {
             doing: "begin to speak to the network".to_owned(),
             source,
         })?;
-        Ok(Json { http: Http::new(patience), waiter, headers, secret, store })
+        Ok(Json { http: Http::staying(patience), waiter, headers, secret, store })
     }
 
     /// What errors name.
@@ -67,19 +66,12 @@ impl Json {
             request
                 .headers_mut()
                 .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-            *request.body_mut() = Some(body.into());
+            *request.body_mut() = Some(body_of(body.into()));
         }
         let call = self.http.patient_by(extra).call();
         let answer = self.waiter.wait(async {
-            let (_, _, mut body) = call.send(request).await.ok()?;
-            let mut answer = Vec::new();
-            while let Ok(Some(bytes)) = body.try_next().await {
-                if answer.len() + bytes.len() > MAX_ANSWER_BYTES {
-                    return None;
-                }
-                answer.extend_from_slice(&bytes);
-            }
-            Some(answer)
+            let (_, _, body) = call.send(request).await.ok()?;
+            body.read_all(MAX_ANSWER_BYTES).await.ok()
         });
         match answer {
             Some(answer) if !call.was_refused() => Ok(answer),
@@ -116,16 +108,11 @@ impl Json {
 
 /// The error of a call that failed in `doing`.
 fn store_error(store: &str, refusal: &Refusal, doing: &str) -> StoreError {
-    let (store, doing) = (store.to_owned(), doing.to_owned());
-    let source = said(refusal);
-    if let Some(network) = refusal.network {
-        let reason = match network {
-            Network::Dns => AwayReason::NameUnknown,
-            Network::Tls => AwayReason::Untrusted,
-            Network::Connect | Network::Silent | Network::Cut => AwayReason::Unreachable,
-        };
-        return StoreError::Away { store, reason, source: Some(source) };
+    if let Some(away) = refusal.away(store) {
+        return away;
     }
+    let (store, doing) = (store.to_owned(), doing.to_owned());
+    let source = refusal.said();
     let message = refusal.message.as_deref().unwrap_or_default();
     let refused = |reason: &str, source| StoreError::Refused {
         store: store.clone(),
@@ -151,20 +138,6 @@ fn store_error(store: &str, refusal: &Refusal, doing: &str) -> StoreError {
         400 | 405 | 409 | 414 | 415 | 422 | 501 => refused("it does not take such a request", source),
         _ => StoreError::Io { store, doing, source },
     }
-}
-
-/// What the server said, in one line.
-fn said(refusal: &Refusal) -> io::Error {
-    let status = refusal.status.map(|status| status.to_string());
-    let silent = (refusal.network == Some(Network::Silent)).then(|| "no byte for too long".to_owned());
-    let words: Vec<String> =
-        [status, refusal.code.clone(), refusal.message.clone(), silent].into_iter().flatten().collect();
-    let kind = match refusal.network {
-        Some(Network::Silent) => io::ErrorKind::TimedOut,
-        Some(Network::Cut) => io::ErrorKind::ConnectionReset,
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, if words.is_empty() { "it gave no reason".to_owned() } else { words.join(" ") })
 }
 
 #[cfg(test)]

@@ -18,8 +18,13 @@ use std::fmt;
 use jiff::Timestamp;
 use ulid::Ulid;
 
+pub use answers::{Answer, Answers, Passage, Support};
+
 use super::{Access, Capabilities, Deleted, Identity, ObjectKey, StoreError, StoreUrl};
 use crate::model::Field;
+
+pub mod answers;
+mod gemini;
 
 /// What an index calls an object: `fileSearchStores/S/documents/D`. Never made up by us, never empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,6 +177,11 @@ pub trait Index: Send + Sync + fmt::Debug {
     /// # Errors
     /// The store's trouble, also as an item; an item that is an error is the last one.
     fn list(&self) -> Result<IndexListing<'_>, StoreError>;
+
+    /// Itself, where it answers questions in words.
+    fn answers(&self) -> Option<&dyn Answers> {
+        None
+    }
 }
 
 /// Objects as an index lists them, in no order.
@@ -250,11 +260,12 @@ pub fn by_meaning(url: &StoreUrl, access: &Access) -> Result<Option<Box<dyn ByMe
 /// A way to the index that a URL names. Asks it nothing yet.
 pub(super) fn open(url: &StoreUrl, access: &Access) -> Result<Box<dyn Index>, StoreError> {
     match url {
+        StoreUrl::Gemini(place) => Ok(Box::new(gemini::Gemini::new(place, access)?)),
         StoreUrl::Chroma(address) => Ok(Box::new(chroma::Chroma::open(url, address, access)?)),
         _ => Err(StoreError::Refused {
             store: url.to_string(),
             doing: "be opened".to_owned(),
-            reason: "this build of shelflist does not speak to such stores yet".to_owned(),
+            reason: "we name the objects of such a store".to_owned(),
             source: None,
         }),
     }

@@ -2,21 +2,16 @@
 
 use std::io;
 
-use crate::remote::http::{Network, Refusal};
+use crate::remote::http::Refusal;
 use crate::remote::{AwayReason, StoreError};
 
 /// The error of a call that failed in `doing`.
 pub(super) fn store_error(store: &str, refusal: &Refusal, doing: impl FnOnce() -> String) -> StoreError {
-    let store = store.to_owned();
-    let source = said(refusal);
-    if let Some(network) = refusal.network {
-        let reason = match network {
-            Network::Dns => AwayReason::NameUnknown,
-            Network::Tls => AwayReason::Untrusted,
-            Network::Connect | Network::Silent | Network::Cut => AwayReason::Unreachable,
-        };
-        return StoreError::Away { store, reason, source: Some(source) };
+    if let Some(away) = refusal.away(store) {
+        return away;
     }
+    let store = store.to_owned();
+    let source = refusal.said();
     let credentials = |problem: &str, source| StoreError::Credentials {
         store: store.clone(),
         problem: problem.to_owned(),
@@ -70,27 +65,13 @@ fn refused(store: String, doing: String, reason: &str, source: io::Error) -> Sto
     StoreError::Refused { store, doing, reason: reason.to_owned(), source: Some(source) }
 }
 
-/// What the server said, in one line.
-fn said(refusal: &Refusal) -> io::Error {
-    let status = refusal.status.map(|status| status.to_string());
-    let silent = (refusal.network == Some(Network::Silent)).then(|| "no byte for too long".to_owned());
-    let words: Vec<String> =
-        [status, refusal.code.clone(), refusal.message.clone(), silent].into_iter().flatten().collect();
-    let kind = match refusal.network {
-        Some(Network::Silent) => io::ErrorKind::TimedOut,
-        Some(Network::Cut) => io::ErrorKind::ConnectionReset,
-        _ => io::ErrorKind::Other,
-    };
-    let text = if words.is_empty() { "it gave no reason".to_owned() } else { words.join(" ") };
-    io::Error::new(kind, text)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::remote::ErrorClass;
+    use crate::remote::http::Network;
 
     fn of(status: u16, code: &str) -> StoreError {
         let code = (!code.is_empty()).then(|| code.to_owned());

@@ -14,7 +14,7 @@ const OBJECT_FORM: &str =
     "s3://BUCKET/PREFIX?endpoint=URL&region=R, gcs://BUCKET/PREFIX, or azblob://CONTAINER/PREFIX?account=A";
 const WEBDAV_FORM: &str = "webdav+https://HOST/PATH";
 const SFTP_FORM: &str = "sftp://USER@HOST:PORT/PATH";
-const GEMINI_FORM: &str = "gemini://STORE-DISPLAY-NAME";
+const GEMINI_FORM: &str = "gemini://STORE-DISPLAY-NAME?base=URL&model=M";
 const CHROMA_FORM: &str =
     "chroma+http://HOST:PORT/COLLECTION?tenant=T&database=D&embed=FOLDER, or embed=URL&model=NAME";
 /// A store's collections of other manners are called after it, with this much more.
@@ -72,6 +72,21 @@ pub struct Gemini {
     pub name: String,
     /// The server, where it is not Google's.
     pub base: Option<String>,
+    /// The version of its interface, where it is not [`Gemini::VERSION`].
+    pub version: Option<String>,
+    /// The model that answers questions, where it is not [`Gemini::MODEL`].
+    pub model: Option<String>,
+}
+
+impl Gemini {
+    /// Google's server.
+    pub const BASE: &str = "https://generativelanguage.googleapis.com";
+    /// The version that its documentation is written in.
+    pub const VERSION: &str = "v1beta";
+    /// A model that knows the tool and costs little.
+    pub const MODEL: &str = "gemini-2.5-flash";
+    /// Longest name of a store or a document, in characters.
+    pub const MAX_NAME_CHARS: usize = 512;
 }
 
 /// A Chroma collection.
@@ -153,8 +168,28 @@ fn parse_parts(scheme: &str, rest: &str, cwd: &Path) -> Result<StoreUrl, String>
             if !names(path)?.is_empty() || authority.is_empty() {
                 return Err("it names one store".to_owned());
             }
+            let name = decode(authority)?;
+            if name.chars().count() > Gemini::MAX_NAME_CHARS {
+                return Err(format!("a name has at most {} characters", Gemini::MAX_NAME_CHARS));
+            }
             let base = query.take("base").map(|url| server(&url)).transpose()?;
-            StoreUrl::Gemini(Gemini { name: decode(authority)?, base })
+            let mut plain_word = |parameter: &str, prefix: &str| {
+                let word = query.take(parameter)?;
+                let word = word.strip_prefix(prefix).unwrap_or(&word).to_owned();
+                let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+                Some(match plain && word.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+                    true => Ok(word),
+                    false => Err(format!("{word:?} is no {parameter}")),
+                })
+            };
+            let version = plain_word("version", "").transpose()?;
+            let model = plain_word("model", "models/").transpose()?;
+            StoreUrl::Gemini(Gemini {
+                name,
+                base: base.filter(|base| base != Gemini::BASE),
+                version: version.filter(|version| version != Gemini::VERSION),
+                model: model.filter(|model| model != Gemini::MODEL),
+            })
         }
         _ => {
             let (user, host, port) = authority_parts(authority)?;
@@ -205,7 +240,7 @@ pub(super) fn write(url: &StoreUrl, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         StoreUrl::Gemini(url) => {
             f.write_str(&encode(&url.name))?;
-            parameters = vec![("base", &url.base)];
+            parameters = vec![("base", &url.base), ("version", &url.version), ("model", &url.model)];
         }
         StoreUrl::Chroma(url) => {
             write_authority(f, None, &url.host, url.port)?;
@@ -450,6 +485,9 @@ mod tests {
             ("sftp://host/~/store", "sftp://host/~/store"),
             ("gemini://my library", "gemini://my%20library"),
             ("gemini://x?base=http://127.0.0.1:1/", "gemini://x?base=http://127.0.0.1:1"),
+            ("gemini://x?base=https://generativelanguage.googleapis.com&version=v1beta", "gemini://x"),
+            ("gemini://x?model=models/gemini-3-pro&version=v1", "gemini://x?version=v1&model=gemini-3-pro"),
+            ("gemini://x?model=gemini-2.5-flash", "gemini://x"),
             ("chroma+http://host:8000/docs", "chroma+http://host:8000/docs"),
             (
                 "chroma+http://host:8000/docs?embed=/m/model&database=d&tenant=default_tenant",
@@ -492,6 +530,8 @@ mod tests {
             "sftp://-oProxyCommand=x/y",
             "gemini://",
             "gemini://a/b",
+            "gemini://a?version=../v1",
+            "gemini://a?model=x/y",
             "chroma+http://host",
             "chroma+http://host/a/b",
             "chroma+http://host/ab",

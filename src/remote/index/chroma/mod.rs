@@ -91,7 +91,7 @@ impl Chroma {
     }
 
     fn away(&self) -> StoreError {
-        StoreError::Away { store: self.url.clone(), reason: AwayReason::NoCollection, source: None }
+        StoreError::Away { store: self.url.clone(), reason: AwayReason::NoneOfThatName, source: None }
     }
 
     /// The store's collections, the one that bears its name first; none where there is no store.

@@ -12,6 +12,7 @@ use ulid::Ulid;
 
 use super::cut::cut;
 use crate::model::Field;
+use crate::model::filter::{languages, same_word};
 use crate::remote::index::{Entry, RemoteName};
 
 /// A document without any text nor card.
@@ -136,9 +137,9 @@ pub(super) fn metadata(
     said
 }
 
-/// What a facet's value is asked for by: in any case, as everywhere else in the program.
+/// What a facet's value is asked for by: without case and diacritics, as everywhere else in the program.
 pub(super) fn facet(name: &str, value: &str) -> String {
-    format!("{name}={}", value.trim().to_lowercase())
+    format!("{name}={}", same_word(value))
 }
 
 /// All of a document's. A language is asked for by what it is a kind of, too: `en` finds `en-GB`.
@@ -149,8 +150,7 @@ fn facets(entry: &Entry<'_>) -> Vec<String> {
         all.extend(values(field).iter().map(|value| facet(name, value)));
     }
     for language in values(Field::Language) {
-        let ends = language.match_indices('-').map(|(at, _)| at).chain([language.len()]);
-        all.extend(ends.map(|end| facet("lang", &language[..end])));
+        all.extend(languages(language).into_iter().map(|language| facet("lang", language)));
     }
     all.sort_unstable();
     all.dedup();
@@ -218,7 +218,7 @@ mod tests {
             (Field::Language, &["zh-Hant-TW"]),
         ];
         let all = with_entry("T", &fields, "text", facets);
-        assert_eq!(all, ["lang=zh", "lang=zh-hant", "lang=zh-hant-tw", "tag=sea", "type=book"]);
+        assert_eq!(all, ["lang=zh", "lang=zh-hant-tw", "tag=sea", "type=book"]);
         assert!(with_entry("T", &[], "text", facets).is_empty());
     }
 
