@@ -527,6 +527,35 @@ fn a_question_finds_each_document_once_and_only_what_it_may() {
     assert!(near.len() == 1 && near[0].document != fish.document, "{near:?}");
 }
 
+// S10: a graph of neighbours falls apart where embeddings are equal.
+#[test]
+fn many_equal_texts_hide_no_other() {
+    let place = Place::new();
+    let index = place.begun();
+    let others: Vec<Given> =
+        ["whale", "ship", "fish", "water", "harbour"].map(|word| Given::new("t", word)).into();
+    let mut all: Vec<Given> = (0..350).map(|_| Given::new("t", "words")).collect();
+    for (at, other) in others.iter().enumerate() {
+        all.insert(at * 70, other.clone());
+    }
+    let all = std::sync::Mutex::new(all.into_iter());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some(given) = all.lock().unwrap().next() else { return };
+                    index.put(&given.entry()).unwrap();
+                }
+            });
+        }
+    });
+    for other in &others {
+        let near = nearest(&place, &other.text, Only::default(), 3);
+        assert_eq!(near[0].0, other.document, "{}", other.text);
+        assert!(near[0].2 > 0.999, "{}", near[0].2);
+    }
+}
+
 // T5
 #[test]
 fn what_a_server_says_is_sorted_by_who_is_at_fault() {

@@ -195,7 +195,8 @@ impl Api {
         let body = json!({
             "name": name,
             "get_or_create": true,
-            "configuration": { "hnsw": { "space": "cosine" } },
+            // Wider than Chroma's own 100 and 100: its graph loses what lies apart from a crowd (see `record::apart`).
+            "configuration": { "hnsw": { "space": "cosine", "ef_construction": 400, "ef_search": 200 } },
             "metadata": metadata,
         });
         let answer = self.ask(Method::POST, below(&self.database, &["collections"]), Some(&body), DOING)?;

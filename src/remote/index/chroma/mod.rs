@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 use self::api::{Api, Limits, Renamed, Upsert, embedding};
 use self::collections::{Ours, Plate, Turn, beside, of_store, ours, turn};
-use self::record::{Model, Prefix, metadata, name_of, parts_of, pieces, reserved};
+use self::record::{Model, Prefix, apart, metadata, name_of, parts_of, pieces, reserved};
 use super::embed::{self, Embedder};
 use super::{Entry, Index, IndexListing, Indexed, Readiness, RemoteName, Standing};
 use crate::power::point;
@@ -254,13 +254,14 @@ impl Chroma {
         let limits = self.limits()?;
         let model = Model { name: self.embedder.name(), dimension };
         let mut batch = Upsert::default();
-        for (part, vector) in range.zip(&vectors) {
+        for (part, vector) in range.zip(vectors) {
             let said = metadata(entry, prefix, model, part, texts.len());
             if let Some(key) = reserved(&said) {
                 return Err(self.refused("take a document", format!("{key:?} means something else there")));
             }
-            batch.ids.push(prefix.record(part));
-            batch.embeddings.push(embedding(vector, limits));
+            let id = prefix.record(part);
+            batch.embeddings.push(embedding(&apart(vector, &id), limits));
+            batch.ids.push(id);
             batch.documents.push(texts[part].to_owned());
             batch.metadatas.push(said);
         }

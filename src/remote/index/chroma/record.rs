@@ -157,6 +157,32 @@ fn facets(entry: &Entry<'_>) -> Vec<String> {
     all
 }
 
+/// How far an embedding is moved, as a share of its length.
+const APART: f64 = 0.001;
+
+/// Moves an embedding by a thousandth, in a direction that follows from its record's name.
+///
+/// Chroma finds neighbours by walking from one to the next. Equal embeddings have no neighbours but each other, and what was
+/// given before or after them cannot be reached any more: beside 2,000 copies of one page, between 41 and 100 of 100 other
+/// documents were not found by their own words. Moved apart by this much it was about 10, and none once the graph was also built
+/// and searched more widely than is usual (`api.rs`). No nearness changes by more than a thousandth.
+pub(super) fn apart(mut vector: Vec<f32>, record: &str) -> Vec<f32> {
+    let length = vector.iter().map(|number| f64::from(*number) * f64::from(*number)).sum::<f64>().sqrt();
+    // Evenly drawn numbers between -1 and 1 have this length.
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand numbers")]
+    let drawn = (vector.len() as f64 / 3.0).sqrt();
+    let mut bytes = blake3::Hasher::new().update(record.as_bytes()).finalize_xof();
+    for number in &mut vector {
+        let mut four = [0; 4];
+        bytes.fill(&mut four);
+        let draw = f64::from(i32::from_le_bytes(four)) / f64::from(i32::MAX);
+        #[expect(clippy::cast_possible_truncation, reason = "it is as long as it was")]
+        let moved = (f64::from(*number) + draw * APART * length / drawn) as f32;
+        *number = moved;
+    }
+    vector
+}
+
 /// A key of metadata that the server would take for something else.
 pub(super) fn reserved(said: &Map<String, Value>) -> Option<&str> {
     said.keys().map(String::as_str).find(|key| key.is_empty() || key.starts_with("chroma:"))
@@ -207,6 +233,22 @@ mod tests {
         said.insert("chroma:document".to_owned(), json!("x"));
         assert_eq!(reserved(&said), Some("chroma:document"));
         assert_eq!(reserved(&[(String::new(), json!(1))].into_iter().collect()), Some(""));
+    }
+
+    // S10
+    #[test]
+    fn equal_embeddings_are_moved_apart_and_mean_the_same() {
+        let cosine = |a: &[f32], b: &[f32]| {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+            dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+        };
+        let same: Vec<f32> = (0..256_u8).map(|n| f32::from(n % 7) - 3.0).collect();
+        let (one, two) = (apart(same.clone(), "d.k.0"), apart(same.clone(), "d.k.1"));
+        assert_eq!(one, apart(same.clone(), "d.k.0"));
+        assert_ne!(one, two);
+        assert!(cosine(&one, &same) > 0.999_99 && cosine(&one, &two) < 1.0 - 1e-7, "{}", cosine(&one, &two));
+        // What means nothing is not given a meaning by chance.
+        assert_eq!(apart(vec![0.0; 8], "d.k.0"), [0.0; 8]);
     }
 
     // E5
