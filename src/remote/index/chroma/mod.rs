@@ -605,8 +605,14 @@ impl Index for Chroma {
             }
         }
         *self.known() = None;
-        // What has the name now stays; of the others, those that are done with go.
-        for former in self.all()?.iter().filter(|it| it.name != self.name && it.plate.manner != self.manner) {
+        // Of those that were before the one that has the name now, the ones that are done with go. A later one is only just
+        // being filled.
+        let all = self.all()?;
+        let Some(named) = all.iter().find(|it| it.name == self.name) else { return Ok(()) };
+        let is_former = |it: &&Ours| {
+            it.id != named.id && (it.plate.turn < named.plate.turn || it.plate.manner == named.plate.manner)
+        };
+        for former in all.iter().filter(is_former) {
             self.drop_if_empty(former)?;
         }
         Ok(())

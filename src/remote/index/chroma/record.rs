@@ -242,7 +242,7 @@ mod tests {
             let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
             dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
         };
-        let same: Vec<f32> = (0..256_u8).map(|n| f32::from(n % 7) - 3.0).collect();
+        let same: Vec<f32> = (0..=255_u8).map(|n| f32::from(n % 7) - 3.0).collect();
         let (one, two) = (apart(same.clone(), "d.k.0"), apart(same.clone(), "d.k.1"));
         assert_eq!(one, apart(same.clone(), "d.k.0"));
         assert_ne!(one, two);
