@@ -7,6 +7,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 
+use super::blocks::{BLOCK_BYTES, Block};
 use super::{Expect, ObjectKey, StoreError};
 
 /// A content, as far as it has been read.
@@ -28,20 +29,21 @@ impl<'a> Measured<'a> {
         self.expect.bytes
     }
 
-    /// The next block: full, but for the last one. `None` once all has been read and proved.
+    /// The next block: full, but for the last one, and of 256 KiB at most. `None` once all has been read and proved.
     ///
     /// # Errors
     /// [`StoreError::Source`], or [`StoreError::ContentChanged`].
     pub(super) fn next(&mut self, block_bytes: usize) -> Result<Option<Bytes>, StoreError> {
         let left = self.expect.bytes - self.found_bytes;
-        let want = usize::try_from(left).unwrap_or(usize::MAX).min(block_bytes);
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(block_bytes).min(BLOCK_BYTES);
         if want == 0 {
             return self.end().map(|()| None);
         }
-        let mut block = vec![0; want];
+        let mut block = Block::of(want);
+        let memory = block.as_mut();
         let mut filled = 0;
         while filled < want {
-            match self.content.read(&mut block[filled..]) {
+            match self.content.read(&mut memory[filled..]) {
                 Ok(0) => {
                     self.found_bytes += filled as u64;
                     return Err(self.changed());
@@ -51,9 +53,9 @@ impl<'a> Measured<'a> {
                 Err(source) => return Err(StoreError::Source { key: self.key.clone(), source }),
             }
         }
-        self.hasher.update(&block);
+        self.hasher.update(memory);
         self.found_bytes += want as u64;
-        Ok(Some(Bytes::from(block)))
+        Ok(Some(block.freeze()))
     }
 
     fn end(&mut self) -> Result<(), StoreError> {

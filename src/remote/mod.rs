@@ -26,6 +26,7 @@ use ulid::Ulid;
 
 pub use crate::model::Found;
 
+mod blocks;
 mod credentials;
 pub mod dir;
 mod error;
@@ -61,7 +62,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Puts an object under a key that has none yet. The content is read at most once, and not at all where the key
     /// is taken.
     ///
-    /// An object that the key already has stays as it is: of the expected length it is [`Put::AlreadyThere`] (its
+    /// An object that the key already has stays as it is, or, where the store can replace a whole object and keeps no
+    /// conditions, is replaced by the same content. Where it was met, it is told: of the expected length it is [`Put::AlreadyThere`] (its
     /// bytes are for the caller's verification), of another length it is [`StoreError::Corrupt`], because
     /// "already there" would be a claim that is plainly wrong; who wants it replaced deletes it first. Where this
     /// returns without error the object is durable, as far as the store can promise that.

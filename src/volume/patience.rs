@@ -16,6 +16,8 @@ use super::hung::{Hung, is_hung};
 
 /// Read at once: large enough that handing it from thread to thread costs little beside reading it.
 const BUFFER_BYTES: usize = 256 * 1024;
+/// Read first: most files are no larger, and a large buffer costs more than reading them does.
+const FIRST_BYTES: usize = 16 * 1024;
 
 /// How long a disk may be silent.
 #[derive(Debug, Clone)]
@@ -182,11 +184,13 @@ fn start(patience: &Patience, open: Open) -> io::Result<Source> {
 /// Reads until the end, or until nobody wants any more.
 fn read_all(open: Open, to: &mpsc::SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
     let mut file = open()?;
+    let mut bytes = FIRST_BYTES;
     loop {
-        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut buffer = vec![0; bytes];
         match file.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(read) => {
+                bytes = if read < bytes { FIRST_BYTES } else { BUFFER_BYTES };
                 buffer.truncate(read);
                 if to.send(Ok(buffer)).is_err() {
                     return Ok(());

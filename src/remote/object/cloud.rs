@@ -259,6 +259,10 @@ impl Backend for Cloud {
         }
     }
 
+    fn may_replace(&self) -> bool {
+        true // A whole object takes the place of a whole object.
+    }
+
     fn look(&self, name: &str) -> Result<Look, StoreError> {
         self.dal.look(name)
     }

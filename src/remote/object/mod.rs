@@ -7,7 +7,8 @@
 //! A key names a content, so two writers of one key write the same bytes, and the worst that a missing condition does is
 //! that both believe to be the creator. Where the server decides "only if absent" in one step
 //! ([`Capabilities::conditional_put`]: asked at `store add`, because some servers take the condition and ignore it) that is
-//! used; elsewhere it is looked first and put then.
+//! used; elsewhere it is looked first and put then. Of small objects that nobody has ever found there, most are put without a
+//! look ([`Looks`]): what such a put may write over is the same content, or a damaged one.
 //!
 //! # What an absence proves
 //! An object that is absent is only said to be so after the generation object was read once more: a server may have lost
@@ -18,6 +19,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -86,6 +88,8 @@ trait Backend: Send + Sync + fmt::Debug {
     /// The store's canonical URL.
     fn describe(&self) -> String;
     fn capabilities(&self) -> Capabilities;
+    /// Whether publishing without a condition puts the same bytes in the place of what is there, in one step and harmlessly.
+    fn may_replace(&self) -> bool;
     fn look(&self, name: &str) -> Result<Look, StoreError>;
     /// `None` where it is not there.
     fn read(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, StoreError>;
@@ -151,6 +155,38 @@ pub(super) struct ObjectStore<B> {
     known: OnceLock<Generation>,
     proved: Mutex<Instant>,
     writing: Writing,
+    looks: Looks,
+}
+
+/// Whether it is worth while to look before a small object is put. Where nothing was found the last times, nothing will be,
+/// and a look costs as much as the put; where a store holds what a lost catalogue gave it, a look saves sending it again.
+#[derive(Debug, Default)]
+struct Looks {
+    /// Looks that found nothing since one that found something.
+    vain: AtomicU32,
+    puts: AtomicU32,
+}
+
+impl Looks {
+    /// So many looks have to be in vain before one is saved.
+    const CONVINCED: u32 = 16;
+    /// Of so many puts one is looked for all the same.
+    const DOUBT: u32 = 32;
+    /// What is larger is always looked for.
+    const SMALL_BYTES: u64 = 1 << 20;
+
+    fn is_worth_while(&self, bytes: u64) -> bool {
+        bytes > Self::SMALL_BYTES
+            || self.vain.load(Ordering::Relaxed) < Self::CONVINCED
+            || self.puts.fetch_add(1, Ordering::Relaxed).is_multiple_of(Self::DOUBT)
+    }
+
+    fn found(&self, something: bool) {
+        match something {
+            true => self.vain.store(0, Ordering::Relaxed),
+            false => _ = self.vain.fetch_add(1, Ordering::Relaxed),
+        }
+    }
 }
 
 /// Keys that are being written by this process. Of two threads with one key the second waits and then finds it taken, instead
@@ -193,6 +229,7 @@ impl<B: Backend> ObjectStore<B> {
             known: OnceLock::new(),
             proved: Mutex::new(Instant::now()),
             writing: Writing::default(),
+            looks: Looks::default(),
         };
         match store.read_generation()? {
             Some(generation) => {
@@ -230,6 +267,7 @@ impl<B: Backend> ObjectStore<B> {
             known: OnceLock::new(),
             proved: Mutex::new(Instant::now()),
             writing: Writing::default(),
+            looks: Looks::default(),
         };
         store.begin(now)?;
         Ok(store)
@@ -425,10 +463,15 @@ impl<B: Backend> Store for ObjectStore<B> {
     ) -> Result<Put, StoreError> {
         self.prove_now_and_then()?;
         let _writing = self.writing.begin(key);
-        if let Some(found) = self.look(key)? {
-            return self.already_there(key, found, expect);
-        }
         let capabilities = self.capabilities();
+        let spared = capabilities.conditional_put || self.backend.may_replace();
+        if !spared || self.looks.is_worth_while(expect.bytes) {
+            let found = self.look(key)?;
+            self.looks.found(found.is_some());
+            if let Some(found) = found {
+                return self.already_there(key, found, expect);
+            }
+        }
         if let Some(most) = capabilities.max_object_bytes.filter(|most| *most < expect.bytes) {
             return Err(
                 self.refused("take object", format!("{key} has {} bytes, {most} are the most", expect.bytes))
@@ -441,7 +484,10 @@ impl<B: Backend> Store for ObjectStore<B> {
             Published::Created => Ok(Put::Created),
             Published::Proved => Ok(Put::Proved),
             Published::Taken => match self.look(key)? {
-                Some(found) => self.already_there(key, found, expect),
+                Some(found) => {
+                    self.looks.found(true);
+                    self.already_there(key, found, expect)
+                }
                 // Made by one writer and deleted by another while we wrote: nobody is wrong, the channel tries again.
                 None => Err(StoreError::Busy {
                     store: self.describe(),

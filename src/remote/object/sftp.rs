@@ -474,6 +474,10 @@ impl Backend for Sftp {
         }
     }
 
+    fn may_replace(&self) -> bool {
+        false
+    }
+
     fn look(&self, name: &str) -> Result<Look, StoreError> {
         match self.metadata(name)? {
             Ok((true, bytes)) => Ok(Look::Bytes(bytes)),

@@ -292,6 +292,10 @@ impl Backend for WebDav {
         }
     }
 
+    fn may_replace(&self) -> bool {
+        false
+    }
+
     fn look(&self, name: &str) -> Result<Look, StoreError> {
         self.dal.look(name)
     }
