@@ -9,6 +9,7 @@
     reason = "a command consumes its arguments, so that none is left unused"
 )]
 
+mod ask;
 mod completions;
 mod config;
 mod context;
@@ -90,6 +91,7 @@ enum Command {
     Enrich(enrich::Args),
     Status(status::Args),
     Find(find::Args),
+    Ask(ask::Args),
     List(list::Args),
     Show(show::Args),
     Edit(Box<edit::Args>),
@@ -181,6 +183,7 @@ impl Command {
             | Command::Enrich(_)
             | Command::Status(_)
             | Command::Find(_)
+            | Command::Ask(_)
             | Command::List(_)
             | Command::Show(_)
             | Command::Edit(_)
@@ -219,6 +222,7 @@ fn run(context: &mut Context, command: Command) -> Result<Exit, Failure> {
         Command::Enrich(args) => enrich::run(context, args),
         Command::Status(args) => status::run(context, args),
         Command::Find(args) => find::run(context, args),
+        Command::Ask(args) => ask::run(context, args),
         Command::List(args) => list::run(context, args),
         Command::Show(args) => show::run(context, args),
         Command::Edit(args) => edit::run(context, *args),

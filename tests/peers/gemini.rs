@@ -107,6 +107,11 @@ impl Gemini {
         self.ask("POST /v1beta/fileSearchStores", &body)["name"].as_str().unwrap().to_owned()
     }
 
+    /// What failed turns after all.
+    pub(crate) fn turn_searchable(&self) {
+        self.ask("POST /_fake/turn", "{}");
+    }
+
     /// Deletes something, as another program would.
     pub(crate) fn delete(&self, name: &str) {
         self.ask(&format!("DELETE /v1beta/{name}?force=true"), "");

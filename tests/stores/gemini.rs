@@ -469,7 +469,8 @@ fn a_store_that_is_not_there_is_not_an_empty_one() {
         assert_eq!(again.store, identity.store);
         assert_ne!(again.generation, identity.generation);
         assert_eq!(locate(&*index, &given), None);
-        assert!(matches!(index.standing(&name), Err(StoreError::Away { .. })));
+        assert_eq!(readiness(&*index, &name), Readiness::Gone);
+        assert_eq!(index.remove(&name).unwrap(), Deleted::WasAbsent);
     }
 }
 

@@ -20,6 +20,7 @@ mod embedders;
 mod families;
 mod faults;
 mod gemini;
+mod gemini_commands;
 #[path = "../common/index_contract.rs"]
 mod index_contract;
 mod model;

@@ -3,7 +3,7 @@
 use ulid::Ulid;
 
 use crate::model::filter::Filter;
-use crate::remote::StoreError;
+use crate::remote::{ObjectKey, StoreError};
 
 /// An index that answers questions in words, and says what it has them from.
 pub trait Answers: Send + Sync {
@@ -32,6 +32,9 @@ pub struct Answer {
 pub struct Passage {
     /// Of which document, where it says so.
     pub document: Option<Ulid>,
+    /// Of which content of it, where it says so: the key that was written beside it. A former content stays until it is cleaned
+    /// up, and answers are made of it, too.
+    pub key: Option<ObjectKey>,
     /// What that is called there.
     pub title: String,
     /// Its words.

@@ -511,6 +511,9 @@ class Handler(BaseHTTPRequestHandler):
             fake.config.update(body or {})
         elif path == "/_fake/faults":
             fake.faults.extend(body if isinstance(body, list) else [body])
+        elif path == "/_fake/turn":
+            for operation in fake.operations.values():
+                operation.update(left=0, failed=0, error=None, end="STATE_ACTIVE")
         elif path == "/_fake/log":
             return fake.log
         return {"config": fake.config, "faults": fake.faults, "stores": list(fake.stores),

@@ -67,7 +67,7 @@ fn answer(candidate: Candidate, model: String) -> Result<Answer, String> {
     // Where each part begins: segments are counted from there, in bytes.
     let mut begins = Vec::new();
     for part in &candidate.content.parts {
-        begins.push(text.len());
+        begins.push((!part.thought).then_some(text.len()));
         if !part.thought {
             text.push_str(&part.text);
         }
@@ -83,6 +83,7 @@ fn answer(candidate: Candidate, model: String) -> Result<Answer, String> {
         places.push(chunk.retrieved_context.is_some().then_some(passages.len()));
         passages.extend(chunk.retrieved_context.map(|context| Passage {
             document: card::document_of(&context.custom_metadata),
+            key: card::key_among(&context.custom_metadata),
             title: context.title,
             text: context.text,
             page: context.page_number,
@@ -91,7 +92,7 @@ fn answer(candidate: Candidate, model: String) -> Result<Answer, String> {
     let mut supports: Vec<Support> = grounding_supports
         .into_iter()
         .filter_map(|support| {
-            let begin = begins.get(support.segment.part_index)?;
+            let begin = (*begins.get(support.segment.part_index)?)?;
             let until = text.floor_char_boundary(begin.saturating_add(support.segment.end_index));
             let mut of: Vec<usize> =
                 support.grounding_chunk_indices.iter().filter_map(|at| *places.get(*at)?).collect();
@@ -128,6 +129,7 @@ mod tests {
                     {"segment": {"partIndex": 1, "endIndex": 8}, "groundingChunkIndices": [1]},
                     {"segment": {"partIndex": 1, "endIndex": 4}, "groundingChunkIndices": [0, 9]},
                     {"segment": {"partIndex": 9}, "groundingChunkIndices": [1]},
+                    {"segment": {"partIndex": 0, "endIndex": 2}, "groundingChunkIndices": [1]},
                     {"segment": {"partIndex": 2, "endIndex": 99999}, "groundingChunkIndices": [1]}]}}"#,
         )
         .unwrap();

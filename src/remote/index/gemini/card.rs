@@ -104,7 +104,12 @@ fn first(fields: &BTreeMap<Field, Vec<String>>, field: Field) -> Option<&str> {
 
 /// Which content a document is, where it is one of ours.
 pub(super) fn key_of(document: &Document) -> Option<ObjectKey> {
-    document.beside(KEY)?.parse().ok()
+    key_among(&document.custom_metadata)
+}
+
+/// Which content something is about, where it is one of ours.
+pub(super) fn key_among(metadata: &[Metadata]) -> Option<ObjectKey> {
+    text_beside(metadata, KEY)?.parse().ok()
 }
 
 /// Which document of ours something is about.

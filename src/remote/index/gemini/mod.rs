@@ -30,7 +30,7 @@ use crate::remote::credentials::{self, Access};
 use crate::remote::http::{Http, Patience};
 use crate::remote::runtime::Waiter;
 use crate::remote::url::Gemini as Place;
-use crate::remote::{Capabilities, Deleted, Identity, ObjectKey, StoreError, StoreUrl};
+use crate::remote::{AwayReason, Capabilities, Deleted, Identity, ObjectKey, StoreError, StoreUrl};
 
 mod ask;
 mod calls;
@@ -158,11 +158,15 @@ impl Gemini {
         Ok(found)
     }
 
-    /// An error where a store cannot be seen: what is missing in it may be there.
+    /// An error where a store cannot be seen: what is missing in it may be there. A store of a former life, where another has
+    /// its name now, was deleted, and all that was in it.
     fn store_is_there(&self, store: &str, doing: &str) -> Result<(), StoreError> {
-        match self.server.get::<wire::FileSearchStore>(store, doing)? {
-            Some(_) => Ok(()),
-            None => {
+        if self.server.get::<wire::FileSearchStore>(store, doing)?.is_some() {
+            return Ok(());
+        }
+        match self.look_for_it()? {
+            Some(present) if present != store => Ok(()),
+            _ => {
                 self.lose();
                 Err(self.server.not_there())
             }
@@ -282,7 +286,7 @@ impl Index for Gemini {
                 if failed.may_be_there {
                     self.held.doubt();
                 }
-                if matches!(failed.error, StoreError::Away { .. }) {
+                if matches!(failed.error, StoreError::Away { reason: AwayReason::NoneOfThatName, .. }) {
                     self.lose();
                 }
                 failed.error

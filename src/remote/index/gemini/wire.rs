@@ -46,11 +46,6 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// What was written beside it under a key, as text.
-    pub(super) fn beside(&self, key: &str) -> Option<&str> {
-        text_beside(&self.custom_metadata, key)
-    }
-
     /// `STATE_ACTIVE`, as it is written today; `ACTIVE` elsewhere in the same interface. A word that nobody knows says
     /// nothing, least of all that it can be found.
     pub(super) fn readiness(&self) -> Readiness {
@@ -255,10 +250,8 @@ mod tests {
                 "expirationTime": "2026-11-21T01:40:00.123456789Z", "somethingNew": {"a": [1]},
                 "customMetadata": [{"key": "n", "numericValue": 3}, {"key": "shelf_key", "stringValue": "k"}, {"key": "e"}]}"#,
         );
-        assert_eq!(
-            (read.size_bytes, read.beside("shelf_key"), read.beside("n")),
-            (Some(145), Some("k"), None)
-        );
+        let beside = |key| text_beside(&read.custom_metadata, key);
+        assert_eq!((read.size_bytes, beside("shelf_key"), beside("n")), (Some(145), Some("k"), None));
         assert_eq!(read.create_time.unwrap().to_string(), "2026-11-21T01:40:00Z");
         assert_eq!(read.expiration_time.unwrap().subsec_nanosecond(), 123_456_789);
         let bare = document(r#"{"name": "x", "createTime": "yesterday", "sizeBytes": 7}"#);
