@@ -41,7 +41,7 @@ pub(super) struct Args {
 }
 
 /// What a document's card must say.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct Filters {
     /// Only documents of this source type.
     #[arg(long = "type", value_name = "TYPE")]

@@ -34,6 +34,14 @@ fn texts(name: &str) -> Vec<String> {
     texts
 }
 
+/// What its records are called.
+#[cfg(feature = "failpoints")]
+fn ids(name: &str) -> Vec<String> {
+    let id = collection(name)["id"].as_str().unwrap().to_owned();
+    let held = ask("POST", &format!("collections/{id}/get"), &json!({ "include": [] }));
+    held["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+}
+
 /// A desk with a store, whose model is the folder `model` of the desk.
 struct Shelf {
     desk: Desk,
@@ -232,6 +240,11 @@ fn with_the_store_away_the_words_are_searched() {
     assert_eq!(titles(&found), ["a.txt"], "{found}");
     assert!(found["meaning"]["error"].as_str().unwrap().contains("is away"), "{found}");
     assert_eq!(found["hits"][0]["nearness"], Value::Null);
+    // Nobody's text has all the words of a question.
+    let ran = shelf.desk.run(&["find", "--meaning", "Which whale was seen?", "--json"]).expect(5);
+    assert_eq!(titles(&ran.json()), ["a.txt"], "{ran:?}");
+    let ran = shelf.desk.run(&["find", "--meaning", "Which whale?", "--tag", "none", "--json"]).expect(5);
+    assert_eq!(ran.json()["total"], 0, "{ran:?}");
     let ran = shelf.desk.run(&["find", "--meaning", "whale"]).expect(5);
     assert!(
         ran.stderr.contains("is away") && ran.stderr.contains("searched in the catalogue instead"),
@@ -345,6 +358,14 @@ fn a_sync_that_is_cut_off_anywhere_is_finished_by_the_next() {
     ] {
         let shelf = Shelf::with(&[("a.txt", &long), ("b.txt", "fish")]);
         cut(&shelf, point);
+        if point == "chroma-in-the-middle" {
+            let held = ids(&shelf.collection);
+            assert!(held.iter().any(|id| id.ends_with(".256")), "{}", held.len());
+            assert!(
+                !held.iter().any(|id| id.ends_with(".1")),
+                "the first records come last, so that half is nothing"
+            );
+        }
         let synced = shelf.sync();
         assert_eq!((&synced["queued"], &synced["offline"]), (&json!(0), &json!([])), "{point}: {synced}");
         let texts = texts(&shelf.collection);

@@ -12,6 +12,7 @@ use super::{Filters, by_words};
 use crate::catalog::search::{self, Query};
 use crate::catalog::stores::{self, StoreRow};
 use crate::catalog::{Catalog, ledger, queue};
+use crate::cli::ask::any_word;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, chain};
 use crate::cli::hits::Hits;
@@ -154,7 +155,13 @@ fn instead(
 ) -> Result<Exit, Failure> {
     let said = chain(error);
     let mut asked = Query::parse(question);
-    filters.add_to(&mut asked)?;
+    filters.clone().add_to(&mut asked)?;
+    let any = any_word(question);
+    // Nobody's text has all the words of a question.
+    if !any.is_empty() && search::find(catalog.read(), &asked, 1)?.hits.is_empty() {
+        asked = Query::parse(&any);
+        filters.add_to(&mut asked)?;
+    }
     let waiting = queue::standing(catalog.read(), Some(row.store_id), context.clock.now_ms())?;
     if !context.json {
         // Not among the hits, which a script reads.

@@ -337,6 +337,7 @@ mod tests {
         assert!(of(Some("NotFoundError"), "Collection [lib] does not exist"));
         assert!(!of(Some("NotFoundError"), "Tenant [acme] not found"));
         assert!(!of(None, "<html>Not found</html>"));
+        assert!(!of(Some("not_found"), "Collection of pages not found"));
         assert!(!is_absent(&Refusal { status: Some(404), ..Refusal::default() }));
     }
 
