@@ -16,6 +16,8 @@ pub enum Phase {
     Ask,
     /// Sending to stores.
     Push,
+    /// Holding the ledger against a store.
+    Check,
     /// Bringing contents back.
     Fetch,
 }
@@ -41,6 +43,8 @@ pub enum Counter {
     ObjectsWritten,
     /// Bytes sent to stores.
     BytesSent,
+    /// Objects held against the ledger.
+    ObjectsChecked,
     /// Files brought back, or tried to.
     FilesFetched,
 }

@@ -7,6 +7,7 @@
 mod lent;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, documents, libraries, stores};
 use shelflist::clock::{Clock, SystemClock};
@@ -42,6 +43,24 @@ fn objects(dir: &Path) -> Vec<String> {
         }
     }
     found
+}
+
+/// As a person would, while somebody else has the catalogue open.
+fn set_privacy(path: &Path, n: usize, word: &str) {
+    let mut catalog = open(path);
+    let (document_id, ulid): (i64, String) = catalog
+        .read()
+        .query_row(
+            "SELECT document_id, ulid FROM documents JOIN files USING (document_id) WHERE name = CAST(?1 AS BLOB)",
+            [format!("{n}.txt")],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    let ulid = ulid.parse().unwrap();
+    assert!(documents::is(catalog.read(), document_id, ulid).unwrap());
+    let fields = [Asked::new(Field::Privacy, Change::set(Field::Privacy, &[word.to_owned()]).unwrap())];
+    let asks = [Ask { document_id, ulid, fields: &fields }].into_iter();
+    curate::edit(&mut catalog, "an edit", asks, None, SystemClock.now_ms(), &mut |_| {}).unwrap();
 }
 
 // S8, T8: a chunk may take hours to send
@@ -87,26 +106,9 @@ fn what_is_made_local_only_while_its_chunk_is_sent_is_not_sent() {
     )
     .unwrap();
     drop(lock);
-    let (document_id, ulid): (i64, String) = catalog
-        .read()
-        .query_row(
-            "SELECT document_id, ulid FROM documents JOIN files USING (document_id) WHERE name = CAST('1.txt' AS BLOB)",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .unwrap();
 
     let path = home.clone();
-    fail::cfg_callback("push-uploading", move || {
-        let mut catalog = open(&path);
-        let ulid = ulid.parse().unwrap();
-        assert!(documents::is(catalog.read(), document_id, ulid).unwrap());
-        let fields =
-            [Asked::new(Field::Privacy, Change::set(Field::Privacy, &["local_only".to_owned()]).unwrap())];
-        let asks = [Ask { document_id, ulid, fields: &fields }].into_iter();
-        curate::edit(&mut catalog, "an edit", asks, None, SystemClock.now_ms(), &mut |_| {}).unwrap();
-    })
-    .unwrap();
+    fail::cfg_callback("push-uploading", move || set_privacy(&path, 1, "local_only")).unwrap();
     let report = push(&home);
     fail::remove("push-uploading");
     assert_eq!(report.uploaded_objects, 2);
@@ -115,6 +117,43 @@ fn what_is_made_local_only_while_its_chunk_is_sent_is_not_sent() {
 
     assert_eq!(push(&home).uploaded_objects, 0);
     assert!(!sent(1), "nor is it by the next run");
+
+    // Another is taken back when it has just arrived, at each step that follows: its sender does not know it yet. The same
+    // run, or the next, deletes it.
+    set_privacy(&home, 2, "local_only");
+    push(&home);
+    assert!(!sent(2));
+    for point in ["push-sent", "push-uploaded", "push-verified", "push-searchable", "push-current"] {
+        set_privacy(&home, 2, "full");
+        let path = home.clone();
+        // In a thread of its own: some of these points lie within a transaction, which has to end before a person has his turn.
+        let edits = Arc::new(Mutex::new(Vec::new()));
+        let begun = Arc::clone(&edits);
+        fail::cfg_callback(point, move || {
+            let path = path.clone();
+            begun.lock().unwrap().push(std::thread::spawn(move || set_privacy(&path, 2, "local_only")));
+        })
+        .unwrap();
+        let report = push(&home);
+        fail::remove(point);
+        assert_eq!(report.uploaded_objects, 1, "{point}: it was on its way");
+        let edits = std::mem::take(&mut *edits.lock().unwrap());
+        assert!(!edits.is_empty(), "{point}");
+        edits.into_iter().for_each(|edit| edit.join().unwrap());
+        push(&home);
+        assert!(!sent(2), "{point}");
+        let left: i64 = catalog
+            .read()
+            .query_row(
+                "SELECT count(*) FROM remote_objects JOIN files USING (document_id)
+                 WHERE name = CAST('2.txt' AS BLOB) AND state <> 'deleted'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(left, 0, "{point}");
+    }
+    assert_eq!([sent(0), sent(1), sent(2)], [true, false, false]);
     let waiting: i64 = catalog
         .read()
         .query_row("SELECT count(*) FROM outbox WHERE state IN ('pending', 'leased')", [], |row| row.get(0))

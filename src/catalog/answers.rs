@@ -324,7 +324,7 @@ pub fn privacy(conn: &Connection, content_hash: [u8; 32]) -> Result<Privacy> {
     let mut strictest = Privacy::Full;
     for document_id in documents_of(conn, content_hash)? {
         let annotations = documents::annotations(conn, document_id)?;
-        strictest = strictest.max(document::privacy(&annotations));
+        strictest = strictest.max(super::privacy::of(conn, document_id, &annotations)?);
     }
     Ok(strictest)
 }

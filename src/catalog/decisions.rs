@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Result, files, word_of};
+use super::{Result, files, privacy, word_of};
 use crate::model::{RelPath, words};
 
 words! {
@@ -12,6 +12,8 @@ words! {
         MassMissing = "mass-missing",
         /// So many files changed that somebody should look.
         MassChange = "mass-change",
+        /// So much is to be taken back from stores that somebody should look.
+        MassRecall = "mass-recall",
     }
 }
 
@@ -151,7 +153,7 @@ pub fn forget_seen(conn: &Connection, library_id: i64, scope: &RelPath, now_ms: 
     Ok(())
 }
 
-fn open_of(conn: &Connection, library_id: i64, kind: DecisionKind) -> Result<Option<i64>> {
+pub(super) fn open_of(conn: &Connection, library_id: i64, kind: DecisionKind) -> Result<Option<i64>> {
     Ok(conn
         .query_row(
             "SELECT decision_id FROM decisions WHERE library_id = ?1 AND kind = ?2 AND state = 'open'",
@@ -202,6 +204,9 @@ pub fn approve(conn: &Connection, decision: &Decision, now_ms: i64) -> Result<u6
             params![decision.decision_id, now_ms, APPROVED],
         )?,
         DecisionKind::MassChange => held(conn, decision.decision_id)?,
+        DecisionKind::MassRecall => {
+            usize::try_from(privacy::approve(conn, decision.decision_id, now_ms)?).unwrap_or(usize::MAX)
+        }
     };
     close(conn, decision.decision_id, DecisionState::Approved, now_ms)?;
     Ok(done as u64)
@@ -216,6 +221,22 @@ pub fn reject(conn: &Connection, decision: &Decision, now_ms: i64) -> Result<()>
         "UPDATE decisions SET state = 'rejected', updated_at = ?2 WHERE decision_id = ?1",
         params![decision.decision_id, now_ms],
     )?;
+    privacy::reject(conn, decision.decision_id)
+}
+
+/// What was to be taken back may leave again, all of it: nothing is to be decided any more.
+pub(super) fn settle_without_recalls(conn: &Connection, now_ms: i64) -> Result<()> {
+    let over: Vec<i64> = {
+        let mut statement = conn.prepare_cached(
+            "SELECT decision_id FROM decisions d WHERE kind = 'mass-recall' AND state = 'open'
+             AND NOT EXISTS (SELECT 1 FROM recalls r WHERE r.decision_id = d.decision_id)",
+        )?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for decision_id in over {
+        close(conn, decision_id, DecisionState::Settled, now_ms)?;
+    }
     Ok(())
 }
 

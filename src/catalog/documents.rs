@@ -257,6 +257,9 @@ pub(super) fn discard(conn: &Connection, document_id: i64, heir: i64, now_ms: i6
     for sql in [
         "DELETE FROM annotations WHERE document_id = ?1",
         "DELETE FROM to_ask WHERE document_id = ?1",
+        "DELETE FROM to_settle WHERE document_id = ?1",
+        "DELETE FROM withheld WHERE document_id = ?1",
+        "DELETE FROM recalls WHERE document_id = ?1",
         "DELETE FROM search_cards WHERE rowid = ?1",
         "DELETE FROM search_texts WHERE rowid = ?1",
         "DELETE FROM search_documents WHERE document_id = ?1",

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::documents;
 use super::newcomers::Newcomer;
-use super::{Ids, Result, in_rows, outbox, replaced, word_at, word_of};
+use super::{Ids, Result, in_rows, outbox, privacy, replaced, word_at, word_of};
 use crate::model::{FileKind, LookCause, Presence, RelPath, Stat};
 
 /// A file as the catalogue has it, as much as a scan needs.
@@ -225,6 +225,7 @@ pub(super) fn insert_all(conn: &Connection, newcomers: &[Newcomer], scan_id: i64
 }
 
 fn insert_rows(conn: &Connection, rows: &[(&Look, Option<i64>)], scan_id: i64, now_ms: i64) -> Result<()> {
+    privacy::mark(conn, rows.iter().filter_map(|(_, document_id)| *document_id))?;
     in_rows(
         conn,
         "INSERT OR FAIL INTO files (dir_id, name, nfc_key, fold_key, kind, size, mtime_ns, ctime_ns, inode, young, content_hash,

@@ -1,10 +1,12 @@
 //! The ledger: what each store holds for each document, step by step.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::documents::Document;
 use super::{Result, hash_of, word_of};
-use crate::model::{ObjectState, Payload};
+use crate::model::{ObjectState, OperationState, Payload};
 
 /// A remote object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,6 +197,11 @@ pub fn revive(conn: &Connection, object_id: i64, now_ms: i64) -> Result<()> {
          WHERE object_id = ?1 AND kind = 'delete' AND state = 'pending'",
         params![object_id, now_ms],
     )?;
+    // Who plans knows how far the document may leave: these bytes may.
+    conn.execute(
+        "UPDATE remote_objects SET recalled_at = NULL, was_current = 0 WHERE object_id = ?1",
+        [object_id],
+    )?;
     advance(conn, object_id, ObjectState::Planned, now_ms)
 }
 
@@ -301,6 +308,98 @@ pub fn orphan(conn: &Connection, object_id: i64, cause: &str, now_ms: i64) -> Re
     )?
     .execute(params![object_id, cause, now_ms])?;
     Ok(())
+}
+
+/// An orphan that a store is to delete at once, because its document may not be there any more (S8).
+///
+/// # Errors
+/// SQLite's.
+pub fn recall(conn: &Connection, object_id: i64, was_current: bool, cause: &str, now_ms: i64) -> Result<()> {
+    // Not of its state: what is recalled keeps that (migration 0016). Taken back twice it was current before the first time.
+    conn.prepare_cached(
+        "UPDATE remote_objects SET recalled_at = ?3, cause = ?2, updated_at = ?3, was_current = max(was_current, ?4)
+         WHERE object_id = ?1 AND state = 'orphaned'",
+    )?
+    .execute(params![object_id, cause, now_ms, was_current])?;
+    Ok(())
+}
+
+/// A recalled object may be there after all: its deletion is off as far as nobody has begun it, and it is an orphan like
+/// others, with its grace. Where it `is_wanted` it is current again, if it was, and nobody has touched it since.
+///
+/// # Errors
+/// SQLite's.
+pub fn allow(conn: &Connection, object_id: i64, is_wanted: bool, now_ms: i64) -> Result<()> {
+    let is_recalled: bool = conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM remote_objects WHERE object_id = ?1 AND recalled_at IS NOT NULL AND state <> 'deleted')",
+        )?
+        .query_row([object_id], |row| row.get(0))?;
+    if !is_recalled {
+        return Ok(());
+    }
+    let untouched: bool = is_wanted
+        && conn
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM remote_objects WHERE object_id = ?1 AND was_current = 1)
+                    AND EXISTS (SELECT 1 FROM outbox WHERE object_id = ?1 AND kind = 'delete' AND state = 'pending' AND leases = 0)
+                    AND NOT EXISTS (SELECT 1 FROM remote_objects o JOIN remote_objects c USING (store_id, document_id, payload)
+                                    WHERE o.object_id = ?1 AND c.state = 'current')",
+            )?
+            .query_row([object_id], |row| row.get(0))?;
+    conn.prepare_cached(
+        "UPDATE outbox SET state = 'discarded', note = 'it may leave again', updated_at = ?2
+         WHERE object_id = ?1 AND kind = 'delete' AND state IN ('pending', 'dead')",
+    )?
+    .execute(params![object_id, now_ms])?;
+    conn.prepare_cached(
+        "UPDATE remote_objects SET recalled_at = NULL, was_current = 0, orphaned_at = ?2, updated_at = ?2 WHERE object_id = ?1",
+    )?
+    .execute(params![object_id, now_ms])?;
+    if untouched { advance(conn, object_id, ObjectState::Current, now_ms) } else { Ok(()) }
+}
+
+/// Whether an object is to be deleted at once.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_recalled(conn: &Connection, object_id: i64) -> Result<bool> {
+    Ok(conn
+        .prepare_cached("SELECT recalled_at IS NOT NULL FROM remote_objects WHERE object_id = ?1")?
+        .query_row([object_id], |row| row.get(0))?)
+}
+
+/// A recalled object is gone from its store. The log tells when and why; and where its bytes are another document's, too, that
+/// they stay.
+///
+/// # Errors
+/// SQLite's.
+pub fn note_shared(conn: &Connection, object_id: i64) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE remote_objects SET cause = cause || '; its bytes stay, another document has the same'
+         WHERE object_id = ?1 AND recalled_at IS NOT NULL",
+    )?
+    .execute([object_id])?;
+    Ok(())
+}
+
+/// The orphans that are to be deleted at once, each with how its deletion stands.
+///
+/// # Errors
+/// SQLite's.
+pub fn recalled(conn: &Connection, store_id: Option<i64>) -> Result<HashMap<i64, Option<OperationState>>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT r.object_id, (SELECT o.state FROM outbox o WHERE o.object_id = r.object_id AND o.kind = 'delete'
+                              ORDER BY o.seq DESC LIMIT 1)
+         FROM remote_objects r WHERE r.recalled_at IS NOT NULL AND r.state = 'orphaned' AND (?1 IS NULL OR r.store_id = ?1)",
+    )?;
+    let mut rows = statement.query([store_id])?;
+    let mut all = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let state: Option<String> = row.get(1)?;
+        all.insert(row.get(0)?, state.map(|state| state.parse()).transpose()?);
+    }
+    Ok(all)
 }
 
 /// Orphans since before `before_ms`, oldest first; of every store, or of one.

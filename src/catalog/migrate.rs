@@ -35,6 +35,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V13__store_probe", include_str!("../../migrations/catalog/0013_store_probe.sql")),
     ("V14__outbox_by_kind", include_str!("../../migrations/catalog/0014_outbox_by_kind.sql")),
     ("V15__server_id", include_str!("../../migrations/catalog/0015_server_id.sql")),
+    ("V16__privacy", include_str!("../../migrations/catalog/0016_privacy.sql")),
 ];
 
 /// The version this program's catalogues have.

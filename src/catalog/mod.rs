@@ -8,6 +8,7 @@
 //! "database is locked" at once, whatever the busy time-out, when somebody else wrote in between.
 
 pub mod answers;
+pub mod compare;
 pub mod decisions;
 pub mod dirs;
 pub mod documents;
@@ -26,6 +27,7 @@ pub mod moves;
 pub mod names;
 pub mod newcomers;
 pub mod outbox;
+pub mod privacy;
 pub mod problems;
 pub mod profiles;
 pub mod query;
@@ -94,6 +96,9 @@ pub enum CatalogError {
     /// A row holds JSON this program does not understand.
     #[error("the catalogue holds JSON that is not understood")]
     Json(#[from] serde_json::Error),
+    /// Rules about privacy that this program does not understand: nothing is to leave then.
+    #[error("the setting privacy.rules is not understood")]
+    Rules(#[from] crate::model::privacy::RuleError),
     /// A file beside the catalogue (lock, backup, directory).
     #[error("{} cannot be used", path.display())]
     File {

@@ -90,17 +90,18 @@ pub fn release_rejected(conn: &Connection, document_id: i64) -> Result<()> {
     Ok(())
 }
 
-/// A document is to leave this catalogue no more (T8): what waits of it is given up. What was leased before is left to the
-/// next lease, which finds nothing to send and abandons what was begun.
+/// A document is to leave this catalogue no more (T8): what waits of it is given up. Of what was leased before something may
+/// have begun: where that is `recalled`, nothing is left to do; otherwise it is left to the next lease, which finds nothing to
+/// send and abandons what was begun.
 ///
 /// # Errors
 /// SQLite's.
-pub fn withdraw(conn: &Connection, document_id: i64, now_ms: i64) -> Result<()> {
+pub fn withdraw(conn: &Connection, document_id: i64, recalled: bool, now_ms: i64) -> Result<()> {
     conn.prepare_cached(
         "UPDATE outbox SET state = 'discarded', held_by = NULL, note = 'local only', updated_at = ?2
-         WHERE document_id = ?1 AND kind = 'mirror' AND (state = 'dead' OR (state = 'pending' AND leases = 0))",
+         WHERE document_id = ?1 AND kind = 'mirror' AND (state = 'dead' OR (state = 'pending' AND (leases = 0 OR ?3)))",
     )?
-    .execute([document_id, now_ms])?;
+    .execute(params![document_id, now_ms, recalled])?;
     Ok(())
 }
 
@@ -151,7 +152,9 @@ fn insert_mirror(
     .execute(params![channel_id, document_id, now_ms])?;
     conn.prepare_cached(
         "INSERT INTO outbox (op_id, channel_id, document_id, kind, created_at, updated_at)
-         VALUES (?1, ?2, ?3, 'mirror', ?4, ?4) ON CONFLICT DO NOTHING",
+         SELECT ?1, ?2, ?3, 'mirror', ?4, ?4
+         WHERE NOT EXISTS (SELECT 1 FROM withheld WHERE document_id = ?3 AND privacy = 'local_only')
+         ON CONFLICT DO NOTHING",
     )?
     .execute(params![ids.next(now_ms).to_string(), channel_id, document_id, now_ms])?;
     Ok(())
@@ -208,11 +211,12 @@ pub struct Ask<'a> {
     pub limit: usize,
 }
 
-/// Leases the next due operations: in order for each document, freely across documents. A dead row keeps its document
-/// waiting; a dead deletion does not, because nothing that comes after it builds on it.
+/// Leases the next due operations: in order for each document, one at a time, freely across documents. A dead row keeps its document
+/// waiting; a dead deletion does not, because nothing that comes after it builds on it. What was taken back is deleted before
+/// whatever waits for its turn, perhaps for a disk (S8).
 ///
 /// A `mirror` of enriched content waits until the content was enriched; one of originals until a disk with a copy is here,
-/// unless the store has the original already and only what is said of it has changed.
+/// unless the store has the original already and only what is said of it has changed, or the original may not leave.
 ///
 /// # Errors
 /// SQLite's.
@@ -222,11 +226,15 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
             "SELECT o.seq FROM outbox o JOIN documents d USING (document_id) JOIN stores s ON s.store_id = o.channel_id
              WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = ?2 AND o.not_before <= ?3 AND o.held_by IS NULL
                AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.document_id = o.document_id
-                               AND (e.state IN ('pending', 'leased') OR (e.state = 'dead' AND e.kind = 'mirror'))
-                               AND e.channel_id = o.channel_id AND e.seq < o.seq)
+                               AND (e.state = 'leased' OR ((e.state = 'pending' OR (e.state = 'dead' AND e.kind = 'mirror'))
+                                    AND NOT (o.kind = 'delete' AND EXISTS (SELECT 1 FROM remote_objects t
+                                             WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))))
+                               AND e.channel_id = o.channel_id AND (e.seq < o.seq OR e.state = 'leased'))
                AND (o.kind = 'delete' OR (
                     (s.payload = 'original' OR d.enrich_stale = 0)
-                    AND (s.payload = 'enriched' OR EXISTS (
+                    AND (s.payload = 'enriched'
+                        OR EXISTS (SELECT 1 FROM withheld w WHERE w.document_id = d.document_id)
+                        OR EXISTS (
                          SELECT 1 FROM files f JOIN dirs r USING (dir_id)
                          WHERE f.document_id = d.document_id AND f.presence = 'present'
                            AND f.content_hash = d.content_hash

@@ -109,8 +109,8 @@ pub fn of_document(conn: &Connection, document_id: i64) -> Result<Vec<Operation>
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// What is not done, in the order of the queue; where only the `failed` are asked for, those that had a verdict against them:
-/// given up or not.
+/// What is not done, in the order of the queue; where only the `failed` are asked for, those that had a verdict against them,
+/// given up or not, and those that alone did not get through.
 ///
 /// # Errors
 /// SQLite's.
@@ -122,7 +122,7 @@ pub fn listed(
 ) -> Result<Vec<Operation>> {
     let mut statement = conn.prepare_cached(&format!(
         "{SELECT} WHERE o.state IN ('pending', 'leased', 'dead') AND (?1 IS NULL OR o.channel_id = ?1)
-           AND (NOT ?2 OR o.state = 'dead' OR o.attempts > 0)
+           AND (NOT ?2 OR o.state = 'dead' OR o.attempts > 0 OR o.error_text IS NOT NULL)
          ORDER BY o.seq LIMIT ?3"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

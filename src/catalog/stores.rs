@@ -188,7 +188,50 @@ pub fn refill(conn: &Connection, ids: &mut Ids, store_id: i64, generation: &str,
          WHERE store_id = ?1 AND state IN ('uploading', 'uploaded', 'verified', 'searchable', 'current')",
         params![store_id, now_ms],
     )?;
+    // What was taken back is nowhere to be believed in either.
+    conn.execute(
+        "UPDATE remote_objects SET was_current = 0 WHERE store_id = ?1 AND recalled_at IS NOT NULL",
+        [store_id],
+    )?;
     outbox::enqueue_all(conn, ids, store_id, now_ms)
+}
+
+/// A store was begun anew in the place of one that is gone: it is another one from now on.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_identity(conn: &Connection, store_id: i64, remote_store: &str, now_ms: i64) -> Result<()> {
+    conn.execute(
+        "UPDATE stores SET remote_store = ?2, updated_at = ?3 WHERE store_id = ?1",
+        params![store_id, remote_store, now_ms],
+    )?;
+    Ok(())
+}
+
+/// The same store is at another address, where what it can do was tried out anew.
+///
+/// # Errors
+/// SQLite's; a URL that is taken is the caller's to check before.
+pub fn relocate(
+    conn: &Connection,
+    store_id: i64,
+    url: &str,
+    password_command: Option<&str>,
+    found: Option<Found>,
+    now_ms: i64,
+) -> Result<()> {
+    conn.execute(
+        "UPDATE stores SET url = ?2, password_command = ?3, probe = ?4, probed_at = ?5, updated_at = ?6 WHERE store_id = ?1",
+        params![
+            store_id,
+            url,
+            password_command,
+            found.map(|found| serde_json::to_string(&found)).transpose()?,
+            found.map(|_| now_ms),
+            now_ms
+        ],
+    )?;
+    Ok(())
 }
 
 /// Forgets a store, its ledger and its queue. What the store holds stays there.
@@ -240,23 +283,33 @@ pub fn channel_ok(conn: &Connection, channel_id: i64, now_ms: i64) -> Result<()>
     Ok(())
 }
 
-/// Nothing gets through. No operation is blamed for it (T5).
+/// Something did not get through: counted, and kept with the state that follows from it. No operation is blamed for it (T5).
 ///
 /// # Errors
 /// SQLite's.
-pub fn channel_failed(
+pub fn channel_missed(
     conn: &Connection,
     channel_id: i64,
+    state: ChannelState,
     code: &str,
     text: &str,
-    not_before: i64,
     now_ms: i64,
 ) -> Result<()> {
     conn.prepare_cached(
-        "UPDATE channels SET state = 'offline', failures = failures + 1, not_before = ?5,
-                offline_since = coalesce(offline_since, ?2), error_code = ?3, error_text = ?4, updated_at = ?2
+        "UPDATE channels SET state = ?3, failures = failures + 1, offline_since = coalesce(offline_since, ?2),
+                error_code = ?4, error_text = ?5, updated_at = ?2
          WHERE channel_id = ?1",
     )?
-    .execute(params![channel_id, now_ms, code, text, not_before])?;
+    .execute(params![channel_id, now_ms, state.as_str(), code, text])?;
+    Ok(())
+}
+
+/// It asked not to be called before then, in milliseconds; 0 where it asked for nothing.
+///
+/// # Errors
+/// SQLite's.
+pub fn set_not_before(conn: &Connection, channel_id: i64, not_before: i64) -> Result<()> {
+    conn.prepare_cached("UPDATE channels SET not_before = ?2 WHERE channel_id = ?1")?
+        .execute(params![channel_id, not_before])?;
     Ok(())
 }

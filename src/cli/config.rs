@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::output::rfc3339_or_null;
+use super::output::{plural, rfc3339_or_null};
+use crate::catalog::privacy::{self, Settled};
 use crate::catalog::{Catalog, CatalogError, settings};
 use crate::clock::Clock;
 use crate::enrich;
@@ -101,7 +102,13 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             let mut catalog = context.open_or_create()?;
             check(&catalog, &setting, &value)?;
             let now_ms = context.clock.now_ms();
-            catalog.change::<_, CatalogError>(|tx| settings::set(tx, &setting, &value, now_ms))?;
+            catalog.change::<_, CatalogError>(|tx| {
+                settings::set(tx, &setting, &value, now_ms)?;
+                if setting.kind == SettingKind::PrivacyRules { privacy::mark_all(tx) } else { Ok(()) }
+            })?;
+            if setting.kind == SettingKind::PrivacyRules {
+                return settle(context, &mut catalog, &setting);
+            }
             if context.json {
                 let held = settings::get(catalog.read(), &setting)?;
                 context.out.json(&row_json(&setting, &held))?;
@@ -112,7 +119,13 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         Command::Unset { key } => {
             let setting = by_key(&key)?;
             let mut catalog = context.open()?;
-            catalog.change::<_, CatalogError>(|tx| settings::unset(tx, &setting))?;
+            catalog.change::<_, CatalogError>(|tx| {
+                settings::unset(tx, &setting)?;
+                if setting.kind == SettingKind::PrivacyRules { privacy::mark_all(tx) } else { Ok(()) }
+            })?;
+            if setting.kind == SettingKind::PrivacyRules {
+                return settle(context, &mut catalog, &setting);
+            }
             if context.json {
                 let held = settings::get(catalog.read(), &setting)?;
                 context.out.json(&row_json(&setting, &held))?;
@@ -122,6 +135,36 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// The rules about privacy are others: says what follows.
+fn settle(context: &mut Context, catalog: &mut Catalog, setting: &Setting) -> Result<Exit, Failure> {
+    let Settled { documents, recalled, waiting, decisions } =
+        privacy::settle(catalog, context.clock.now_ms())?;
+    let exit = if decisions.is_empty() { Exit::Done } else { Exit::Decision };
+    if context.json {
+        let mut object = row_json(setting, &settings::get(catalog.read(), setting)?);
+        object["documents"] = json!(documents);
+        object["recalled"] = json!(recalled);
+        object["waiting"] = json!(waiting);
+        object["decisions"] = json!(decisions);
+        context.out.json(&object)?;
+        return Ok(exit);
+    }
+    let out = &mut context.out;
+    out.line(format!("{} by these rules", plural(documents, "document changes", "documents change")))?;
+    if recalled > 0 {
+        let of = plural(recalled, "document", "documents");
+        out.line(format!("the next sync deletes from the stores what they have of {of}"))?;
+    }
+    if waiting > 0 {
+        let of = plural(waiting, "document", "documents");
+        let all = decisions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        out.line(format!(
+            "nothing more of {of} is sent; what stores have of them stays until you decide: shelflist decisions ({all})"
+        ))?;
+    }
+    Ok(exit)
 }
 
 fn row_json(setting: &Setting, (value, updated_at): &(String, Option<i64>)) -> Value {

@@ -63,6 +63,11 @@ pub(super) fn question(decision: &Decision) -> String {
             format!("{} of {} files are not there any more", fact("missing"), fact("known"))
         }
         DecisionKind::MassChange => format!("{} of {} files have changed", fact("changed"), fact("known")),
+        DecisionKind::MassRecall => format!(
+            "{} of {} documents in stores may not be there any more by privacy.rules",
+            fact("documents"),
+            fact("known")
+        ),
     }
 }
 
@@ -76,6 +81,10 @@ fn answers(kind: DecisionKind) -> [&'static str; 2] {
         DecisionKind::MassChange => [
             "approve: the changed files are sent to the stores; what they replace becomes an orphan",
             "reject: nothing is sent for them; the stores keep what they have",
+        ],
+        DecisionKind::MassRecall => [
+            "approve: the next sync deletes them from the stores, without grace",
+            "reject: the stores keep what they have; nothing more of them is sent, as the rules say",
         ],
     }
 }

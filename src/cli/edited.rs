@@ -113,6 +113,7 @@ pub(super) fn print(
         object["documents"] = json!(report.documents);
         object["fields"] = json!(report.fields);
         object["changes"] = json!(changes);
+        object["held_by_rules"] = json!(report.ruled);
         object["held_by_stores"] = json!(
             held.iter().map(|(store, n)| json!({ "store": store, "documents": n })).collect::<Vec<_>>()
         );
@@ -151,8 +152,14 @@ pub(super) fn print(
     }
     for (store, documents) in &held {
         out.line(format!(
-            "{store} holds what was sent before of {}; it stays there, shelflist does not take it back yet: delete there yourself what must go",
+            "{store} holds what was sent before of {}: the next sync deletes it there",
             plural(*documents, "document that is to leave less now", "documents that are to leave less now"),
+        ))?;
+    }
+    if report.ruled > 0 {
+        out.line(format!(
+            "{} held back farther by a rule all the same; see: shelflist config get privacy.rules",
+            plural(report.ruled, "document is", "documents are"),
         ))?;
     }
     Ok(())

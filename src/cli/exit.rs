@@ -169,6 +169,10 @@ impl From<CatalogError> for Failure {
                 Exit::Failed,
                 "the copy made before is in the directory backups beside the catalogue; please report this",
             ),
+            CatalogError::Rules(_) => (
+                Exit::Failed,
+                "nothing is sent until they are; set them anew with: shelflist config set privacy.rules RULES",
+            ),
             CatalogError::Word(_) | CatalogError::Json(_) | CatalogError::Sqlite(_) => {
                 (Exit::Failed, "run the command again with -vv for the details; the catalogue is as it was")
             }

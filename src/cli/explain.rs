@@ -17,9 +17,9 @@ use crate::catalog::ledger::{self, RemoteObject};
 use crate::catalog::libraries::{self, Library};
 use crate::catalog::query::{self, FileCard};
 use crate::catalog::queue::{self, Operation};
-use crate::catalog::{Catalog, enrichments, problems, settings, stores};
+use crate::catalog::{Catalog, enrichments, privacy, problems, settings, stores};
 use crate::model::path::display_name;
-use crate::model::{Presence, Problem, RelPath, setting};
+use crate::model::{Presence, Privacy, Problem, RelPath, setting};
 use crate::scan::{LeftOut, RULE_FILE, left_out_by};
 use json::{known_json, place_json};
 use text::{problem_line, tell_known, tell_root, why_unknown};
@@ -60,6 +60,8 @@ struct Known {
     scan: Option<ScanCard>,
     root_then: Option<String>,
     document: Option<Document>,
+    /// How far it may leave, and the rule that says so.
+    privacy: Option<(Privacy, Option<String>)>,
     copies: Vec<FileCard>,
     operations: Vec<Operation>,
     objects: Vec<(Option<String>, RemoteObject)>,
@@ -178,7 +180,9 @@ fn known(catalog: &Catalog, library: &Library, card: FileCard) -> Result<Known, 
         (store.map(|store| store.name.clone()), object)
     };
     let (mut document, mut copies, mut operations, mut objects) = (None, Vec::new(), Vec::new(), Vec::new());
+    let mut privacy = None;
     if let Some(document_id) = card.document_id {
+        privacy = Some(privacy::why(conn, document_id, &documents::annotations(conn, document_id)?)?);
         document = Some(documents::by_id(conn, document_id)?);
         copies = query::copies(conn, document_id)?;
         operations = queue::of_document(conn, document_id)?;
@@ -202,6 +206,7 @@ fn known(catalog: &Catalog, library: &Library, card: FileCard) -> Result<Known, 
         look,
         scan,
         document,
+        privacy,
         copies,
         operations,
         objects,

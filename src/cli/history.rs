@@ -7,7 +7,8 @@ use super::exit::{Exit, Failure};
 use super::output::{local_time, put_path, rfc3339};
 use crate::catalog::edits::Word;
 use crate::catalog::history::{self, About, Event};
-use crate::model::{ObjectState, OperationState, Presence, RelPath};
+use crate::catalog::privacy;
+use crate::model::{ObjectState, OperationState, Presence, Privacy, RelPath};
 
 /// Tell what befell a file and its document, in order of time.
 ///
@@ -136,7 +137,7 @@ fn sentence(event: &Event) -> String {
         About::Text => "its text could be read again".to_owned(),
         About::Object { payload } => {
             let payload = payload.map_or("an object", |payload| payload.as_str());
-            object(payload, store, after, &why)
+            object(payload, store, after, cause.as_deref(), &why)
         }
         About::Operation { delete, .. } => operation(*delete, store, before.as_deref(), after, &why),
         About::Store => match after {
@@ -183,8 +184,22 @@ fn presence(before: Option<&str>, after: Option<&str>, why: &str) -> String {
     }
 }
 
-fn object(payload: &str, store: &str, after: Option<&str>, why: &str) -> String {
-    match after.and_then(|word| word.parse().ok()) {
+fn object(payload: &str, store: &str, after: Option<&str>, cause: Option<&str>, why: &str) -> String {
+    let after: Option<ObjectState> = after.and_then(|word| word.parse().ok());
+    // The receipt of what was taken back (S8).
+    let recalled = cause.filter(|cause| {
+        [Privacy::LocalOnly, Privacy::Redacted].iter().any(|word| cause.starts_with(privacy::cause(*word)))
+    });
+    match (after, recalled) {
+        (Some(ObjectState::Orphaned), Some(cause)) => {
+            return format!("{payload} is to be deleted from {store} because it became {cause}");
+        }
+        (Some(ObjectState::Deleted), Some(cause)) => {
+            return format!("{payload} was deleted from {store} because it became {cause}");
+        }
+        _ => {}
+    }
+    match after {
         Some(ObjectState::Planned) => format!("{payload} is to be sent to {store} again{why}"),
         Some(ObjectState::Uploading) => format!("{payload} is being sent to {store}"),
         Some(ObjectState::Uploaded) => format!("{payload} arrived in {store}"),
@@ -193,7 +208,7 @@ fn object(payload: &str, store: &str, after: Option<&str>, why: &str) -> String 
         Some(ObjectState::Current) => format!("{payload} in {store} is current"),
         Some(ObjectState::Orphaned) => format!("{payload} in {store} is an orphan{why}"),
         Some(ObjectState::Deleted) => format!("{payload} was deleted from {store}{why}"),
-        None => format!("{payload} in {store}: {}{why}", after.unwrap_or("?")),
+        None => format!("{payload} in {store}: it is not understood how it stands{why}"),
     }
 }
 
@@ -224,6 +239,7 @@ fn short(hash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Payload;
 
     fn event(about: About, before: Option<&str>, after: Option<&str>, cause: Option<&str>) -> Event {
         let owned = |text: Option<&str>| text.map(str::to_owned);
@@ -260,6 +276,24 @@ mod tests {
             (
                 event(sending, Some("leased"), Some("dead"), Some("too large")),
                 "its sending to mirror failed for good: too large",
+            ),
+            (
+                event(
+                    About::Object { payload: Some(Payload::Enriched) },
+                    None,
+                    Some("deleted"),
+                    Some("local only"),
+                ),
+                "enriched was deleted from mirror because it became local only",
+            ),
+            (
+                event(
+                    About::Object { payload: Some(Payload::Original) },
+                    None,
+                    Some("deleted"),
+                    Some("replaced"),
+                ),
+                "original was deleted from mirror: replaced",
             ),
             (
                 event(About::Store, None, Some("added"), None),

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -7,6 +9,7 @@ use super::output::{ago, plural, rfc3339_or_null};
 use crate::catalog::ledger::RemoteObject;
 use crate::catalog::{Catalog, CatalogError, RunLock, ledger, query, stores};
 use crate::clock::Clock;
+use crate::model::OperationState;
 use crate::sync::orphans::{self, CleanOptions};
 
 /// List remote objects that were replaced or are no longer wanted, or delete them.
@@ -38,7 +41,10 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     }
 }
 
-fn orphan_json(catalog: &Catalog, orphan: &RemoteObject) -> Result<Value, CatalogError> {
+/// Those that are to be deleted at once, and how that stands.
+type Recalled = HashMap<i64, Option<OperationState>>;
+
+fn orphan_json(catalog: &Catalog, orphan: &RemoteObject, recalled: &Recalled) -> Result<Value, CatalogError> {
     let store = stores::all(catalog.read())?.into_iter().find(|store| store.store_id == orphan.store_id);
     let file = query::copies(catalog.read(), orphan.document_id)?.into_iter().next();
     Ok(json!({
@@ -50,18 +56,26 @@ fn orphan_json(catalog: &Catalog, orphan: &RemoteObject) -> Result<Value, Catalo
         "bytes": orphan.bytes,
         "cause": orphan.cause,
         "orphaned_at": rfc3339_or_null(orphan.orphaned_at),
+        "taken_back": recalled.contains_key(&orphan.object_id),
+        "deletion": recalled.get(&orphan.object_id).copied().flatten(),
     }))
 }
 
 fn print(context: &mut Context, catalog: &Catalog, orphans: &[RemoteObject]) -> Result<(), Failure> {
     let now_ms = context.clock.now_ms();
     let mut rows = Vec::new();
+    let recalled = ledger::recalled(catalog.read(), None)?;
     for orphan in orphans {
-        let object = orphan_json(catalog, orphan)?;
+        let object = orphan_json(catalog, orphan, &recalled)?;
         let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
         let age = orphan.orphaned_at.map_or_else(String::new, |at| ago(now_ms - at));
         let path = crate::model::path::display_name(text("path").as_bytes());
-        rows.push(vec![text("store"), age, text("cause"), path, orphan.remote_id.clone()]);
+        let cause = match recalled.get(&orphan.object_id) {
+            Some(Some(OperationState::Dead)) => format!("{}, its deletion failed", text("cause")),
+            Some(_) => format!("{}, the next sync deletes it", text("cause")),
+            None => text("cause"),
+        };
+        rows.push(vec![text("store"), age, cause, path, orphan.remote_id.clone()]);
     }
     Ok(context.out.table(&["STORE", "AGE", "CAUSE", "FILE", "OBJECT"], &rows)?)
 }
@@ -70,8 +84,11 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
     let catalog = context.open()?;
     let orphans = ledger::orphans(catalog.read(), None, i64::MAX)?;
     if context.json {
-        let orphans: Vec<Value> =
-            orphans.iter().map(|orphan| orphan_json(&catalog, orphan)).collect::<Result<_, _>>()?;
+        let recalled = ledger::recalled(catalog.read(), None)?;
+        let orphans: Vec<Value> = orphans
+            .iter()
+            .map(|orphan| orphan_json(&catalog, orphan, &recalled))
+            .collect::<Result<_, _>>()?;
         context.out.json(&json!({ "orphans": orphans }))?;
     } else if orphans.is_empty() {
         context.out.line("no orphans")?;
@@ -95,8 +112,9 @@ fn clean(context: &mut Context, dry_run: bool, force: bool) -> Result<Exit, Fail
         Exit::Done
     };
     if context.json {
+        let none = Recalled::new();
         let due: Vec<Value> =
-            report.due.iter().map(|orphan| orphan_json(&catalog, orphan)).collect::<Result<_, _>>()?;
+            report.due.iter().map(|orphan| orphan_json(&catalog, orphan, &none)).collect::<Result<_, _>>()?;
         context.out.json(&json!({
             "dry_run": dry_run,
             "orphans": due,

@@ -10,6 +10,8 @@ use crate::catalog::{Care, Catalog, decisions, dirs, queue};
 use crate::clock::Clock;
 use crate::library;
 use crate::model::{Availability, RelPath};
+use crate::sync::code;
+use crate::sync::connectivity::Connectivity;
 use crate::volume;
 
 /// Say how libraries, stores and queue stand.
@@ -52,11 +54,16 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         let channels: Vec<Value> = stores
             .iter()
             .map(|store| {
+                let known = Connectivity::of(store);
                 json!({
                     "target": store.name,
                     "state": store.state,
                     "last_ok": rfc3339_or_null(store.last_ok),
-                    "offline_ms": store.offline_since.map(|since| now_ms - since),
+                    "offline_ms": known.offline_ms(now_ms),
+                    "is_online": known.is_online(),
+                    "last_online_at": rfc3339_or_null(store.last_ok),
+                    "offline_duration_seconds": known.offline_ms(now_ms).map(|ms| ms / 1_000),
+                    "code": (!known.is_online()).then_some(code::CONNECTION),
                 })
             })
             .collect();
@@ -114,12 +121,13 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     }
     for store in &stores {
         if store.state == ChannelState::Offline {
-            let since =
-                store.offline_since.map_or_else(String::new, |since| format!(" for {}", ago(now_ms - since)));
+            let offline_ms = Connectivity::of(store).offline_ms(now_ms);
+            let since = offline_ms.map_or_else(String::new, |ms| format!(" for {}", ago(ms)));
             out.line(format!(
-                "store {}: offline{since}: {}",
+                "store {}: offline{since}: {} ({})",
                 store.name,
-                store.error_text.as_deref().unwrap_or("?")
+                store.error_text.as_deref().unwrap_or("?"),
+                code::CONNECTION
             ))?;
         }
     }

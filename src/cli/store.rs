@@ -1,20 +1,24 @@
+mod check;
+mod relocate;
+
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{ago, rfc3339_or_null};
-use crate::catalog::stores::{self, NewStore, StorePayload};
-use crate::catalog::{CatalogError, Ids, RunLock, ledger, queue};
+use crate::catalog::stores::{self, NewStore, StorePayload, StoreRow};
+use crate::catalog::{Catalog, CatalogError, Ids, RunLock, ledger, queue};
 use crate::clock::Clock;
 use crate::library;
 use crate::model::secret::secret_in;
 use crate::remote::{self, Access, StoreUrl};
+use crate::sync::connectivity::Connectivity;
 
 /// Signatures of requests are good for a quarter of an hour; well before that a person should know.
 const NOTABLE_SKEW_MS: i64 = 60 * 1_000;
 
-/// Add, list and remove stores: remote places that get a copy of every document.
+/// Add, list, check and remove stores: remote places that get a copy of every document.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -42,6 +46,13 @@ enum Command {
     },
     /// List the stores.
     List,
+    /// Compare what stores have with what they should have.
+    ///
+    /// Nothing is deleted, also with --repair: what is missing or damaged is put in line for the next sync, and objects of ours
+    /// that nobody knows of become orphans (see: shelflist orphans).
+    Check(check::Args),
+    /// Say that a store is at another address now; what is there has to be the same store.
+    Relocate(relocate::Args),
     /// Forget a store, its ledger and its queue. What it holds stays there.
     Remove {
         /// Its name or URL.
@@ -72,6 +83,8 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             add(context, &url, name.as_deref(), payload.into(), password_command.as_deref())
         }
         Command::List => list(context),
+        Command::Check(args) => check::run(context, args),
+        Command::Relocate(args) => relocate::run(context, args),
         Command::Remove { store } => remove(context, &store),
     }
 }
@@ -83,12 +96,7 @@ fn add(
     payload: StorePayload,
     password_command: Option<&str>,
 ) -> Result<Exit, Failure> {
-    if let Some(place) = password_command.and_then(secret_in) {
-        let message =
-            format!("{place} in --password-command looks like a secret, and the catalogue keeps none");
-        return Err(Failure::usage(message)
-            .hint("the command asks a password manager, or reads a file that only you may read"));
-    }
+    refuse_secret(password_command)?;
     let url = StoreUrl::parse(url, &std::env::current_dir()?)?;
     if url.is_index() && payload != StorePayload::Enriched {
         let message = format!("{}: takes text and metadata (--payload enriched), no files", url.scheme());
@@ -168,7 +176,7 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
                     "state": store.state,
                     "paused": store.paused,
                     "last_ok": rfc3339_or_null(store.last_ok),
-                    "offline_ms": store.offline_since.map(|since| now_ms - since),
+                    "offline_ms": Connectivity::of(store).offline_ms(now_ms),
                     "error": store.error_text,
                     "uploaded": held.uploaded,
                     "uploading": held.uploading,
@@ -191,8 +199,8 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
     let rows: Vec<Vec<String>> = rows
         .into_iter()
         .map(|(store, held, queue)| {
-            let state = match store.offline_since {
-                Some(since) => format!("{} for {}", store.state, ago(now_ms - since)),
+            let state = match Connectivity::of(&store).offline_ms(now_ms) {
+                Some(offline_ms) => format!("{} for {}", store.state, ago(offline_ms)),
                 None => store.state.to_string(),
             };
             vec![
@@ -213,13 +221,24 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// The store of that name or URL.
+fn store_named(catalog: &Catalog, named: &str) -> Result<StoreRow, Failure> {
+    stores::by_name(catalog.read(), named)?.ok_or_else(|| {
+        Failure::usage(format!("there is no store {named:?}")).hint("see all with: shelflist store list")
+    })
+}
+
+/// The catalogue is no place for secrets.
+fn refuse_secret(password_command: Option<&str>) -> Result<(), Failure> {
+    let Some(place) = password_command.and_then(secret_in) else { return Ok(()) };
+    let message = format!("{place} in --password-command looks like a secret, and the catalogue keeps none");
+    Err(Failure::usage(message)
+        .hint("the command asks a password manager, or reads a file that only you may read"))
+}
+
 fn remove(context: &mut Context, named: &str) -> Result<Exit, Failure> {
     let mut catalog = context.open()?;
-    let Some(store) = stores::by_name(catalog.read(), named)? else {
-        return Err(
-            Failure::usage(format!("there is no store {named:?}")).hint("see all with: shelflist store list")
-        );
-    };
+    let store = store_named(&catalog, named)?;
     // Nobody may be sending to it meanwhile.
     let _lock = RunLock::take(catalog.path())?;
     catalog.change::<_, CatalogError>(|tx| stores::remove(tx, store.store_id))?;

@@ -35,7 +35,11 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Say how the stores and the queue stand.
-    Status,
+    Status {
+        /// Ask each store whether it is there, before.
+        #[arg(long)]
+        probe: bool,
+    },
     /// Send what waits, without scanning, and without regard to when it would be tried again.
     Now {
         /// Name or URL of a store; without it to all of them.
@@ -76,7 +80,7 @@ enum Command {
 impl Args {
     /// Whether it goes to a library's disk or to a store.
     pub(super) fn may_touch_a_disk(&self) -> bool {
-        matches!(self.command, None | Some(Command::Now { .. }))
+        matches!(self.command, None | Some(Command::Now { .. } | Command::Status { probe: true }))
     }
 }
 
@@ -84,7 +88,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     let Args { command, library } = args;
     match command {
         None => scan_and_send(context, library),
-        Some(Command::Status) => standing::run(context),
+        Some(Command::Status { probe }) => standing::run(context, probe),
         Some(Command::Now { store }) => now::run(context, store.as_deref()),
         Some(Command::Retry { ids, force }) => steer::retry(context, &ids, force),
         Some(Command::Pause { store }) => steer::pause(context, store.as_deref(), true),
@@ -129,6 +133,15 @@ fn print_sent(out: &mut Out, pushed: &PushReport) -> std::io::Result<()> {
     if pushed.retired_objects > 0 {
         let n = plural(pushed.retired_objects, "object", "objects");
         out.line(format!("retired: {n} of files that are gone; see: shelflist orphans"))?;
+    }
+    if pushed.recalled_objects > 0 {
+        let n = plural(pushed.recalled_objects, "object", "objects");
+        out.line(format!("taken back: {n} of documents that may leave no more, or less far"))?;
+    }
+    for decision in &pushed.decisions {
+        out.line(format!(
+            "decision {decision}: a rule about privacy would take back much; nothing more of it is sent; see: shelflist decision show {decision}"
+        ))?;
     }
     Ok(())
 }
@@ -186,6 +199,7 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
         },
         if pushed.offline.is_empty() { Exit::Done } else { Exit::Offline },
         if problems.is_empty() && pushed.refused == 0 { Exit::Done } else { Exit::Problems },
+        if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
         exit_of_commands(&asked),
     ]);
     if context.json {
@@ -199,6 +213,8 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
             "uploaded_objects": pushed.uploaded_objects,
             "uploaded_bytes": pushed.uploaded_bytes,
             "retired_objects": pushed.retired_objects,
+            "recalled_objects": pushed.recalled_objects,
+            "decisions": pushed.decisions,
             "pulled": 0,
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),

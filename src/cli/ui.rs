@@ -50,6 +50,7 @@ impl Monitor for Ui {
             Phase::Enrich => ("reading text", "documents"),
             Phase::Ask => ("asking commands", "documents"),
             Phase::Push => ("sending", "operations"),
+            Phase::Check => ("checking", "objects"),
             Phase::Fetch => ("fetching", "files"),
         };
         let style = match total {
@@ -80,6 +81,7 @@ impl Monitor for Ui {
             | Counter::FilesExtracted
             | Counter::DocumentsAsked
             | Counter::OperationsDone
+            | Counter::ObjectsChecked
             | Counter::FilesFetched => self.bar.inc(n),
             Counter::FilesHashed
             | Counter::BytesHashed

@@ -9,8 +9,8 @@ use super::value::plain;
 use ulid::Ulid;
 
 use crate::catalog::edits::{self, EditChange, Word};
-use crate::catalog::{Catalog, CatalogError, Connection, Ids, documents, ledger, outbox, search};
-use crate::model::document::{effective, privacy, ranked};
+use crate::catalog::{Catalog, CatalogError, Connection, Ids, documents, ledger, outbox, privacy, search};
+use crate::model::document::{self, effective, ranked};
 use crate::model::{Annotation, Field, ObjectState, Privacy, Source};
 use crate::power::point;
 
@@ -74,6 +74,8 @@ pub struct Report {
     pub fields: u64,
     /// Documents that are to leave less than before, by the number of each store that has something of them already.
     pub held: BTreeMap<i64, u64>,
+    /// Documents of which the new word on privacy does not count, because a rule is stricter.
+    pub ruled: u64,
 }
 
 /// Carries out what is asked as one edit. Nothing is kept where it fails.
@@ -205,9 +207,14 @@ impl<'a> Pen<'a> {
             let (before, after) = (counts(annotations, change.field), counts(&then, change.field));
             told(Told { document_id, field: change.field, before, after });
         }
-        let may_leave = (privacy(annotations), privacy(&then));
-        if may_leave.1 > may_leave.0 {
+        let before = privacy::of(self.conn, document_id, annotations)?;
+        let after = privacy::of(self.conn, document_id, &then)?;
+        let words = (document::privacy(annotations), document::privacy(&then));
+        if after > before {
             self.note_held(document_id)?;
+        }
+        if changes.iter().any(|change| change.field == Field::Privacy) && after > words.1 {
+            self.report.ruled += 1;
         }
         let Some((said, undoes)) = self.writes else { return Ok(()) };
         let edit_id = match self.report.edit_id {
@@ -218,13 +225,12 @@ impl<'a> Pen<'a> {
             edits::change(self.conn, edit_id, change, self.now_ms)?;
         }
         edits::set_search_stale(self.conn, document_id)?;
-        match may_leave {
-            (Privacy::LocalOnly, Privacy::LocalOnly) => {}
-            (_, Privacy::LocalOnly) => outbox::withdraw(self.conn, document_id, self.now_ms)?,
-            (before, after) if before != after || rendered(annotations) != rendered(&then) => {
-                outbox::enqueue_mirror(self.conn, &mut self.ids, document_id, self.now_ms)?;
-            }
-            _ => {}
+        // Also what a rule holds back and a decision waits for: here a person says it of this very document.
+        if before != after || words.1 > words.0 {
+            privacy::change(self.conn, &mut self.ids, document_id, after, self.now_ms)?;
+        }
+        if after != Privacy::LocalOnly && rendered(annotations) != rendered(&then) {
+            outbox::enqueue_mirror(self.conn, &mut self.ids, document_id, self.now_ms)?;
         }
         point("edit-document");
         Ok(())

@@ -11,6 +11,7 @@ pub mod name;
 pub mod named;
 pub mod operation;
 pub mod path;
+pub mod privacy;
 pub mod problem;
 pub mod secret;
 pub mod setting;

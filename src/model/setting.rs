@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::privacy::{RuleError, Rules};
 use super::secret::{masked, secret_in};
 use super::words;
 
@@ -23,6 +24,8 @@ pub enum SettingKind {
     Kinds,
     /// A word or a few, at most 100 bytes.
     Label,
+    /// Rules about privacy, one a line.
+    PrivacyRules,
 }
 
 /// One setting of the catalogue.
@@ -48,6 +51,10 @@ macro_rules! settings {
 
 settings! {
     SCAN_EXCLUDE = "scan.exclude", "", SettingKind::Patterns, "What a scan leaves out, in gitignore syntax, one pattern a line, beside .shelflistignore files.";
+    CONNECTIVITY_INTERVAL_MS = "connectivity.interval_ms", "30000", SettingKind::Integer(1_000, 86_400_000), "A store of which nothing was heard for so long is asked whether it is there, in milliseconds.";
+    CONNECTIVITY_TIMEOUT_MS = "connectivity.timeout_ms", "5000", SettingKind::Integer(100, 600_000), "How long a store may take to say that it is there, in milliseconds.";
+    CONNECTIVITY_FAILURES = "connectivity.failures", "3", SettingKind::Integer(1, 100), "So many of these questions without an answer in a row make a store offline.";
+    PRIVACY_RULES = "privacy.rules", "", SettingKind::PrivacyRules, "What may leave this computer, one rule a line: local_only, redacted or full, then a gitignore pattern or type:WORD; the last that fits a path counts, the strictest of a document's copies.";
     PROBE_DEADLINE_MS = "probe.deadline_ms", "10000", SettingKind::Integer(100, 600_000), "How long a look at a library's root, and every single answer of its disk, may take, in milliseconds.";
     MISSING_GRACE_DAYS = "missing.grace_days", "7", SettingKind::Integer(0, 36_500), "How many days a file is missing before its remote objects are retired.";
     MISSING_GRACE_SCANS = "missing.grace_scans", "2", SettingKind::Integer(1, 1_000), "How many complete scans find a file missing before its remote objects are retired.";
@@ -55,6 +62,8 @@ settings! {
     GUARD_MISSING_PERCENT = "guard.missing_percent", "10", SettingKind::Integer(0, 100), "Up to this share of newly missing files, in per cent, is believed without asking.";
     GUARD_CHANGED_COUNT = "guard.changed_count", "20", SettingKind::Integer(0, 1_000_000_000), "Below this many changed files a scan never asks.";
     GUARD_CHANGED_PERCENT = "guard.changed_percent", "30", SettingKind::Integer(0, 100), "Above this share of changed files, in per cent, a scan asks.";
+    GUARD_RECALL_COUNT = "guard.recall_count", "20", SettingKind::Integer(0, 1_000_000_000), "Of up to this many documents a privacy rule takes back from stores what they have without asking.";
+    GUARD_RECALL_PERCENT = "guard.recall_percent", "10", SettingKind::Integer(0, 100), "Of up to this share of a library's documents, in per cent, a privacy rule takes back from stores what they have without asking.";
     ORPHAN_GRACE_DAYS = "orphans.grace_days", "7", SettingKind::Integer(0, 36_500), "How many days an orphan is kept before the clean-up may delete it.";
     SCHEDULE_EVERY_MINUTES = "schedule.every_minutes", "60", SettingKind::Integer(1, 10_080), "How often an installed schedule runs, in minutes.";
     EXTRACT_TIMEOUT_MS = "extract.timeout_ms", "60000", SettingKind::Integer(100, 3_600_000), "How long one file's extraction may take, in milliseconds.";
@@ -195,6 +204,14 @@ pub enum SettingError {
         /// Where the secret is.
         place: String,
     },
+    /// A line is no rule.
+    #[error("{key}: {source}")]
+    NotARule {
+        /// Which setting.
+        key: String,
+        /// Which line, and what is wrong with it.
+        source: RuleError,
+    },
     /// Something is said about a command that there is not.
     #[error("there is no enrichment command {0:?} yet")]
     NoCommand(String),
@@ -225,6 +242,9 @@ impl Setting {
                 Err(not("a few words"))
             }
             SettingKind::Label => Ok(()),
+            SettingKind::PrivacyRules => Rules::parse(value)
+                .map(|_| ())
+                .map_err(|source| SettingError::NotARule { key: key(), source }),
             SettingKind::CommandLine => {
                 split_command(value).map_err(|why| SettingError::NotACommand { key: key(), why })?;
                 secret_in(value).map_or(Ok(()), |place| Err(SettingError::Secret { key: key(), place }))

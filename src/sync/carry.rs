@@ -110,6 +110,10 @@ fn send(
     transfer: &Transfer,
     monitor: &dyn Monitor,
 ) -> Result<(Put, Option<Samples>), StoreError> {
+    // Its answer may have been lost: what is there need not be sent again.
+    if !transfer.fresh && store.stat(&transfer.key)?.is_some_and(|stat| stat.bytes == transfer.expect.bytes) {
+        return Ok((Put::AlreadyThere, None));
+    }
     match put(store, transfer, monitor) {
         // Something else stands under a name that says its content: whatever it is, it is not that content.
         Err(error @ StoreError::Corrupt { .. }) => {

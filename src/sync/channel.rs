@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Away, SyncError, code};
+use super::connectivity::{self, Heard};
+use super::{Away, SyncError};
 use crate::catalog::stores::{self, StoreRow};
 use crate::catalog::{Catalog, CatalogError, Connection, Ids, ledger, outbox};
 use crate::clock::Clock;
@@ -35,7 +36,8 @@ pub(super) fn open_known(
             stores::refill(tx, &mut Ids::default(), row.store_id, &identity.generation, now_ms)?;
         }
         put_in_line_anew(tx, row, &store, now_ms)?;
-        stores::channel_ok(tx, row.store_id, now_ms)
+        connectivity::note(tx, row, Heard::Answer, None, now_ms)?;
+        Ok(())
     })?;
     Ok(Ok(store))
 }
@@ -76,7 +78,8 @@ pub(super) fn note_offline(
     let not_before =
         asked.map_or(0, |asked| now_ms.saturating_add(i64::try_from(asked.as_millis()).unwrap_or(i64::MAX)));
     catalog.change(|tx| {
-        stores::channel_failed(tx, row.store_id, code::CONNECTION, &chain(error), not_before, now_ms)
+        connectivity::note(tx, row, Heard::NothingGotThrough, Some(&chain(error)), now_ms)?;
+        stores::set_not_before(tx, row.store_id, not_before)
     })
 }
 

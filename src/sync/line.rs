@@ -11,7 +11,7 @@
 //! asked who it is. Where it does not answer, it is away, and the turn ends; where it does, this operation waits, longer each
 //! time, and the others go on. Several such errors in a row are the channel's whatever it answers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,8 +24,7 @@ use super::carry::{Carried, Stopped, carry, erase};
 use super::push::{Fate, Run};
 use super::transfer::Transfer;
 use crate::catalog::outbox::Leased;
-use crate::catalog::{Connection, documents, ledger};
-use crate::model::document::privacy;
+use crate::catalog::{Connection, documents, ledger, privacy};
 use crate::power::point;
 use crate::remote::index::RemoteName;
 use crate::remote::{AwayReason, Deleted, ErrorClass, ObjectKey, Opened, StoreError};
@@ -38,7 +37,7 @@ const MAX_BATCH: usize = 500;
 const ROOM_BYTES: u64 = 8 << 20;
 /// How often a person's wish to end the run is looked for.
 const TICK: Duration = Duration::from_millis(200);
-/// Errors on the way in a row that end a turn, whatever the store says of itself.
+/// So many operations in a row that do not get through are the channel's trouble, whatever the store says of itself.
 const STRIKES: u32 = 5;
 /// Longer waits that a busy store asks for are for the next run.
 const PATIENCE_MS: u64 = 60 * 1_000;
@@ -136,6 +135,15 @@ pub(super) struct Going {
     pub(super) fate: Fate,
 }
 
+/// Trouble since something was done last.
+#[derive(Debug, Default)]
+struct Strikes {
+    /// How often the store was busy.
+    busy: u32,
+    /// Which operations did not get through.
+    strayed: BTreeSet<i64>,
+}
+
 /// What is handed out and not settled.
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -146,6 +154,8 @@ pub(super) struct Line {
     /// Objects with the workers.
     jobs: usize,
     in_memory: u64,
+    /// Operations that did not get through lately.
+    strayed: BTreeSet<i64>,
 }
 
 impl Line {
@@ -209,7 +219,7 @@ impl Run<'_> {
         let mut batch = BATCH;
         let mut due_ms = self.now_ms();
         let mut patience_ms = WAITING_MS;
-        let mut strikes = 0;
+        let mut strikes = Strikes::default();
         loop {
             self.renew()?;
             if self.monitor.cancelled() {
@@ -222,7 +232,9 @@ impl Run<'_> {
                 // All is settled. What was taken and cannot be found yet, and what alone did not get through, is waited for,
                 // a while (T6).
                 let now_ms = self.now_ms();
-                match self.wake_at.take() {
+                // What was due by then was leased just now.
+                self.wakes = self.wakes.split_off(&(due_ms + 1));
+                match self.wakes.first().copied() {
                     Some(at) if at - now_ms <= patience_ms => {
                         patience_ms -= self.pause(u64::try_from(at - now_ms).unwrap_or(0));
                         due_ms = self.now_ms();
@@ -234,15 +246,18 @@ impl Run<'_> {
             if trouble.is_none() {
                 trouble = self.take_back(&mut line, workers)?;
             }
-            if self.got_through {
-                strikes = 0;
-                self.got_through = false;
+            if trouble.is_some() {
+                workers.halt.store(true, Ordering::Relaxed);
+                self.settle_rest(&mut line, workers)?;
+            }
+            let strayed = std::mem::take(&mut line.strayed);
+            if std::mem::take(&mut self.got_through) {
+                strikes = Strikes::default();
+            } else {
+                strikes.strayed.extend(strayed);
             }
             let Some(error) = trouble else { continue };
-            workers.halt.store(true, Ordering::Relaxed);
-            self.settle_rest(&mut line, workers)?;
-            strikes += 1;
-            match self.goes_on(&error, strikes) {
+            match self.goes_on(&error, &mut strikes) {
                 true => workers.halt.store(false, Ordering::Relaxed),
                 false => return Ok(Err(error)),
             }
@@ -252,16 +267,15 @@ impl Run<'_> {
     }
 
     /// Whether the turn goes on after trouble on the way.
-    fn goes_on(&mut self, error: &StoreError, strikes: u32) -> bool {
-        if strikes >= STRIKES {
-            return false;
-        }
+    fn goes_on(&mut self, error: &StoreError, strikes: &mut Strikes) -> bool {
         match error {
+            StoreError::Busy { .. } if strikes.busy >= STRIKES => false,
             StoreError::Busy { retry_after, .. } => {
                 let wait_ms = match retry_after {
                     Some(asked) => u64::try_from(asked.as_millis()).unwrap_or(u64::MAX),
-                    None => backoff(strikes, self.random()),
+                    None => backoff(strikes.busy + 1, self.random()),
                 };
+                strikes.busy += 1;
                 if wait_ms > PATIENCE_MS {
                     return false;
                 }
@@ -269,7 +283,9 @@ impl Run<'_> {
                 !self.monitor.cancelled()
             }
             StoreError::Io { .. } | StoreError::Away { reason: AwayReason::Unreachable, .. } => {
-                matches!(self.store.identity(), Ok(Some(identity)) if identity.store == self.row.remote_store)
+                // One operation may fail for ever without saying anything of the others.
+                strikes.strayed.len() < STRIKES as usize
+                    && matches!(self.store.identity(), Ok(Some(identity)) if identity.store == self.row.remote_store)
             }
             _ => false,
         }
@@ -342,6 +358,7 @@ impl Run<'_> {
             line.jobs -= 1;
             line.in_memory -= done.in_memory();
             if let Some(error) = done.channel_error() {
+                line.strayed.insert(done.seq());
                 if let Some(going) = line.going.get_mut(&done.seq()) {
                     going.fate = Fate::Strayed(super::channel::chain(&error));
                 }
@@ -403,5 +420,6 @@ fn work(
 fn may_still_leave(reader: &Mutex<Connection>, transfer: &Transfer) -> bool {
     let conn = reader.lock().unwrap_or_else(PoisonError::into_inner);
     let said = documents::annotations(&conn, transfer.document_id);
-    said.is_ok_and(|said| Some(privacy(&said)) <= transfer.privacy)
+    let now = said.and_then(|said| privacy::of(&conn, transfer.document_id, &said));
+    now.is_ok_and(|now| Some(now) <= transfer.privacy)
 }

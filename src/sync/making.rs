@@ -7,9 +7,9 @@ use super::plan::Wanted;
 use super::transfer::{Bytes, Rendered};
 use crate::catalog::enrichments::{self, OutcomeKind};
 use crate::catalog::stores::StoreRow;
-use crate::catalog::{Catalog, CatalogError, documents, ledger, query};
+use crate::catalog::{Catalog, CatalogError, documents, ledger, privacy, query};
 use crate::enrich::render::{Card, is_rendered, render, upload_hash};
-use crate::model::document::{effective, privacy};
+use crate::model::document::effective;
 use crate::model::{Field, Payload, Privacy};
 use crate::remote::ObjectKey;
 
@@ -46,7 +46,7 @@ pub(super) fn make(
         .filter(|(field, _)| is_rendered(*field))
         .map(|(field, held)| (field, held.values.clone()))
         .collect();
-    let privacy = privacy(&annotations);
+    let privacy = privacy::of(conn, document_id, &annotations)?;
     making.privacy = Some(privacy);
     if privacy == Privacy::LocalOnly {
         making.note = Some("local only");

@@ -8,6 +8,8 @@
 pub mod backoff;
 mod carry;
 mod channel;
+pub mod check;
+pub mod connectivity;
 mod line;
 mod making;
 pub mod orphans;

@@ -1,5 +1,8 @@
 //! Deletes what was replaced, by its id, after its grace, on a person's word.
 //!
+//! What a person took back, or a rule about privacy, is deleted at once instead: without grace, without a brake, by every
+//! sync (decision 30). It stands in line from the moment of the word; how it is carried out is the same.
+//!
 //! Names that say their content can be shared: an orphan whose bytes another document needs loses its row, not the bytes.
 
 use super::channel::open_known;
@@ -66,9 +69,15 @@ pub fn clean(
     let grace_days = settings::integer(catalog.read(), &setting::ORPHAN_GRACE_DAYS)?;
     let mut report = CleanReport::default();
     for row in stores::all(catalog.read())? {
-        let all = ledger::orphans(catalog.read(), Some(row.store_id), i64::MAX)?.len() as u64;
-        let due =
-            ledger::orphans(catalog.read(), Some(row.store_id), now_ms - grace_days * 24 * 60 * 60 * 1_000)?;
+        // What was taken back is no matter of grace or brake: it is in line, and every sync deletes it.
+        let recalled = ledger::recalled(catalog.read(), Some(row.store_id))?;
+        let orphans = |before_ms| -> Result<Vec<RemoteObject>, CatalogError> {
+            let mut orphans = ledger::orphans(catalog.read(), Some(row.store_id), before_ms)?;
+            orphans.retain(|orphan| !recalled.contains_key(&orphan.object_id));
+            Ok(orphans)
+        };
+        let all = orphans(i64::MAX)?.len() as u64;
+        let due = orphans(now_ms - grace_days * 24 * 60 * 60 * 1_000)?;
         let live = ledger::count_live(catalog.read(), row.store_id)?;
         report.in_grace += all - due.len() as u64;
         let n = due.len() as u64;

@@ -3,7 +3,7 @@
 //! A turn is a [`Run`]; how it goes from lease to verdict stands in `line`, `ready`, `carry` and `settle`. A process that dies
 //! anywhere leaves every object at a step from which the next run goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -12,7 +12,7 @@ use super::line::What;
 use super::{Away, Here, Offline, SyncError};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
 use crate::catalog::stores::{self, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Ids, RunLock, ledger, queue, settings};
+use crate::catalog::{Catalog, CatalogError, Ids, RunLock, ledger, privacy, queue, settings};
 use crate::clock::Clock;
 use crate::model::{Problem, setting};
 use crate::monitor::{Monitor, Phase};
@@ -37,6 +37,10 @@ pub struct PushReport {
     pub deleted_objects: u64,
     /// Objects that became orphans because no disk has their document any more.
     pub retired_objects: u64,
+    /// Of those that were deleted, those whose document may not be there any more.
+    pub recalled_objects: u64,
+    /// Decisions that wait because a rule about privacy would take back too much.
+    pub decisions: Vec<i64>,
     /// Operations that ended with a verdict against them.
     pub refused: u64,
     /// Operations that wait still.
@@ -64,7 +68,9 @@ pub fn push(
     monitor: &dyn Monitor,
 ) -> Result<PushReport, SyncError> {
     let now_ms = clock.now_ms();
-    let mut report = PushReport::default();
+    // Before anything leaves: what is new, or moved, or of another kind.
+    let decisions = privacy::settle(catalog, now_ms)?.decisions;
+    let mut report = PushReport { decisions, ..PushReport::default() };
     let grace_days = settings::integer(catalog.read(), &setting::MISSING_GRACE_DAYS)?;
     let grace_scans = settings::integer(catalog.read(), &setting::MISSING_GRACE_SCANS)?;
     report.retired_objects = catalog.change::<_, CatalogError>(|tx| {
@@ -128,8 +134,10 @@ pub(super) struct Run<'a> {
     pub(super) token: String,
     /// When they were renewed last, in milliseconds.
     pub(super) renewed_ms: i64,
-    /// When something comes due that this turn sent back, in milliseconds: what cannot be found yet, what did not get through.
-    pub(super) wake_at: Option<i64>,
+    /// When what this turn sent back comes due, in milliseconds: what cannot be found yet, what did not get through.
+    pub(super) wakes: BTreeSet<i64>,
+    /// Operations that did not get through once in this turn.
+    pub(super) strayed: BTreeSet<i64>,
     /// Something was done since trouble was met last.
     pub(super) got_through: bool,
 }
@@ -204,7 +212,8 @@ impl<'a> Run<'a> {
             token: ids.next(now_ms).to_string(),
             ids,
             renewed_ms: now_ms,
-            wake_at: None,
+            wakes: BTreeSet::new(),
+            strayed: BTreeSet::new(),
             got_through: false,
         })
     }

@@ -224,6 +224,7 @@ fn erasure(tx: &Connection, op: &Leased, now_ms: i64) -> Result<Made, CatalogErr
     };
     if ledger::is_shared(tx, &object)? {
         // The bytes are another document's, too: the row goes, the bytes stay.
+        ledger::note_shared(tx, object.object_id)?;
         ledger::advance(tx, object.object_id, ObjectState::Deleted, now_ms)?;
         outbox::end(tx, op, Ending::Done { note: Some("its bytes are another document's, too") }, now_ms)?;
         return Ok(Made::Ended);

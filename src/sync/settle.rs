@@ -35,6 +35,7 @@ struct Sum {
     sent_bytes: u64,
     done: u64,
     deleted: u64,
+    recalled: u64,
     refused: u64,
 }
 
@@ -51,9 +52,9 @@ impl Run<'_> {
         let random = self.random();
         let mut sum = Sum::default();
         let mut problems = Vec::new();
-        let mut wake_at = self.wake_at;
         let until_ms = self.renew_until(now_ms);
         let token = self.token.clone();
+        let (strayed, wakes) = (&mut self.strayed, &mut self.wakes);
         let (store, line_going) = (self.row.name.clone(), &mut line.going);
         self.catalog.change::<_, CatalogError>(|tx| {
             if let Some(until_ms) = until_ms {
@@ -84,6 +85,7 @@ impl Run<'_> {
                     }
                     Done::Erased(erasure, Some(Ok(_))) => {
                         if !matches!(going.fate, Fate::Lost) {
+                            sum.recalled += u64::from(ledger::is_recalled(tx, erasure.object_id)?);
                             ledger::advance(tx, erasure.object_id, ObjectState::Deleted, now_ms)?;
                             sum.deleted += 1;
                         }
@@ -108,7 +110,10 @@ impl Run<'_> {
                         ledger::switch(tx, *object_id, now_ms)?;
                     }
                     let due = end(tx, &going.op, &going.fate, random, now_ms, &mut sum)?;
-                    wake_at = wake_at.into_iter().chain(due).min();
+                    // What strays is tried once more in this turn; when it strays again it is left to the next.
+                    let again = !matches!(going.fate, Fate::Strayed(_)) || strayed.insert(seq);
+                    let due = due.filter(|_| again);
+                    wakes.extend(due);
                 }
             }
             point("push-uploaded");
@@ -121,7 +126,6 @@ impl Run<'_> {
         if until_ms.is_some() {
             self.renewed_ms = now_ms;
         }
-        self.wake_at = wake_at;
         self.got_through |= sum.done > 0;
         for problem in problems {
             self.monitor.problem(&problem);
@@ -132,11 +136,14 @@ impl Run<'_> {
     }
 
     fn count(&mut self, sum: &Sum) {
-        let PushReport { uploaded_objects, uploaded_bytes, refused, deleted_objects, .. } = self.report;
+        let PushReport {
+            uploaded_objects, uploaded_bytes, refused, deleted_objects, recalled_objects, ..
+        } = self.report;
         *uploaded_objects += sum.sent_objects;
         *uploaded_bytes += sum.sent_bytes;
         *refused += sum.refused;
         *deleted_objects += sum.deleted;
+        *recalled_objects += sum.recalled;
         self.monitor.count(Counter::OperationsDone, sum.done);
     }
 }
@@ -231,8 +238,12 @@ fn end(
         }
         Fate::Refused(text) => {
             sum.refused += 1;
-            // Nothing builds on a deletion, and it is put in line anew by the next clean-up.
-            let limit = if op.object_id.is_some() { 1 } else { VERDICTS };
+            // Nothing builds on a deletion, and it is put in line anew by the next clean-up; but for what was taken back there
+            // is none.
+            let limit = match op.object_id {
+                Some(object_id) if !ledger::is_recalled(tx, object_id)? => 1,
+                _ => VERDICTS,
+            };
             let wait = backoff(op.attempts + 1, random);
             Ending::Refused { text, code: code::REFUSED, not_before: later(wait), limit }
         }

@@ -250,7 +250,7 @@ fn what_is_to_stay_here_is_not_sent_and_stores_that_have_it_are_named() {
     let stays = desk.json(&["edit", "notes/marks.md", "--privacy", "local_only"]);
     assert_eq!(stays["held_by_stores"], json!([{ "store": "mirror", "documents": 1 }]));
     desk.run(&["sync"]).expect(0);
-    assert_eq!(desk.objects().len(), 1, "what is there stays there");
+    assert_eq!(desk.objects().len(), 0, "what was there was taken back");
     desk.run(&["edit", "b.txt", "--privacy", "redacted"]).expect(0);
     desk.run(&["sync"]).expect(0);
     let objects = desk.objects();

@@ -10,9 +10,10 @@ use super::{PASSWORD, Peer, installed, request};
 /// The server. Its key is [`PASSWORD`].
 pub(crate) fn server() -> Gemini {
     let program = source("server.py");
-    let peer = Peer::start(&installed("venv/bin/python"), &[], |port, _| {
-        let port = port.to_string();
-        [program.to_str().unwrap(), "--port", &port, "--api-key", PASSWORD].map(str::to_owned).into()
+    // Not among its arguments, where a test looks for secrets.
+    let environment = [("FAKE_API_KEY", PASSWORD.to_owned())];
+    let peer = Peer::start(&installed("venv/bin/python"), &environment, |port, _| {
+        [program.to_str().unwrap(), "--port", &port.to_string()].map(str::to_owned).into()
     });
     Gemini { peer }
 }
@@ -35,7 +36,7 @@ pub(crate) fn javascript_sdk(server: &Gemini) -> Command {
     let program = node.join(format!("gemini_{}.mjs", server.peer.port));
     std::fs::copy(source("test_with_js_sdk.mjs"), &program).unwrap();
     let mut command = Command::new("node");
-    command.arg(&program).args([server.peer.http(), PASSWORD.to_owned()]);
+    command.arg(&program).arg(server.peer.http()).env("FAKE_API_KEY", PASSWORD);
     command
 }
 
@@ -110,6 +111,12 @@ impl Gemini {
     /// What failed turns after all.
     pub(crate) fn turn_searchable(&self) {
         self.ask("POST /_fake/turn", "{}");
+    }
+
+    /// Makes a second document like the first of that name; its name.
+    pub(crate) fn copy_document(&self, display_name: &str) -> String {
+        let body = serde_json::json!({ "displayName": display_name }).to_string();
+        self.ask("POST /_fake/copy", &body)["copied"].as_str().unwrap().to_owned()
     }
 
     /// Deletes something, as another program would.

@@ -3,6 +3,7 @@
 //! Faults are for all connections, or for the next request of a method. Without one, all is passed through. Nothing is timed:
 //! what is to be silent is silent until the proxy ends.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,6 +25,8 @@ pub(crate) enum Fault {
     BlackHole,
     /// The question ends after so many bytes, and the connection ends.
     CutQuestion(usize),
+    /// A small question is not passed on; this is answered, as a status with a body.
+    Say(&'static str, &'static str),
     /// The question is passed on at so many bytes a second.
     Throttle(usize),
 }
@@ -32,8 +35,40 @@ pub(crate) enum Fault {
 struct Plan {
     /// For all connections.
     always: Option<Fault>,
+    /// For the next request that begins so.
+    on: Option<(String, Fault)>,
     /// For the next request with this in its head.
-    on: Option<(Vec<u8>, Fault)>,
+    on_text: Option<(String, Fault)>,
+    /// For each request whose first line has this in it.
+    each: Option<(String, Fault)>,
+    /// For each request that begins so, the first time it is asked in these words.
+    first: Option<(String, Fault)>,
+    /// How often each request line was asked.
+    asked: BTreeMap<String, usize>,
+}
+
+impl Plan {
+    /// What a piece of a question suffers. Questions are no longer than a piece where this is asked for their beginnings.
+    fn fault(&mut self, piece: &[u8]) -> Option<(String, Fault)> {
+        let line = String::from_utf8_lossy(piece.split(|byte| *byte == b'\r').next().unwrap_or_default())
+            .into_owned();
+        if !line.ends_with(" HTTP/1.1") {
+            return None;
+        }
+        let asked = self.asked.entry(line.clone()).or_default();
+        *asked += 1;
+        let repeated = *asked > 1;
+        if self.on.as_ref().is_some_and(|(begins, _)| line.starts_with(begins)) {
+            return self.on.take();
+        }
+        let has = |text: &str| piece.windows(text.len()).any(|part| part == text.as_bytes());
+        if self.on_text.as_ref().is_some_and(|(text, _)| has(text)) {
+            return self.on_text.take();
+        }
+        let each = self.each.as_ref().filter(|(with, _)| line.contains(with));
+        let first = self.first.as_ref().filter(|(begins, _)| !repeated && line.starts_with(begins));
+        each.or(first).cloned()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -78,18 +113,39 @@ impl Proxy {
 
     /// The next request of a method suffers this, on whatever connection it comes.
     pub(crate) fn on(&self, method: &str, fault: Fault) {
-        self.on_text(&format!("{method} /"), fault);
+        self.shared.plan.lock().unwrap().on = Some((format!("{method} "), fault));
     }
 
-    /// The next request that has this in its head.
+    /// The next request that has this in its head suffers this.
     pub(crate) fn on_text(&self, text: &str, fault: Fault) {
-        self.shared.plan.lock().unwrap().on = Some((text.as_bytes().to_vec(), fault));
+        self.shared.plan.lock().unwrap().on_text = Some((text.to_owned(), fault));
+    }
+
+    /// Each request with this in its first line suffers this.
+    pub(crate) fn each(&self, with: &str, fault: Fault) {
+        self.shared.plan.lock().unwrap().each = Some((with.to_owned(), fault));
+    }
+
+    /// Each request that begins so suffers this the first time; when it is repeated, it does not.
+    pub(crate) fn first(&self, beginning: &str, fault: Fault) {
+        self.shared.plan.lock().unwrap().first = Some((beginning.to_owned(), fault));
+    }
+
+    /// How often each request line of a method was asked.
+    pub(crate) fn asked(&self, method: &str) -> BTreeMap<String, usize> {
+        let plan = self.shared.plan.lock().unwrap();
+        let begins = format!("{method} ");
+        plan.asked
+            .iter()
+            .filter(|(line, _)| line.starts_with(&begins))
+            .map(|(line, n)| (line.clone(), *n))
+            .collect()
     }
 
     /// All connections suffer this; those that stand are cut, so that nothing goes on over an old one.
     pub(crate) fn always(&self, fault: Option<Fault>) {
         let mut plan = self.shared.plan.lock().unwrap();
-        plan.on = None;
+        (plan.on, plan.each, plan.first) = (None, None, None);
         plan.always = fault;
         drop(plan);
         self.cut();
@@ -187,11 +243,7 @@ fn ask(
         }
         let fault = {
             let mut plan = shared.plan.lock().unwrap();
-            let meant = plan
-                .on
-                .as_ref()
-                .is_some_and(|(text, _)| buffer[..read].windows(text.len()).any(|part| part == text));
-            if meant { plan.on.take() } else { None }
+            plan.fault(&buffer[..read])
         };
         match fault {
             Some((_, Fault::DropAnswer)) => dropping.store(true, Ordering::SeqCst),
@@ -201,6 +253,17 @@ fn ask(
                 std::io::copy(&mut (&mut *from).take(left), to)?;
                 to.shutdown(Shutdown::Both)?;
                 return from.shutdown(Shutdown::Both);
+            }
+            Some((_, Fault::Say(status, body))) => {
+                let length = body.len();
+                write!(
+                    from,
+                    "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                )?;
+                from.shutdown(Shutdown::Write)?;
+                // What is still to come of the question is taken, or the answer is lost with the connection.
+                std::io::copy(from, &mut std::io::sink())?;
+                return to.shutdown(Shutdown::Both);
             }
             Some((_, fault)) => panic!("{fault:?} is for whole connections"),
             None => {}

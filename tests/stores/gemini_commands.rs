@@ -196,6 +196,23 @@ fn a_store_that_was_wiped_is_no_store_and_nothing_is_deleted() {
     assert_eq!((&report["queued"], server.documents().len()), (&json!(0), 3), "{report}");
 }
 
+// S9: the list was late, and two devices had begun a store each.
+#[test]
+fn what_is_in_the_younger_of_two_stores_moves_to_the_older() {
+    let (server, desk) = (gemini::server(), desk());
+    server.set(&json!({ "frozen_time": "2026-11-21T02:00:00Z" }));
+    add(&desk, &server);
+    json(&desk, &["sync"]);
+    server.set(&json!({ "frozen_time": "2026-11-21T01:00:00Z" }));
+    let older = server.make_store("papers");
+    json(&desk, &["sync"]);
+    let names: Vec<Value> = server.documents().iter().map(|it| it["name"].clone()).collect();
+    assert!(names.iter().all(|name| name.as_str().unwrap().starts_with(&older)), "{names:?}");
+    assert_eq!((names.len(), uploaded(&desk)), (2, json!(2)));
+    let answer = json(&desk, &["ask", "where do cats sleep"]);
+    assert_eq!(answer["sources"][0]["document"]["path"], "cats.md");
+}
+
 // S9
 #[test]
 fn what_will_be_forgotten_soon_is_given_anew_before() {
@@ -210,6 +227,56 @@ fn what_will_be_forgotten_soon_is_given_anew_before() {
     json(&desk, &["orphans", "clean"]);
     assert_eq!(titles(&server), ["About cats", "Moon"]);
     assert!(server.documents().iter().all(|it| it["expirationTime"].is_null()));
+}
+
+// S12, S2
+#[test]
+fn a_check_finds_what_is_missing_and_what_is_there_twice() {
+    let (server, desk) = synced();
+    run(&desk, &["store", "check"]).expect(0);
+    // A list that was late, or another program: the same document under a second name.
+    let copied = server.copy_document("Moon");
+    let cats = server.documents().into_iter().find(|it| it["displayName"] == "About cats").unwrap();
+    server.delete(cats["name"].as_str().unwrap());
+    let found = run(&desk, &["store", "check", "--json"]).expect(3).json();
+    let counts = &found["stores"][0]["counts"];
+    assert_eq!((&counts["missing"], &counts["strangers"]), (&json!(1), &json!(1)), "{found}");
+    run(&desk, &["store", "check", "--repair"]);
+    json(&desk, &["sync"]);
+    assert_eq!(titles(&server), ["About cats", "Moon", "Moon"], "nothing is deleted by a check");
+    desk.run(&["config", "set", "orphans.grace_days", "0"]).expect(0);
+    json(&desk, &["orphans", "clean"]);
+    assert_eq!(titles(&server), ["About cats", "Moon"]);
+    assert!(server.documents().iter().all(|it| it["name"] != copied.as_str()), "the copy goes, not ours");
+    run(&desk, &["store", "check"]).expect(0);
+}
+
+// S8
+#[test]
+fn what_becomes_private_is_taken_back_from_gemini() {
+    let (server, desk) = synced();
+    run(&desk, &["edit", "cats.md", "--privacy", "local_only"]).expect(0);
+    json(&desk, &["sync"]);
+    assert_eq!(titles(&server), ["Moon"]);
+    run(&desk, &["edit", "moon.md", "--privacy", "redacted"]).expect(0);
+    json(&desk, &["sync"]);
+    let answer = json(&desk, &["ask", "what does orbit the earth"]);
+    assert_eq!(
+        (answer["sources"].as_array().map(Vec::len), titles(&server)),
+        (Some(0), vec!["Moon".to_owned()])
+    );
+}
+
+// S12: another model is no other store.
+#[test]
+fn a_store_may_be_asked_by_another_model_from_now_on() {
+    let (server, desk) = synced();
+    run(&desk, &["store", "relocate", "google", &format!("{}&model=gemini-9-pro", server.url("papers"))])
+        .expect(0);
+    let answer = json(&desk, &["ask", "where do cats sleep"]);
+    assert_eq!((&answer["model"], &answer["answered"]), (&json!("gemini-9-pro"), &json!(true)));
+    assert_eq!(json(&desk, &["sync"])["uploaded_objects"], 0);
+    run(&desk, &["store", "relocate", "google", &server.url("others")]).expect(1);
 }
 
 // S9

@@ -94,6 +94,8 @@ pub(super) fn known_json(place: &Place, known: &Known, libraries: &HashMap<i64, 
         "title": card.title,
         "content_hash": hex(document.content_hash),
     })));
+    object["privacy"] = json!(known.privacy.as_ref().map(|(privacy, _)| privacy));
+    object["privacy_rule"] = json!(known.privacy.as_ref().and_then(|(_, rule)| rule.as_ref()));
     object["copies"] =
         known.copies.iter().map(|copy| copy_json(copy, card, libraries)).collect::<Vec<_>>().into();
     object["operations"] = known.operations.iter().map(operation_json).collect::<Vec<_>>().into();

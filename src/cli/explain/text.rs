@@ -15,7 +15,7 @@ use crate::cli::decisions::question;
 use crate::cli::exit::Failure;
 use crate::cli::output::{local_time, plural, size};
 use crate::model::path::display_name;
-use crate::model::{LookCause, OperationState, Presence, Problem, RelPath};
+use crate::model::{LookCause, OperationState, Presence, Privacy, Problem, RelPath};
 use crate::scan::{LeftOut, RuleOrigin};
 use crate::volume::marker::MARKER_DIR;
 
@@ -148,6 +148,15 @@ pub(super) fn tell_known(
             out.line(format!("  document   {}{title}", document.ulid))?;
         }
         None => out.line("  document   none")?,
+    }
+    if let Some((privacy, rule)) = &known.privacy
+        && *privacy != Privacy::Full
+    {
+        let by = rule.as_deref().map_or_else(
+            || "the word on its card".to_owned(),
+            |rule| format!("the rule {:?}", display_name(rule.as_bytes())),
+        );
+        out.line(format!("  privacy    {privacy}, by {by}"))?;
     }
     for copy in known.copies.iter().filter(|copy| copy.file_id != card.file_id) {
         out.line(format!("  copy       {}", copy_line(copy, libraries)))?;

@@ -49,12 +49,15 @@ pub(super) fn run(context: &mut Context, store: Option<&str>) -> Result<Exit, Fa
         if pushed.interrupted { Exit::Interrupted } else { Exit::Done },
         if pushed.offline.is_empty() { Exit::Done } else { Exit::Offline },
         if pushed.problems.is_empty() && pushed.refused == 0 { Exit::Done } else { Exit::Problems },
+        if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
     ]);
     if context.json {
         context.out.json(&json!({
             "uploaded_objects": pushed.uploaded_objects,
             "uploaded_bytes": pushed.uploaded_bytes,
             "retired_objects": pushed.retired_objects,
+            "recalled_objects": pushed.recalled_objects,
+            "decisions": pushed.decisions,
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),
             "problems": pushed.problems,

@@ -1,4 +1,4 @@
-//! `sync status`: how the stores and the queue stand, without asking anybody outside.
+//! `sync status`: how the stores and the queue stand; without asking anybody outside, unless somebody wants that.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -12,9 +12,15 @@ use crate::cli::output::{ago, local_time, plural, rfc3339_or_null};
 use crate::clock::Clock;
 use crate::model::path::display_name;
 use crate::sync::code;
+use crate::sync::connectivity::{self, Connectivity};
 
-pub(super) fn run(context: &mut Context) -> Result<Exit, Failure> {
-    let catalog = context.open()?;
+pub(super) fn run(context: &mut Context, probe: bool) -> Result<Exit, Failure> {
+    let mut catalog = context.open()?;
+    if probe {
+        for store in stores::all(catalog.read())? {
+            connectivity::probe(&mut catalog, &store, &[], &context.clock)?;
+        }
+    }
     let now_ms = context.clock.now_ms();
     let all = stores::all(catalog.read())?;
     let queue = queue::standing(catalog.read(), None, now_ms)?;
@@ -65,18 +71,31 @@ fn mode(all: &[StoreRow]) -> &'static str {
 
 fn told(store: &StoreRow, now_ms: i64) -> String {
     let paused = if store.paused { ", paused" } else { "" };
-    let Some(since) = store.offline_since else { return format!("{}{paused}", store.state) };
     let why = display_name(store.error_text.as_deref().unwrap_or_default().as_bytes());
-    format!("{} since {}{paused}: {why} ({})", store.state, ago(now_ms - since), code::CONNECTION)
+    match Connectivity::of(store).offline_ms(now_ms) {
+        Some(offline_ms) => {
+            format!("{} since {}{paused}: {why} ({})", store.state, ago(offline_ms), code::CONNECTION)
+        }
+        None if store.failures > 0 => {
+            let times = plural(store.failures.into(), "question", "questions");
+            format!("{}{paused}; it left {times} unanswered: {why} ({})", store.state, code::CONNECTION)
+        }
+        None => format!("{}{paused}", store.state),
+    }
 }
 
 fn store_json(store: &StoreRow, now_ms: i64) -> Value {
+    let known = Connectivity::of(store);
     json!({
         "store": store.name,
         "state": store.state,
         "paused": store.paused,
         "last_ok": rfc3339_or_null(store.last_ok),
-        "offline_ms": store.offline_since.map(|since| now_ms - since),
+        "is_online": known.is_online(),
+        "last_online_at": rfc3339_or_null(store.last_ok),
+        "offline_ms": known.offline_ms(now_ms),
+        "offline_duration_seconds": known.offline_ms(now_ms).map(|ms| ms / 1_000),
+        "code": (store.failures > 0).then_some(code::CONNECTION),
         "failures": store.failures,
         "error": store.error_text,
     })

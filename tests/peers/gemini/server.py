@@ -10,6 +10,7 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import re
 import secrets
 import threading
@@ -514,6 +515,12 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/_fake/turn":
             for operation in fake.operations.values():
                 operation.update(left=0, failed=0, error=None, end="STATE_ACTIVE")
+        elif path == "/_fake/copy":
+            like = next(d for d in fake.documents.values() if d["displayName"] == body["displayName"])
+            name = like["name"].rsplit("/", 1)[0] + "/" + new_id(like["displayName"])
+            fake.documents[name] = {**like, "name": name, "createTime": fake.time()}
+            fake.contents[name] = fake.contents[like["name"]]
+            return {"copied": name}
         elif path == "/_fake/log":
             return fake.log
         return {"config": fake.config, "faults": fake.faults, "stores": list(fake.stores),
@@ -568,7 +575,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--api-key", default="test-key")
+    # A test that looks for secrets among the arguments of processes gives it in the environment.
+    parser.add_argument("--api-key", default=os.environ.get("FAKE_API_KEY", "test-key"))
     args = parser.parse_args()
     Handler.fake = Fake(args.api_key)
     server = ThreadingHTTPServer((args.host, args.port), Handler)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { GoogleGenAI } from '@google/genai';
 
 const base = process.argv[2];
-const ai = new GoogleGenAI({ apiKey: process.argv[3] ?? 'test-key', httpOptions: { baseUrl: base } });
+const ai = new GoogleGenAI({ apiKey: process.env.FAKE_API_KEY ?? 'test-key', httpOptions: { baseUrl: base } });
 const store = await ai.fileSearchStores.create({ config: { displayName: 'JS store' } });
 assert.match(store.name, /^fileSearchStores\/js-store-[a-z0-9]{12}$/);
 

@@ -315,7 +315,12 @@ impl Index for Gemini {
 
     fn prove(&self, name: &RemoteName, entry: &Entry<'_>) -> Result<bool, StoreError> {
         let doing = "look at a document";
-        let Some(document) = self.document(self.checked(name, doing)?, doing)? else { return Ok(false) };
+        let path = self.checked(name, doing)?;
+        if store_of(path) != self.resource()? {
+            // In a store of a former life, or in the younger of two that were made at once: nobody asks that one.
+            return Ok(false);
+        }
+        let Some(document) = self.document(path, doing)? else { return Ok(false) };
         // What is left out is zero, or not told; the key says the content.
         let length = entry.content.len() as u64;
         let is_whole = document.size_bytes.is_none_or(|bytes| bytes == length);

@@ -1,0 +1,270 @@
+//! What can go wrong on the way to a store, against the whole line from the outbox: nothing is lost, nothing is sent twice, and
+//! nobody is blamed for it.
+
+#![allow(missing_docs)]
+
+#[path = "common/lent.rs"]
+mod lent;
+#[path = "peers/mod.rs"]
+mod peers;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use peers::proxy::{Fault, Proxy};
+use peers::{PASSWORD, Peer, USER, rclone_s3};
+use shelflist::catalog::queue::{self, Operation};
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, libraries, stores};
+use shelflist::clock::{Clock, FixedClock, SystemClock};
+use shelflist::library::{self, InitOptions};
+use shelflist::model::OperationState;
+use shelflist::monitor::TestMonitor;
+use shelflist::remote::{self, Access, StoreUrl};
+use shelflist::scan::Options;
+use shelflist::sync::{self, Here, PushReport};
+
+/// A library whose originals go to one store, and a clock that stands.
+struct Office {
+    dir: tempfile::TempDir,
+    clock: FixedClock,
+}
+
+impl Office {
+    fn new(files: usize, url: &str) -> Office {
+        let dir = tempfile::tempdir().unwrap();
+        let office = Office { clock: FixedClock::at(SystemClock.now()), dir };
+        std::fs::create_dir(office.root()).unwrap();
+        for n in 0..files {
+            std::fs::write(office.root().join(format!("{n:05}.txt")), format!("content {n}")).unwrap();
+        }
+        let mut catalog = Catalog::open_or_create(&office.home(), office.clock.now()).unwrap();
+        let root = office.root();
+        let options = InitOptions { root: &root, name: Some("books"), mount_point: None, marker: true };
+        library::init(&mut catalog, &options, &SystemClock).unwrap();
+        drop(catalog);
+        office.scan();
+        let mut catalog = office.catalog();
+        let url = StoreUrl::parse(url, Path::new("/")).unwrap();
+        let command = format!("printf {USER}:{PASSWORD}");
+        let access = Access::known(Some(&command), None);
+        let identity =
+            remote::create(&url, &access, office.clock.now()).unwrap().identity().unwrap().unwrap();
+        let new = stores::NewStore {
+            name: "mirror",
+            url: &url.to_string(),
+            payload: stores::StorePayload::Original,
+            remote_store: &identity.store,
+            generation: &identity.generation,
+            password_command: Some(&command),
+            found: remote::try_out(&url, &access, office.clock.now()).unwrap(),
+        };
+        catalog.change::<_, CatalogError>(|tx| stores::insert(tx, &mut Ids::default(), &new, 0)).unwrap();
+        office
+    }
+
+    /// With a proxy before an S3 server.
+    fn behind_a_proxy(files: usize) -> (Office, Proxy, Peer) {
+        let peer = rclone_s3();
+        let proxy = Proxy::before(peer.port);
+        let url = format!("s3://bucket?endpoint=http://127.0.0.1:{}&region=r", proxy.port);
+        (Office::new(files, &url), proxy, peer)
+    }
+
+    fn home(&self) -> PathBuf {
+        self.dir.path().join("home/catalog.db")
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("library")
+    }
+
+    fn catalog(&self) -> Catalog {
+        Catalog::open(&self.home(), self.clock.now()).unwrap()
+    }
+
+    fn here(&self, catalog: &mut Catalog) -> Here {
+        let library = libraries::all(catalog.read()).unwrap().remove(0);
+        let root = library::look(catalog, &library, &SystemClock).unwrap().unwrap();
+        Here { library, root }
+    }
+
+    fn scan(&self) {
+        let mut catalog = self.catalog();
+        let lock = RunLock::take(catalog.path()).unwrap();
+        let Here { library, root } = self.here(&mut catalog);
+        let (options, monitor) = (Options::default(), TestMonitor::default());
+        lent::scan(&mut catalog, &lock, &library, &root, &options, &SystemClock, &monitor).unwrap();
+    }
+
+    fn push(&self) -> PushReport {
+        let mut catalog = self.catalog();
+        let lock = RunLock::take(catalog.path()).unwrap();
+        let here = [self.here(&mut catalog)];
+        sync::push(&mut catalog, &lock, &here, None, &self.clock, &TestMonitor::default()).unwrap()
+    }
+
+    fn queue(&self) -> Vec<Operation> {
+        queue::listed(self.catalog().read(), None, false, usize::MAX).unwrap()
+    }
+
+    /// Objects that are current by the ledger, and operations that counted a verdict or were given up.
+    fn current_and_blamed(&self) -> (i64, i64) {
+        let catalog = self.catalog();
+        let count = |sql: &str| catalog.read().query_row(sql, [], |row| row.get(0)).unwrap();
+        (
+            count("SELECT count(*) FROM remote_objects WHERE state = 'current'"),
+            count("SELECT count(*) FROM outbox WHERE attempts > 0 OR state = 'dead'"),
+        )
+    }
+}
+
+/// The key of a file's object.
+fn key_of(n: usize) -> String {
+    blake3::hash(format!("content {n}").as_bytes()).to_hex().to_string()
+}
+
+// T5: a proxy that resets on one text holds up nobody else
+#[test]
+fn one_object_in_fifty_that_never_gets_through_holds_up_nobody() {
+    let (office, proxy, _peer) = Office::behind_a_proxy(50);
+    proxy.each(&key_of(17), Fault::CutQuestion(100));
+    let report = office.push();
+    assert_eq!((report.queued, report.offline.len(), report.refused), (1, 0, 0), "{report:?}");
+    assert_eq!(office.current_and_blamed(), (49, 0));
+    let waiting = office.queue();
+    assert_eq!((waiting[0].document_id, waiting[0].attempts), (18, 0));
+    assert_eq!(waiting[0].error_code.as_deref(), Some("SHELF-SYNC-001"), "it says why it waits");
+    // It waits longer each time, and does not end the turn for what is new.
+    std::fs::write(office.root().join("new.txt"), "content 50").unwrap();
+    for _ in 0..8 {
+        office.clock.advance(SignedDuration::from_mins(10));
+        let report = office.push();
+        assert_eq!((report.queued, report.offline.len()), (1, 0), "{report:?}");
+    }
+    assert_eq!(office.current_and_blamed(), (49, 0), "it is waited for, and never given up");
+    proxy.always(None);
+    office.clock.advance(SignedDuration::from_mins(10));
+    assert_eq!(office.push().queued, 0);
+    assert_eq!(office.current_and_blamed(), (50, 0));
+    assert!(office.queue().is_empty());
+}
+
+// T5, S6: what the store will not have is that operation's own
+#[test]
+fn one_object_in_fifty_that_is_refused_is_given_up_alone() {
+    let (office, proxy, _peer) = Office::behind_a_proxy(50);
+    proxy.each(&key_of(17), Fault::Say("400 Bad Request", "<Error><Code>InvalidRequest</Code></Error>"));
+    for verdicts in 1..=5 {
+        let report = office.push();
+        assert_eq!((report.refused, report.offline.len()), (1, 0), "{report:?}");
+        assert_eq!(office.current_and_blamed(), (49, 1));
+        assert_eq!(office.queue()[0].attempts, verdicts);
+        office.clock.advance(SignedDuration::from_mins(10));
+    }
+    let given_up = &office.queue()[0];
+    assert_eq!(
+        (given_up.state, given_up.error_code.as_deref()),
+        (OperationState::Dead, Some("SHELF-SYNC-004"))
+    );
+    assert_eq!(office.push().refused, 0, "a sixth time nobody asks");
+}
+
+// S4, T3: applied once, attempts 0
+#[test]
+fn of_a_thousand_objects_whose_answers_are_lost_each_is_sent_once() {
+    const FILES: usize = 1_000;
+    let (office, proxy, _peer) = Office::behind_a_proxy(FILES);
+    proxy.first("PUT ", Fault::DropAnswer);
+    let mut turns = 0;
+    loop {
+        let report = office.push();
+        assert_eq!(report.refused, 0);
+        office.clock.advance(SignedDuration::from_mins(10));
+        turns += 1;
+        assert!(turns <= FILES, "it never ends: {report:?}");
+        if report.queued == 0 {
+            break;
+        }
+    }
+    assert_eq!(office.current_and_blamed(), (i64::try_from(FILES).unwrap(), 0));
+    let puts = proxy.asked("PUT");
+    let of_objects: Vec<_> = puts.iter().filter(|(line, _)| line.contains("/original/")).collect();
+    assert_eq!(of_objects.len(), FILES);
+    assert!(of_objects.iter().all(|(_, asked)| **asked == 1), "sent twice");
+}
+
+// S4: where looks were in vain so far, an answer that was lost is looked for all the same
+#[test]
+fn an_answer_lost_among_many_that_came_is_looked_for() {
+    let (office, proxy, _peer) = Office::behind_a_proxy(300);
+    proxy.first("PUT /bucket/original/f", Fault::DropAnswer);
+    let report = office.push();
+    assert_eq!(
+        (report.queued, report.offline.len()),
+        (0, 0),
+        "they are tried once more in the same turn: {report:?}"
+    );
+    assert_eq!(office.current_and_blamed(), (300, 0));
+    let puts = proxy.asked("PUT");
+    let of_objects: Vec<_> = puts.iter().filter(|(line, _)| line.contains("/original/")).collect();
+    assert!(
+        of_objects.iter().filter(|(line, _)| line.contains("/original/f")).count() > 5,
+        "some hashes begin so"
+    );
+    let twice: Vec<_> = of_objects.iter().filter(|(_, asked)| **asked > 1).collect();
+    assert!(twice.is_empty(), "sent twice: {twice:?}");
+}
+
+// T5, T6, S6: two hours without a network, and ten thousand edits meanwhile
+#[test]
+fn two_hours_without_a_network_cost_nobody_anything() {
+    const FILES: usize = 1_500;
+    let (office, proxy, _peer) = Office::behind_a_proxy(FILES);
+    office.push();
+    let files = i64::try_from(FILES).unwrap();
+    assert_eq!(office.current_and_blamed(), (files, 0));
+    proxy.always(Some(Fault::Refuse));
+    let mut edits = 0;
+    for round in 0..24 {
+        // Fewer than a person would be asked about.
+        for n in 0..420 {
+            let path = office.root().join(format!("{n:05}.txt"));
+            std::fs::write(&path, format!("content {n} of round {round}")).unwrap();
+            let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + round);
+            std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+            edits += 1;
+        }
+        office.scan();
+        office.clock.advance(SignedDuration::from_mins(5));
+        let report = office.push();
+        assert_eq!((report.offline.len(), report.uploaded_objects, report.queued), (1, 0, 420));
+        assert_eq!(office.current_and_blamed(), (files, 0), "what is there stays current (T2)");
+    }
+    assert!(edits >= 10_000);
+    proxy.always(None);
+    let report = office.push();
+    assert_eq!((report.queued, report.offline.len()), (0, 0), "{report:?}");
+    assert_eq!(report.uploaded_objects, 420, "only what is wanted now is sent");
+    assert_eq!(office.current_and_blamed(), (files, 0));
+    let last = blake3::hash(b"content 7 of round 23").to_hex().to_string();
+    let puts = proxy.asked("PUT");
+    assert!(puts.keys().any(|line| line.contains(&last)), "the last edit is the one that counts");
+}
+
+// S6: 429 without Retry-After, 500, a dead line: each turn ends, and the next goes on
+#[test]
+fn whatever_the_way_does_is_held_against_no_operation() {
+    let (office, proxy, _peer) = Office::behind_a_proxy(20);
+    for fault in [Fault::Refuse, Fault::DropAnswer, Fault::CutAnswer(5), Fault::CutQuestion(150)] {
+        proxy.always(Some(fault));
+        let report = office.push();
+        assert_eq!(report.offline.len(), 1, "{fault:?}");
+        assert_eq!(office.current_and_blamed(), (0, 0), "{fault:?}");
+        assert_eq!(report.queued, 20);
+        office.clock.advance(SignedDuration::from_mins(10));
+    }
+    proxy.always(None);
+    assert_eq!(office.push().queued, 0);
+    assert_eq!(office.current_and_blamed(), (20, 0));
+}
