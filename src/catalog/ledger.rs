@@ -240,6 +240,19 @@ pub fn is_claimed(conn: &Connection, store_id: i64, server_id: &str, by_other_th
         .query_row(params![store_id, server_id, by_other_than], |row| row.get(0))?)
 }
 
+/// The document whose current object a store calls so.
+///
+/// # Errors
+/// SQLite's.
+pub fn current_under(conn: &Connection, store_id: i64, server_id: &str) -> Result<Option<i64>> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT document_id FROM remote_objects WHERE store_id = ?1 AND server_id = ?2 AND state = 'current'",
+        )?
+        .query_row(params![store_id, server_id], |row| row.get(0))
+        .optional()?)
+}
+
 /// The documents of current objects that a store will forget before `before_ms`.
 ///
 /// # Errors

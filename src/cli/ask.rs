@@ -378,7 +378,7 @@ fn instead(
 }
 
 /// The longer words of a question, any of which will do.
-fn any_word(question: &str) -> String {
+pub(super) fn any_word(question: &str) -> String {
     let words = question.split(|char: char| !char.is_alphanumeric());
     let long: Vec<&str> = words.filter(|word| word.len() > SHORT).collect();
     long.join(" OR ")

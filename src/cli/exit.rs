@@ -331,6 +331,10 @@ impl From<StoreError> for Failure {
                     "was it deleted, or is the key another project's? where it is to be filled again: shelflist store remove NAME; \
                      shelflist store add URL",
                 ),
+                AwayReason::NoEmbedder => (
+                    Exit::Offline,
+                    "start the server that embed= names in its URL, then run the command again",
+                ),
                 AwayReason::NameUnknown => {
                     (Exit::Offline, "check the name in its URL, and that this computer has a network")
                 }

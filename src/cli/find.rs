@@ -1,11 +1,14 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::hits::Hits;
 use super::output::plural;
-use crate::catalog::search;
-use crate::catalog::search::{Facet, Query};
+use crate::catalog::Catalog;
+use crate::catalog::search::{self, Facet, Query};
+use crate::remote::index::Only;
+
+mod meaning;
 
 /// Search titles, authors, tags, notes, paths and text. Works with the disk and the network away.
 ///
@@ -16,8 +19,14 @@ use crate::catalog::search::{Facet, Query};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// What to look for.
-    #[arg(required_unless_present_any = ["source_type", "tier", "tag", "library", "missing", "before", "after"])]
+    #[arg(required_unless_present_any = ["source_type", "tier", "tag", "lang", "library", "missing", "before", "after", "meaning"])]
     query: Vec<String>,
+    /// Ask a Chroma store for what means something like this, in whatever words. With the store away, the words are searched.
+    #[arg(long, value_name = "QUESTION", conflicts_with_all = ["query", "library", "missing", "before", "after"])]
+    meaning: Option<String>,
+    /// With --meaning: which store is asked, where there are several.
+    #[arg(long, value_name = "NAME")]
+    store: Option<String>,
     #[command(flatten)]
     filters: Filters,
     /// Only documents with a file in this library, by name, id or root.
@@ -32,7 +41,7 @@ pub(super) struct Args {
 }
 
 /// What a document's card must say.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct Filters {
     /// Only documents of this source type.
     #[arg(long = "type", value_name = "TYPE")]
@@ -43,6 +52,9 @@ pub(super) struct Filters {
     /// Only documents with this tag; given several times, with all of them.
     #[arg(long)]
     tag: Vec<String>,
+    /// Only documents in this language: en, pt-BR.
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Option<String>,
     /// Only documents dated before this: 2020, 2020-05, 2020-05-31.
     #[arg(long, value_name = "DATE")]
     before: Option<String>,
@@ -52,12 +64,24 @@ pub(super) struct Filters {
 }
 
 impl Filters {
+    /// As a store that is asked by meaning is asked for it.
+    fn only(&self) -> Only<'_> {
+        let Filters { source_type, tier, tag, lang, before: _, after: _ } = self;
+        Only {
+            source_type: source_type.as_deref(),
+            tier: tier.as_deref(),
+            language: lang.as_deref(),
+            tags: tag.clone(),
+        }
+    }
+
     /// Asks for it beside what `query` asks for.
     pub(super) fn add_to(self, query: &mut Query) -> Result<(), Failure> {
-        let Filters { source_type, tier, tag, before, after } = self;
+        let Filters { source_type, tier, tag, lang, before, after } = self;
         for (facet, values) in [
             (Facet::Type, source_type.into_iter().collect()),
             (Facet::Tier, tier.into_iter().collect()),
+            (Facet::Language, lang.into_iter().collect()),
             (Facet::Tag, tag),
         ] {
             for value in &values {
@@ -80,28 +104,51 @@ impl Filters {
 }
 
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
-    let Args { query, filters, library, missing, limit } = args;
+    let Args { query, meaning, store, filters, library, missing, limit } = args;
+    if let Some(question) = meaning {
+        return meaning::run(context, &question, store.as_deref(), filters, limit);
+    }
+    // clap lets a requirement go where it conflicts with what is there.
+    if let Some(store) = store {
+        return Err(Failure::usage(format!("store {store} is asked only with --meaning"))
+            .hint("for instance: shelflist find --meaning \"how ships were named\" --store NAME"));
+    }
     let mut asked = Query::parse(&query.join(" "));
     filters.add_to(&mut asked)?;
     let catalog = context.open()?;
-    let _moment = catalog.snapshot()?;
-    let conn = catalog.read();
     if let Some(library) = library {
         asked.require_library(&[context.library(&catalog, &library)?.library_id]);
     }
     if missing {
         asked.require_missing();
     }
-    let found = search::find(conn, &asked, limit)?;
-    let hits = Hits::gather(context, &catalog, &found.hits, Some(&asked))?;
+    by_words(context, &catalog, &asked, limit, None)?;
+    Ok(Exit::Done)
+}
+
+/// Searches the catalogue. `instead_of` says why it is, where something else was asked for.
+fn by_words(
+    context: &mut Context,
+    catalog: &Catalog,
+    asked: &Query,
+    limit: usize,
+    instead_of: Option<Value>,
+) -> Result<(), Failure> {
+    let _moment = catalog.snapshot()?;
+    let found = search::find(catalog.read(), asked, limit)?;
+    let hits = Hits::gather(context, catalog, &found.hits, Some(asked))?;
     if context.json {
-        context.out.json(&json!({
+        let mut object = json!({
             "hits": hits.json(),
             "total": found.total,
             "total_is_at_least": found.total_is_at_least,
             "unindexed": found.unindexed,
-        }))?;
-        return Ok(Exit::Done);
+        });
+        if let Some(instead_of) = instead_of {
+            object["meaning"] = instead_of;
+        }
+        context.out.json(&object)?;
+        return Ok(());
     }
     hits.print(context)?;
     let out = &mut context.out;
@@ -119,5 +166,5 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             plural(found.unindexed, "document is", "documents are")
         ))?;
     }
-    Ok(Exit::Done)
+    Ok(())
 }

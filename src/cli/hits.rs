@@ -19,6 +19,8 @@ use crate::model::{ObjectState, Presence};
 
 /// Copies of one hit that are shown, before "and more".
 const SHOWN: usize = 4;
+/// So much of a piece of text is shown to people, in characters.
+const SHOWN_CHARS: usize = 240;
 
 /// What was found, and the disks that it is on.
 pub(super) struct Hits {
@@ -29,6 +31,8 @@ pub(super) struct Hits {
 struct Hit {
     document: documents::Document,
     approximate: bool,
+    /// How near it lies to a question, and the piece of its text that does.
+    near: Option<(f64, String)>,
     copies: Vec<FileCard>,
     snippet: Option<Snippet>,
     stores: Vec<String>,
@@ -71,6 +75,7 @@ impl Hits {
             hits.push(Hit {
                 document,
                 approximate: *approximate,
+                near: None,
                 copies: query::copies(conn, *document_id)?,
                 snippet,
                 stores,
@@ -90,6 +95,14 @@ impl Hits {
             hit.copies.sort_by_key(|copy| !is_available(copy, &places));
         }
         Ok(Hits { hits, places })
+    }
+
+    /// Says how near hits lie to a question (1 is the same direction, 0 is none), and which piece of each does.
+    pub(super) fn with_nearness(mut self, near: impl IntoIterator<Item = (f64, String)>) -> Hits {
+        for (hit, near) in self.hits.iter_mut().zip(near) {
+            hit.near = Some(near);
+        }
+        self
     }
 
     pub(super) fn len(&self) -> usize {
@@ -126,7 +139,11 @@ fn print_hit(
 ) -> Result<(), Failure> {
     let out = &mut context.out;
     let title = hit.copies.first().and_then(|copy| copy.title.clone());
-    let perhaps = if hit.approximate { "  (similar)" } else { "" };
+    let perhaps = match &hit.near {
+        Some((nearness, _)) => format!("  ({nearness:.2} near)"),
+        None if hit.approximate => "  (similar)".to_owned(),
+        None => String::new(),
+    };
     let mut indent = mark;
     if let Some(title) = title {
         out.line(format!("{mark}{title}{perhaps}"))?;
@@ -148,12 +165,15 @@ fn print_hit(
             };
             format!("{}: {} ({how}, last seen {})", library.name, copy.path, local_time(copy.last_seen))
         };
-        out.line(format!("{indent}{place}{}", if indent == mark { perhaps } else { "" }))?;
+        out.line(format!("{indent}{place}{}", if indent == mark { &perhaps } else { "" }))?;
         indent = "  ";
     }
     if hit.copies.len() > SHOWN {
         let more = (hit.copies.len() - SHOWN) as u64;
         out.line(format!("  and {}; see `shelflist copies`", plural(more, "copy more", "copies more")))?;
+    }
+    if let Some((_, piece)) = &hit.near {
+        out.marked("  ", &on_one_line(piece), &[])?;
     }
     if let Some(snippet) = &hit.snippet {
         let marks = if colour { &snippet.marks[..] } else { &[] };
@@ -163,6 +183,18 @@ fn print_hit(
         out.line(format!("  in {}", hit.stores.join(", ")))?;
     }
     Ok(())
+}
+
+/// A piece of a text as one line, cut where it is long.
+fn on_one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN_CHARS) {
+        None => line,
+        Some((at, _)) => {
+            let end = line[..at].rfind(' ').unwrap_or(at);
+            format!("{}…", &line[..end])
+        }
+    }
 }
 
 fn hit_json(hit: &Hit, places: &HashMap<i64, Place>) -> Value {
@@ -185,8 +217,9 @@ fn hit_json(hit: &Hit, places: &HashMap<i64, Place>) -> Value {
         "library": null,
         "document_id": hit.document.ulid,
         "title": hit.copies.first().and_then(|copy| copy.title.clone()),
-        "snippet": hit.snippet.as_ref().map(|snippet| &snippet.text),
+        "snippet": hit.near.as_ref().map(|(_, piece)| piece).or(hit.snippet.as_ref().map(|snippet| &snippet.text)),
         "approximate": hit.approximate,
+        "nearness": hit.near.as_ref().map(|(nearness, _)| nearness),
         "volume_label": null,
         "available": false,
         "last_seen": null,

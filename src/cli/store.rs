@@ -30,7 +30,8 @@ enum Command {
     /// Add a store; everything catalogued is put in line for it, and the next sync sends it.
     Add {
         /// Where it is: dir:PATH, s3://BUCKET/PREFIX, webdav+https://HOST/PATH, sftp://USER@HOST/PATH, gcs://BUCKET/PREFIX,
-        /// azblob://CONTAINER/PREFIX or gemini://NAME. The last directory of a path is made, those above it have to exist, and so has a bucket.
+        /// azblob://CONTAINER/PREFIX, gemini://NAME or chroma+http://HOST:8000/NAME?embed=FOLDER. The last directory of a path is
+        /// made, those above it have to exist, and so has a bucket.
         url: String,
         /// What to call it; the URL's last name otherwise.
         #[arg(long)]

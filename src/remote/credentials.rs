@@ -138,6 +138,27 @@ pub(super) fn webdav_login(
     Ok(netrc())
 }
 
+/// Who asks a Chroma server, or a proxy before one: a user with a password, or a token alone. None where it takes everybody.
+/// A command prints `USER:PASSWORD` or the token, and so is `CHROMA_TOKEN` read.
+pub(super) fn chroma_login(
+    access: &Access,
+    store: &str,
+) -> Result<Option<(Option<String>, Secret)>, StoreError> {
+    if let Some(login) = &access.login {
+        return Ok(Some((Some(login.user.clone()), login.secret.clone())));
+    }
+    let said = given(access, store)?.or_else(|| variable("CHROMA_TOKEN").map(Secret::new));
+    Ok(said.map(|secret| match secret.expose().split_once(':') {
+        Some((user, password)) => (Some(user.to_owned()), Secret::new(password)),
+        None => (None, secret),
+    }))
+}
+
+/// The key to an endpoint that makes embeddings, by the name that everybody's clients look for.
+pub(super) fn openai_key() -> Option<Secret> {
+    variable("OPENAI_API_KEY").map(Secret::new)
+}
+
 /// The `ssh` to call with its first arguments.
 pub(super) fn ssh_command(access: &Access, store: &str) -> Result<Vec<String>, StoreError> {
     if let Some(ssh) = &access.ssh {

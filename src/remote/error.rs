@@ -18,6 +18,8 @@ pub enum AwayReason {
     NoBucket,
     /// There is no store of its name.
     NoneOfThatName,
+    /// Nobody is there who makes its embeddings, for whatever text.
+    NoEmbedder,
     /// The name of its server is not known: no network, or a typing error.
     NameUnknown,
     /// Its server cannot prove who it is.
@@ -32,6 +34,7 @@ impl std::fmt::Display for AwayReason {
             AwayReason::Unreachable => "it does not answer",
             AwayReason::NoBucket => "its bucket or container is not there",
             AwayReason::NoneOfThatName => "there is none of that name",
+            AwayReason::NoEmbedder => "what makes its embeddings does not answer",
             AwayReason::NameUnknown => "the name of its server is not known",
             AwayReason::Untrusted => "its server cannot prove who it is",
         })

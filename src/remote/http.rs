@@ -167,6 +167,12 @@ impl Http {
         self
     }
 
+    /// As patient as this one, and so much more while a server works.
+    pub(super) fn patient_by(&self, more: Duration) -> Self {
+        let patience = Patience { idle: self.patience.idle.saturating_add(more), ..self.patience };
+        Http { patience, ..self.clone() }
+    }
+
     /// For one call of ours, which may be several requests.
     pub(super) fn call(&self) -> Call {
         Call { http: self.clone(), seen: Arc::default() }
@@ -562,13 +568,19 @@ fn retry_info(body: &[u8]) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds.ceil()).ok()
 }
 
-/// The code and sentence of an error's body: S3's and Azure's `<Code>` and `<Message>`, Google's JSON.
+/// The code and sentence of an error's body: S3's and Azure's `<Code>` and `<Message>`, Google's, OpenAI's and Chroma's JSON.
 fn words_of_refusal(body: &[u8]) -> (Option<String>, Option<String>) {
     let text = String::from_utf8_lossy(body);
     if let Some(error) = error_of(body) {
+        // Chroma's is a word, with its sentence beside it.
+        if let Some(code) = error.as_str() {
+            let beside: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+            return (Some(shortened(code)), beside["message"].as_str().map(shortened));
+        }
         // The reason is the more exact word: `API_KEY_INVALID` of an `INVALID_ARGUMENT`.
         let reason = details(&error).find_map(|detail| detail["reason"].as_str());
         let code = error["errors"][0]["reason"].as_str().or(reason).or(error["status"].as_str());
+        let code = code.or(error["code"].as_str());
         let message = error["message"].as_str().filter(|message| !message.is_empty());
         return (code.map(str::to_owned), message.map(shortened));
     }
@@ -616,6 +628,13 @@ mod tests {
         assert_eq!(words_of_refusal(json), (Some("forbidden".into()), Some("no".into())));
         let key = br#"[{"error": {"code": 400, "message": "", "status": "INVALID_ARGUMENT", "details": [{}, {"reason": "API_KEY_INVALID"}]}}]"#;
         assert_eq!(words_of_refusal(key), (Some("API_KEY_INVALID".into()), None));
+        let json = br#"{"error": "NotFoundError", "message": "Collection [lib] does not exist"}"#;
+        assert_eq!(
+            words_of_refusal(json),
+            (Some("NotFoundError".into()), Some("Collection [lib] does not exist".into()))
+        );
+        let json = br#"{"error": {"message": "no such model", "type": "t", "code": "model_not_found"}}"#;
+        assert_eq!(words_of_refusal(json), (Some("model_not_found".into()), Some("no such model".into())));
         assert_eq!(words_of_refusal(b"<html>Bad gateway</html>"), (None, None));
         assert_eq!(words_of_refusal(b""), (None, None));
         assert_eq!(words_of_refusal(b"No such object: b/a"), (None, Some("No such object: b/a".into())));

@@ -51,7 +51,7 @@ pub enum StoreUrl {
     Sftp(Sftp),
     /// `gemini://STORE-DISPLAY-NAME?base=URL`.
     Gemini(Gemini),
-    /// `chroma+http(s)://HOST:PORT/COLLECTION?tenant=T&database=D&embed=PATH-or-URL`.
+    /// `chroma+http(s)://HOST:PORT/COLLECTION?tenant=T&database=D&embed=PATH-or-URL&model=NAME`.
     Chroma(Chroma),
 }
 
@@ -117,7 +117,7 @@ impl StoreUrl {
         if scheme == "dir" {
             return Ok(StoreUrl::Dir { path: dir_path(rest, cwd)? });
         }
-        match net::parse(scheme, rest) {
+        match net::parse(scheme, rest, cwd) {
             Some(parsed) => parsed,
             None if scheme.contains(['/', '\\']) || scheme.is_empty() => Err(UrlError::NoScheme),
             None => Err(UrlError::UnknownScheme(scheme.to_owned())),
@@ -191,6 +191,7 @@ fn secrets_place(scheme: &str) -> &'static str {
         "azblob" => "AZURE_STORAGE_ACCOUNT_KEY, or --password-command",
         "sftp" => "your ssh agent or a key of ~/.ssh; passwords are not used for sftp:",
         "gemini" => "GEMINI_API_KEY, or --password-command",
+        scheme if scheme.starts_with("chroma") => "CHROMA_TOKEN, or --password-command",
         scheme if scheme.starts_with("webdav") => {
             "SHELFLIST_WEBDAV_PASSWORD, ~/.netrc, or --password-command; the user's name may stand in the URL"
         }

@@ -95,8 +95,15 @@ pub fn push(
                 continue;
             }
         };
-        let mut turn = Run::begin(catalog, &row, &store, With { sender, here, clock, monitor }, &mut report)?;
-        if let Err(error) = turn.drain(What::Everything)? {
+        let with = With { sender, here, clock, monitor };
+        let mut turn = Run::begin(catalog, &row, &store, with, &mut report)?;
+        let drained = turn.drain(What::Everything)?;
+        // Whatever is left in line: whether what people ask can become the new is for the index to see.
+        let settled = drained.and_then(|()| match &store {
+            Opened::Index(index) if !monitor.cancelled() => index.settle(),
+            _ => Ok(()),
+        });
+        if let Err(error) = settled {
             let error = Away::Store(error);
             note_offline(catalog, &row, &error, clock)?;
             report.offline.push(Offline { store: row.name, url: row.url, error });

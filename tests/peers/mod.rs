@@ -238,6 +238,72 @@ pub(crate) fn azurite() -> Peer {
     peer
 }
 
+fn script(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name);
+    path.to_str().unwrap().to_owned()
+}
+
+/// Chroma's own server, empty. It asks nobody who they are.
+pub(crate) fn chroma() -> Peer {
+    let peer = Peer::start(&installed("venv/bin/python3"), &[], |port, dir| {
+        let data = dir.join("data").to_str().unwrap().to_owned();
+        let port = port.to_string();
+        let script = script("chroma_slim.py");
+        [&script, "--path", &data, "--host", "127.0.0.1", "--port", &port].map(str::to_owned).into()
+    });
+    // It listens before it can answer.
+    let begun = Instant::now();
+    let ready = "GET /api/v2/healthcheck HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
+    while !request(peer.port, ready).starts_with("HTTP/1.1 200") {
+        assert!(begun.elapsed() < LONG, "Chroma listens and does not answer");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    peer
+}
+
+/// Asks Chroma something about its usual database: the status, and what it said.
+pub(crate) fn ask_chroma(
+    port: u16,
+    method: &str,
+    path: &str,
+    body: &serde_json::Value,
+) -> (u16, serde_json::Value) {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let length = body.len();
+    let head = format!(
+        "{method} /api/v2/tenants/default_tenant/databases/default_database/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    let answer = request(port, &(head + &body));
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap_or(serde_json::Value::Null))
+}
+
+/// A small maker of embeddings that speaks OpenAI's `/v1/embeddings` and asks for [`PASSWORD`] as its key; see its head.
+pub(crate) fn embedder() -> Peer {
+    Peer::start(&installed("venv/bin/python3"), &[("EMBEDDER_KEY", PASSWORD.to_owned())], |port, _| {
+        vec![script("embedder.py"), port.to_string()]
+    })
+}
+
+/// A static model that is real: wordllama's table of 256 numbers a token, as the folder that `embed=` names.
+pub(crate) fn static_model() -> tempfile::TempDir {
+    let lib = std::fs::read_dir(installed("venv/lib"))
+        .expect("the servers are not installed; run: tests/peers/install.sh")
+        .map(|entry| entry.unwrap().path().join("site-packages/wordllama"))
+        .find(|path| path.exists())
+        .expect("wordllama is not installed; run: tests/peers/install.sh");
+    let dir = tempfile::tempdir().unwrap();
+    for (from, to) in [
+        ("weights/l2_supercat_256.safetensors", "model.safetensors"),
+        ("tokenizers/l2_supercat_tokenizer_config.json", "tokenizer.json"),
+    ] {
+        std::os::unix::fs::symlink(lib.join(from), dir.path().join(to)).unwrap();
+    }
+    dir
+}
+
 /// Sends a request as it is; everything that comes back.
 pub(crate) fn request(port: u16, text: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();

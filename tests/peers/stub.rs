@@ -11,6 +11,8 @@ struct Shared {
     /// To requests that begin so.
     others: Mutex<Vec<(String, String)>>,
     asked: Mutex<Vec<String>>,
+    /// All lines of what it was asked, but for bodies.
+    heads: Mutex<Vec<String>>,
 }
 
 /// The server.
@@ -48,6 +50,11 @@ impl Stub {
         self.shared.others.lock().unwrap().push((beginning.to_owned(), rendered(status, headers, body)));
     }
 
+    /// The requests so far, without their bodies.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.shared.heads.lock().unwrap().clone()
+    }
+
     /// The request lines so far.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()
@@ -63,11 +70,13 @@ fn answer(client: &TcpStream, shared: &Shared) {
     let mut reader = BufReader::new(client);
     let mut length = 0_u64;
     let mut first = String::new();
+    let mut head = String::new();
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).unwrap_or(0) <= 2 {
             break;
         }
+        head.push_str(&line);
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap_or(0);
         }
@@ -84,6 +93,7 @@ fn answer(client: &TcpStream, shared: &Shared) {
         true => answer.split_inclusive("\r\n\r\n").next().unwrap_or_default().to_owned(),
         false => answer,
     };
+    shared.heads.lock().unwrap().push(head);
     shared.asked.lock().unwrap().push(first);
     let _ = { client }.write_all(answer.as_bytes());
 }

@@ -10,14 +10,18 @@ mod store_contract;
 #[allow(dead_code)]
 mod wait;
 
+mod chroma;
+mod chroma_commands;
 mod commands;
 #[path = "../cli/desk.rs"]
 #[allow(dead_code)]
 mod desk;
+mod embedders;
 mod families;
 mod faults;
 mod gemini;
 mod gemini_commands;
 #[path = "../common/index_contract.rs"]
 mod index_contract;
+mod model;
 mod place;

@@ -8,6 +8,10 @@
 //! What is absent, on purpose: nothing here gives a document back as it was. An index is asked; a content is fetched from a
 //! disk or a [`super::Store`].
 
+mod chroma;
+pub mod embed;
+mod json;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -158,6 +162,16 @@ pub trait Index: Send + Sync + fmt::Debug {
     /// The store's trouble.
     fn remove(&self, name: &RemoteName) -> Result<Deleted, StoreError>;
 
+    /// All that was to be given in the present manner has been: what of a former manner is not needed any more can go, and what
+    /// people ask becomes the present one. Asked after a queue was drained; may be asked at any time, by any device, and looks
+    /// for itself whether it is so.
+    ///
+    /// # Errors
+    /// The store's trouble; nothing is worse than before then.
+    fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// All objects, other people's too, of the present manner and of former ones.
     ///
     /// # Errors
@@ -173,15 +187,86 @@ pub trait Index: Send + Sync + fmt::Debug {
 /// Objects as an index lists them, in no order.
 pub type IndexListing<'a> = Box<dyn Iterator<Item = Result<Indexed, StoreError>> + Send + 'a>;
 
+/// A question to an index that finds by meaning.
+pub struct Question<'a> {
+    /// In a person's words.
+    pub text: &'a str,
+    /// What documents must say.
+    pub only: Only<'a>,
+    /// Which objects may be answered: not former contents that wait for the clean-up.
+    pub wanted: &'a dyn Fn(&RemoteName) -> bool,
+    /// At most so many documents.
+    pub limit: usize,
+}
+
+impl fmt::Debug for Question<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Question").field("text", &self.text).field("only", &self.only).finish_non_exhaustive()
+    }
+}
+
+/// What a document's card must say, in any case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Only<'a> {
+    /// Its source type.
+    pub source_type: Option<&'a str>,
+    /// Its authority tier.
+    pub tier: Option<&'a str>,
+    /// Its language.
+    pub language: Option<&'a str>,
+    /// Tags that it must all have.
+    pub tags: Vec<String>,
+}
+
+/// A document near a question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Near {
+    /// Which document.
+    pub document: Ulid,
+    /// What the index calls the content that was found.
+    pub name: RemoteName,
+    /// How near: 1 is the same direction, 0 is none.
+    pub nearness: f64,
+    /// The piece of its text that lies nearest.
+    pub text: String,
+}
+
+/// An index that finds documents by what they mean.
+pub trait ByMeaning: Send + Sync + fmt::Debug {
+    /// As [`Index::identity`].
+    ///
+    /// # Errors
+    /// The store's trouble.
+    fn identity(&self) -> Result<Option<Identity>, StoreError>;
+
+    /// The nearest documents, the nearest first, one hit each. Only those that were given in the present manner are found.
+    ///
+    /// # Errors
+    /// The store's trouble, or of what makes embeddings.
+    fn nearest(&self, question: &Question<'_>) -> Result<Vec<Near>, StoreError>;
+}
+
+/// A way to ask the store that a URL names by meaning; `None` where its family cannot be asked so.
+///
+/// # Errors
+/// [`StoreError::Refused`] where its URL does not say enough, or what makes embeddings is not there.
+pub fn by_meaning(url: &StoreUrl, access: &Access) -> Result<Option<Box<dyn ByMeaning>>, StoreError> {
+    Ok(match url {
+        StoreUrl::Chroma(address) => Some(Box::new(chroma::Chroma::open(url, address, access)?)),
+        _ => None,
+    })
+}
+
 /// A way to the index that a URL names. Asks it nothing yet.
 pub(super) fn open(url: &StoreUrl, access: &Access) -> Result<Box<dyn Index>, StoreError> {
-    if let StoreUrl::Gemini(place) = url {
-        return Ok(Box::new(gemini::Gemini::new(place, access)?));
+    match url {
+        StoreUrl::Gemini(place) => Ok(Box::new(gemini::Gemini::new(place, access)?)),
+        StoreUrl::Chroma(address) => Ok(Box::new(chroma::Chroma::open(url, address, access)?)),
+        _ => Err(StoreError::Refused {
+            store: url.to_string(),
+            doing: "be opened".to_owned(),
+            reason: "we name the objects of such a store".to_owned(),
+            source: None,
+        }),
     }
-    Err(StoreError::Refused {
-        store: url.to_string(),
-        doing: "be opened".to_owned(),
-        reason: "this build of shelflist does not speak to such stores yet".to_owned(),
-        source: None,
-    })
 }

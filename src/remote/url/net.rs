@@ -4,6 +4,7 @@
 //! is, also a space or an `å`. Only `%` that begins no escape, control characters, `.` and `..` are refused.
 
 use std::fmt;
+use std::path::Path;
 
 use reqwest::Url;
 
@@ -14,7 +15,10 @@ const OBJECT_FORM: &str =
 const WEBDAV_FORM: &str = "webdav+https://HOST/PATH";
 const SFTP_FORM: &str = "sftp://USER@HOST:PORT/PATH";
 const GEMINI_FORM: &str = "gemini://STORE-DISPLAY-NAME?base=URL&model=M";
-const CHROMA_FORM: &str = "chroma+http://HOST:PORT/COLLECTION?tenant=T&database=D&embed=PATH-or-URL";
+const CHROMA_FORM: &str =
+    "chroma+http://HOST:PORT/COLLECTION?tenant=T&database=D&embed=FOLDER, or embed=URL&model=NAME";
+/// A store's collections of other manners are called after it, with this much more.
+const MANNER_BYTES: usize = ".0123abcd".len();
 
 /// A place in an object store: `s3:`, `gcs:`, `azblob:`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,12 +104,14 @@ pub struct Chroma {
     pub tenant: Option<String>,
     /// Its database, where it is not the default one.
     pub database: Option<String>,
-    /// What makes embeddings: a model's directory, or an endpoint's URL.
+    /// What makes embeddings: a model's directory, absolute, or an endpoint's URL.
     pub embed: Option<String>,
+    /// The endpoint's model.
+    pub model: Option<String>,
 }
 
 /// Reads what follows one of our schemes; `None` where it is none of ours.
-pub(super) fn parse(scheme: &str, rest: &str) -> Option<Result<StoreUrl, UrlError>> {
+pub(super) fn parse(scheme: &str, rest: &str, cwd: &Path) -> Option<Result<StoreUrl, UrlError>> {
     let form = match scheme {
         "s3" | "gcs" | "azblob" => OBJECT_FORM,
         "webdav+http" | "webdav+https" => WEBDAV_FORM,
@@ -115,10 +121,10 @@ pub(super) fn parse(scheme: &str, rest: &str) -> Option<Result<StoreUrl, UrlErro
         _ => return None,
     };
     let malformed = |problem: String| UrlError::Malformed { scheme: scheme.to_owned(), problem, form };
-    Some(parse_parts(scheme, rest).map_err(malformed))
+    Some(parse_parts(scheme, rest, cwd).map_err(malformed))
 }
 
-fn parse_parts(scheme: &str, rest: &str) -> Result<StoreUrl, String> {
+fn parse_parts(scheme: &str, rest: &str, cwd: &Path) -> Result<StoreUrl, String> {
     let rest = rest.strip_prefix("//").ok_or("\"//\" has to follow")?;
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = place.split_once('/').unwrap_or((place, ""));
@@ -194,8 +200,11 @@ fn parse_parts(scheme: &str, rest: &str) -> Result<StoreUrl, String> {
             let port = port.filter(|port| *port != if tls { 443 } else { 80 });
             let tenant = query.take("tenant").filter(|tenant| tenant != "default_tenant");
             let database = query.take("database").filter(|database| database != "default_database");
-            let embed = query.take("embed");
-            StoreUrl::Chroma(Chroma { tls, host, port, collection, tenant, database, embed })
+            check_collection(&collection)?;
+            let embed = query.take("embed").map(|embed| embedder(&embed, cwd)).transpose()?;
+            let endpoint = embed.as_ref().is_some_and(|embed| embed.contains("://"));
+            let model = query.take_for(endpoint, "model");
+            StoreUrl::Chroma(Chroma { tls, host, port, collection, tenant, database, embed, model })
         }
     };
     query.nothing_left()?;
@@ -236,7 +245,12 @@ pub(super) fn write(url: &StoreUrl, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         StoreUrl::Chroma(url) => {
             write_authority(f, None, &url.host, url.port)?;
             write!(f, "/{}", encode(&url.collection))?;
-            parameters = vec![("tenant", &url.tenant), ("database", &url.database), ("embed", &url.embed)];
+            parameters = vec![
+                ("tenant", &url.tenant),
+                ("database", &url.database),
+                ("embed", &url.embed),
+                ("model", &url.model),
+            ];
         }
     }
     let mut mark = '?';
@@ -296,6 +310,35 @@ fn server(text: &str) -> Result<String, String> {
         return Err(format!("{:?} is no server's URL", url.host_str().unwrap_or_default()));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// A folder counts from where the URL was typed, an endpoint is a server.
+fn embedder(text: &str, cwd: &Path) -> Result<String, String> {
+    if text.contains("://") {
+        return server(text);
+    }
+    let path = super::dir_path(text, cwd).map_err(|error| format!("embed={text}: {error}"))?;
+    Ok(path.to_str().expect("a path that is no text was refused").to_owned())
+}
+
+/// Chroma's own rule, with room for what names of other manners have behind it.
+fn check_collection(name: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let fine = (3..=512 - MANNER_BYTES).contains(&name.len())
+        && name.bytes().all(plain)
+        && ends(name.as_bytes().first())
+        && ends(name.as_bytes().last());
+    if !fine {
+        return Err(format!(
+            "{name:?} is no collection's name: 3 letters at least, of a-z, A-Z, 0-9, '.', '_' and '-'"
+        ));
+    }
+    let manner = name.rsplit_once('.').map_or("", |(_, manner)| manner);
+    if manner.len() == 8 && manner.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(format!("{name:?} is what a store's collection of a former model is called"));
+    }
+    Ok(())
 }
 
 fn check_bucket(bucket: &str) -> Result<(), String> {
@@ -450,6 +493,11 @@ mod tests {
                 "chroma+http://host:8000/docs?embed=/m/model&database=d&tenant=default_tenant",
                 "chroma+http://host:8000/docs?database=d&embed=/m/model",
             ),
+            ("chroma+http://host:8000/docs?embed=m/a b", "chroma+http://host:8000/docs?embed=/m/a%20b"),
+            (
+                "chroma+https://host/docs?model=m:1&embed=http://127.0.0.1:11434/v1/",
+                "chroma+https://host/docs?embed=http://127.0.0.1:11434/v1&model=m:1",
+            ),
         ] {
             let url = parse(typed).unwrap_or_else(|error| panic!("{typed}: {error}"));
             assert_eq!(url.to_string(), canonical, "{typed}");
@@ -486,6 +534,12 @@ mod tests {
             "gemini://a?model=x/y",
             "chroma+http://host",
             "chroma+http://host/a/b",
+            "chroma+http://host/ab",
+            "chroma+http://host/-abc",
+            "chroma+http://host/å docs",
+            "chroma+http://host/docs.0123abcd",
+            "chroma+http://host/docs?embed=/m&model=x",
+            "chroma+http://host/docs?embed=ftp://host/v1",
         ] {
             let error = parse(typed).expect_err(typed);
             assert!(
