@@ -11,6 +11,7 @@ mod curation;
 mod desk;
 mod enrich;
 mod fetch;
+mod kills;
 mod moves;
 mod power;
 mod privacy;
@@ -22,3 +23,6 @@ mod search;
 mod shift;
 mod store_check;
 mod sync;
+#[path = "../common/wait.rs"]
+#[allow(dead_code)]
+mod wait;
