@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures sending to stores beside tools that do the same work, and prints a Markdown table.
 
-usage: benches/stores.py [--only small,large,dir] [--runs N] [--work DIR] [--files N] [--mebibytes N]
+usage: benches/stores.py [--only small,large,dir,drain] [--runs N] [--work DIR] [--files N] [--mebibytes N]
 
 Needs rclone (tests/peers/install.sh puts one under target/peers; otherwise the one of PATH) and GNU time. The program is
 target/release/shelflist, or what SHELFLIST names. Server and client share the machine, so all that is saved at either end
@@ -10,6 +10,7 @@ script: absolute times differ between machines. The library was scanned before; 
 
   small   10,000 files of 8 KB to rclone's S3 server, beside `rclone copy --transfers 16`
   large   20 files of 100 MB to the same, beside `rclone copy`, with peak memory
+  drain   10,000 files of 100 bytes to `dir:` in memory (/dev/shm), which costs next to nothing: the price of the queue itself
   dir     the same 20 files to `dir:`, beside `cp -r` and an fsync of each
 """
 import argparse, os, random, shutil, socket, statistics, subprocess, sys, tempfile, time
@@ -164,7 +165,7 @@ def row(name, ours_runs, theirs_runs, peer):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="small,large,dir")
+    parser.add_argument("--only", default="small,large,dir,drain")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--files", type=int, default=10_000)
@@ -186,6 +187,21 @@ def main():
     if "dir" in options.only:
         row(f"20 files of {options.mebibytes} MiB to `dir:`", *to_dir(work, large, 20, options.runs),
             "`cp -r` and fsync")
+    if "drain" in options.only:
+        root = work / "drain-10000"
+        tree(root, 10_000, 100)
+        home, env = catalogue(work, root)
+        runs = []
+        for turn in range(options.runs + 1):
+            with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+                store = Path(memory) / "store"
+                stands = lambda: sum(1 for path in (store / "original").rglob("*") if path.is_file()) == 10_000
+                run = ours(home, env, work, f"dir:{store}", stands)
+                if turn:
+                    runs.append(run)
+        spread = ", ".join(f"{run[0]:.2f}" for run in runs)
+        print(f"| 10,000 operations to a store without cost | {statistics.median(run[0] for run in runs):.2f} s ({spread}) | "
+              f"{statistics.median(run[1] for run in runs):.0f} MB | | | |", flush=True)
     if options.work is None:
         shutil.rmtree(work)
 

@@ -65,6 +65,10 @@ settings! {
     GUARD_RECALL_COUNT = "guard.recall_count", "20", SettingKind::Integer(0, 1_000_000_000), "Of up to this many documents a privacy rule takes back from stores what they have without asking.";
     GUARD_RECALL_PERCENT = "guard.recall_percent", "10", SettingKind::Integer(0, 100), "Of up to this share of a library's documents, in per cent, a privacy rule takes back from stores what they have without asking.";
     ORPHAN_GRACE_DAYS = "orphans.grace_days", "7", SettingKind::Integer(0, 36_500), "How many days an orphan is kept before the clean-up may delete it.";
+    SYNC_BATCH = "sync.batch", "50", SettingKind::Integer(1, 10_000), "How many operations are leased at once, to begin with.";
+    SYNC_BATCH_MAX = "sync.batch_max", "500", SettingKind::Integer(1, 10_000), "How many operations are leased at once while there is a backlog.";
+    SYNC_ROOM_KB = "sync.room_kb", "8192", SettingKind::Integer(64, 4_194_304), "How much rendered content is in memory at once on its way to a store, in KiB; one document may pass it.";
+    SYNC_VERDICTS = "sync.verdicts", "5", SettingKind::Integer(1, 1_000), "How often a store may refuse an operation before it is given up.";
     SCHEDULE_EVERY_MINUTES = "schedule.every_minutes", "60", SettingKind::Integer(1, 10_080), "How often an installed schedule runs, in minutes.";
     EXTRACT_TIMEOUT_MS = "extract.timeout_ms", "60000", SettingKind::Integer(100, 3_600_000), "How long one file's extraction may take, in milliseconds.";
     EXTRACT_MEMORY_MB = "extract.memory_mb", "1024", SettingKind::Integer(64, 65_536), "How much memory one file's extraction may take, in MiB.";

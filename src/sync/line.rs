@@ -29,12 +29,6 @@ use crate::power::point;
 use crate::remote::index::RemoteName;
 use crate::remote::{AwayReason, Deleted, ErrorClass, ObjectKey, Opened, StoreError};
 
-/// Operations leased at once, to begin with.
-const BATCH: usize = 50;
-/// Operations leased at once while there is a backlog.
-const MAX_BATCH: usize = 500;
-/// Rendered bytes in memory at once, beyond the one object that passes it.
-const ROOM_BYTES: u64 = 8 << 20;
 /// How often a person's wish to end the run is looked for.
 const TICK: Duration = Duration::from_millis(200);
 /// So many operations in a row that do not get through are the channel's trouble, whatever the store says of itself.
@@ -216,7 +210,7 @@ impl Run<'_> {
 
     fn run_line(&mut self, what: What, workers: &Workers<'_>) -> Result<Result<(), StoreError>, SyncError> {
         let mut line = Line::default();
-        let mut batch = BATCH;
+        let mut batch = self.limits.batch;
         let mut due_ms = self.now_ms();
         let mut patience_ms = WAITING_MS;
         let mut strikes = Strikes::default();
@@ -269,7 +263,7 @@ impl Run<'_> {
                 }
             }
             due_ms = self.now_ms();
-            batch = BATCH;
+            batch = self.limits.batch;
         }
     }
 
@@ -320,12 +314,12 @@ impl Run<'_> {
         workers: &Workers<'_>,
     ) -> Result<Option<StoreError>, SyncError> {
         loop {
-            while line.in_memory < ROOM_BYTES
+            while line.in_memory < self.limits.room_bytes
                 && !line.waiting.is_empty()
                 && line.going.len() < *batch
                 && !self.monitor.cancelled()
             {
-                let room = ROOM_BYTES - line.in_memory;
+                let room = self.limits.room_bytes - line.in_memory;
                 let jobs = match self.make_ready(line, room)? {
                     Ok(jobs) => jobs,
                     Err(error) => return Ok(Some(error)),
@@ -349,7 +343,7 @@ impl Run<'_> {
                 return Ok(None);
             }
             if leased.len() >= *batch {
-                *batch = (*batch * 2).min(MAX_BATCH);
+                *batch = (*batch * 2).min(self.limits.batch_max);
             }
             line.waiting.extend(leased);
         }

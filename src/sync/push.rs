@@ -114,6 +114,32 @@ pub fn push(
     Ok(report)
 }
 
+/// How much at once, and how often.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Operations leased at once, to begin with.
+    pub(super) batch: usize,
+    /// Operations leased at once while there is a backlog.
+    pub(super) batch_max: usize,
+    /// Rendered bytes in memory at once, beyond the one object that passes it.
+    pub(super) room_bytes: u64,
+    /// Verdicts that end an operation.
+    pub(super) verdicts: u32,
+}
+
+impl Limits {
+    fn read(catalog: &Catalog) -> Result<Self, CatalogError> {
+        let integer = |setting| settings::integer(catalog.read(), setting);
+        let batch = usize::try_from(integer(&setting::SYNC_BATCH)?).unwrap_or(1).max(1);
+        Ok(Limits {
+            batch,
+            batch_max: usize::try_from(integer(&setting::SYNC_BATCH_MAX)?).unwrap_or(1).max(batch),
+            room_bytes: u64::try_from(integer(&setting::SYNC_ROOM_KB)?).unwrap_or(0) << 10,
+            verdicts: u32::try_from(integer(&setting::SYNC_VERDICTS)?).unwrap_or(1),
+        })
+    }
+}
+
 /// What a turn is taken with.
 #[derive(Clone, Copy)]
 pub(super) struct With<'a> {
@@ -134,6 +160,7 @@ pub(super) struct Run<'a> {
     pub(super) monitor: &'a dyn Monitor,
     pub(super) ids: Ids,
     pub(super) report: &'a mut PushReport,
+    pub(super) limits: Limits,
     /// How an index reads what it is given; part of every key.
     pub(super) manner: Option<String>,
     /// Nothing is known of what the store has: it may have what another catalogue gave it.
@@ -206,6 +233,7 @@ impl<'a> Run<'a> {
             Opened::Index(index) => index.manner(),
         };
         Ok(Run {
+            limits: Limits::read(catalog)?,
             unknown_ground: ledger::count_live(catalog.read(), row.store_id)? == 0,
             catalog,
             row,

@@ -14,8 +14,6 @@ use crate::monitor::Counter;
 use crate::power::point;
 use crate::remote::ErrorClass;
 
-/// Verdicts that end an operation.
-const VERDICTS: u32 = 5;
 /// An operation that alone does not get through waits at least so long, in milliseconds.
 const STRAY_MS: u64 = 100;
 
@@ -27,6 +25,15 @@ const STEPS: &[ObjectState] = &[
     ObjectState::Verified,
     ObjectState::Searchable,
 ];
+
+/// When, with what luck and under which rule leases end.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    now_ms: i64,
+    random: u64,
+    /// Verdicts that end an operation.
+    verdicts: u32,
+}
 
 /// What settling a batch came to.
 #[derive(Debug, Default)]
@@ -49,7 +56,7 @@ impl Run<'_> {
             self.look_again(library_id);
         }
         let now_ms = self.now_ms();
-        let random = self.random();
+        let moment = Moment { now_ms, random: self.random(), verdicts: self.limits.verdicts };
         let mut sum = Sum::default();
         let mut problems = Vec::new();
         let (strayed, wakes) = (&mut self.strayed, &mut self.wakes);
@@ -104,7 +111,7 @@ impl Run<'_> {
                     for object_id in &going.usable {
                         ledger::switch(tx, *object_id, now_ms)?;
                     }
-                    let due = end(tx, &going.op, &going.fate, random, now_ms, &mut sum)?;
+                    let due = end(tx, &going.op, &going.fate, moment, &mut sum)?;
                     // What strays is tried once more in this turn; when it strays again it is left to the next.
                     let again = !matches!(going.fate, Fate::Strayed(_)) || strayed.insert(seq);
                     let due = due.filter(|_| again);
@@ -210,10 +217,10 @@ fn end(
     tx: &Connection,
     op: &Leased,
     fate: &Fate,
-    random: u64,
-    now_ms: i64,
+    at: Moment,
     sum: &mut Sum,
 ) -> Result<Option<i64>, CatalogError> {
+    let Moment { now_ms, random, verdicts } = at;
     let later = |ms: u64| now_ms + i64::try_from(ms).unwrap_or(0);
     let ending = match fate {
         Fate::Lost => return Ok(None),
@@ -234,7 +241,7 @@ fn end(
             // is none.
             let limit = match op.object_id {
                 Some(object_id) if !ledger::is_recalled(tx, object_id)? => 1,
-                _ => VERDICTS,
+                _ => verdicts,
             };
             let wait = backoff(op.attempts + 1, random);
             Ending::Refused { text, code: code::REFUSED, not_before: later(wait), limit }
