@@ -19,7 +19,7 @@ use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, Sender, libraries,
 use shelflist::clock::{Clock, FixedClock, SystemClock};
 use shelflist::library::{self, InitOptions};
 use shelflist::model::OperationState;
-use shelflist::monitor::TestMonitor;
+use shelflist::monitor::{Counter, Monitor, TestMonitor};
 use shelflist::remote::{self, Access, StoreUrl};
 use shelflist::scan::Options;
 use shelflist::sync::{self, Here, PushReport};
@@ -267,4 +267,29 @@ fn whatever_the_way_does_is_held_against_no_operation() {
     proxy.always(None);
     assert_eq!(office.push().queued, 0);
     assert_eq!(office.current_and_blamed(), (20, 0));
+}
+
+/// Panics in a worker's hands.
+struct Clumsy;
+
+impl Monitor for Clumsy {
+    fn count(&self, counter: Counter, _: u64) {
+        assert_ne!(counter, Counter::ObjectsWritten, "dropped");
+    }
+}
+
+// T3: an error of our own is no reason to wait for ever
+#[test]
+fn a_worker_that_panics_ends_the_run_and_the_next_goes_on() {
+    let (office, _proxy, _peer) = Office::behind_a_proxy(5);
+    let mut catalog = office.catalog();
+    let here = [office.here(&mut catalog)];
+    let sender = Sender::take(&mut catalog, office.clock.now_ms()).unwrap();
+    let run = std::panic::AssertUnwindSafe(|| {
+        sync::push(&mut catalog, &sender, &here, None, &office.clock, &Clumsy).map(|_| ())
+    });
+    assert!(std::panic::catch_unwind(run).is_err());
+    drop(sender);
+    let report = office.push();
+    assert_eq!((report.queued, office.current_and_blamed()), (0, (5, 0)), "{report:?}");
 }

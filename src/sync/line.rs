@@ -166,6 +166,19 @@ struct Workers<'a> {
     done: &'a Receiver<Done>,
     /// What is not begun is handed back.
     halt: &'a AtomicBool,
+    /// One of them panicked: what it had will not come back.
+    broken: &'a AtomicBool,
+}
+
+/// Says so where its thread panics.
+struct Mourner<'a>(&'a AtomicBool);
+
+impl Drop for Mourner<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Which operations a turn is about.
@@ -185,11 +198,13 @@ impl Run<'_> {
         let store_id = self.row.store_id;
         let (jobs, to_do) = unbounded::<Job>();
         let (to_settle, done) = unbounded();
-        let halt = AtomicBool::new(false);
+        let (halt, broken) = (AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
             for _ in 0..store.capabilities().parallel.max(1) {
                 let (to_do, to_settle, halt, reader) = (to_do.clone(), to_settle.clone(), &halt, &reader);
+                let mourner = Mourner(&broken);
                 scope.spawn(move || {
+                    let _mourner = mourner;
                     for job in to_do {
                         let done = if halt.load(Ordering::Relaxed) {
                             Done::NotBegun(job)
@@ -201,7 +216,8 @@ impl Run<'_> {
                     }
                 });
             }
-            let outcome = self.run_line(what, &Workers { jobs: &jobs, done: &done, halt: &halt });
+            let outcome =
+                self.run_line(what, &Workers { jobs: &jobs, done: &done, halt: &halt, broken: &broken });
             halt.store(true, Ordering::Relaxed);
             drop(jobs);
             outcome
@@ -351,7 +367,13 @@ impl Run<'_> {
 
     /// Waits for something to come back, and settles all that has.
     fn take_back(&mut self, line: &mut Line, workers: &Workers<'_>) -> Result<Option<StoreError>, SyncError> {
-        let Ok(first) = workers.done.recv_timeout(TICK) else { return Ok(None) };
+        let Ok(first) = workers.done.recv_timeout(TICK) else {
+            assert!(
+                !workers.broken.load(Ordering::Relaxed),
+                "a worker panicked; the lease it had is handed back later"
+            );
+            return Ok(None);
+        };
         let mut back = vec![first];
         back.extend(workers.done.try_iter());
         let mut trouble = None;
