@@ -431,6 +431,20 @@ pub fn is_shared(conn: &Connection, object: &RemoteObject) -> Result<bool> {
         .query_row(params![object.store_id, object.remote_id, object.object_id], |row| row.get(0))?)
 }
 
+/// Whether a worker may be deleting an object of this name just now: what it finds there is not there for long.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_being_deleted(conn: &Connection, store_id: i64, remote_id: &str) -> Result<bool> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM remote_objects r JOIN outbox o
+                            ON o.document_id = r.document_id AND o.state = 'leased' AND o.object_id = r.object_id
+                            WHERE r.store_id = ?1 AND r.remote_id = ?2 AND r.server_id IS NULL AND o.kind = 'delete')",
+        )?
+        .query_row(params![store_id, remote_id], |row| row.get(0))?)
+}
+
 /// Retires the objects of documents that no disk has any more: every copy missing since `before_ms` at least and in at
 /// least `scans` complete scans, or no copy at all for as long (D7). What was on its way for them is given up: nobody
 /// sends what is gone, and nothing waits for it for ever; a file that comes back is put in line anew. Returns how many

@@ -300,3 +300,105 @@ fn a_run_that_is_ended_at_any_moment_keeps_no_lease() {
         assert_eq!(desk.count("outbox WHERE state = 'leased'"), 0, "ended at question {asked}");
     }
 }
+
+// T3: a sender that slept between its lease and the ledger
+#[test]
+fn who_slept_past_his_word_writes_nothing_into_the_ledger() {
+    let mut desk = Desk::of(1);
+    let op = desk.lease("mirror");
+    desk.lose_the_word();
+    let store = Odd::opened(Habit::None);
+    let mut line = Line::default();
+    line.waiting.push_back(op);
+    let ended = desk.turn(&store, &Unwatched).make_ready(&mut line, u64::MAX);
+    assert!(matches!(ended, Err(SyncError::TakenOver)), "{ended:?}");
+    assert_eq!(desk.count("remote_objects"), 0);
+}
+
+/// A person's word, as `edit` has it carried out.
+fn make_local_only(conn: &Connection, now_ms: i64) {
+    conn.execute(
+        "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
+         VALUES (1, 'privacy', 'person', '[\"local_only\"]', 1, 0)",
+        [],
+    )
+    .unwrap();
+    privacy::change(conn, &mut Ids::default(), 1, Privacy::LocalOnly, now_ms).unwrap();
+}
+
+// S8, T8: between reading what is wanted and writing it down
+#[test]
+fn what_is_taken_back_while_its_bytes_are_made_stays_taken_back() {
+    let mut desk = Desk::of(1);
+    desk.drain(&Odd::opened(Habit::None)).unwrap();
+    let now_ms = desk.clock.now_ms();
+    desk.catalog
+        .change::<_, CatalogError>(|tx| outbox::enqueue_mirror(tx, &mut Ids::default(), 1, now_ms))
+        .unwrap();
+    let op = desk.lease("mirror");
+    let here: [&Here; 0] = [];
+    let making = make(&desk.catalog, &desk.row, Some("0123abcd"), &here, 1).unwrap();
+    desk.catalog
+        .change::<_, CatalogError>(|tx| {
+            make_local_only(tx, now_ms);
+            ready::transfers(tx, 1, &mut Ids::default(), &op, making, now_ms)
+        })
+        .unwrap();
+    assert_eq!(desk.count("remote_objects WHERE recalled_at IS NOT NULL AND state = 'orphaned'"), 1);
+    assert_eq!(desk.count("outbox WHERE kind = 'delete' AND state = 'pending'"), 1, "it is to be deleted");
+}
+
+// T2: names that say their content are shared, and a worker may be at the deletion just now
+#[test]
+fn what_is_being_deleted_is_not_found_there_by_another_document() {
+    let mut desk = Desk::of(2);
+    desk.catalog
+        .read()
+        .execute(
+            "INSERT INTO remote_objects (object_id, store_id, document_id, payload, remote_id, upload_hash, bytes, content_hash,
+                                         state, created_at, updated_at, orphaned_at)
+             VALUES (7, 1, 1, 'original', ?1, ?2, 9, ?2, 'orphaned', 0, 0, 0)",
+            (ObjectKey::of_content(Payload::Original, &[2; 32]).to_string(), [2; 32]),
+        )
+        .unwrap();
+    let now_ms = desk.clock.now_ms();
+    desk.catalog
+        .change::<_, CatalogError>(|tx| {
+            tx.execute("DELETE FROM outbox WHERE document_id = 1", [])?;
+            outbox::enqueue_delete(tx, &mut Ids::default(), 7, now_ms)
+        })
+        .unwrap();
+    let (erase, mirror) = (desk.lease("delete"), desk.lease("mirror"));
+    assert_eq!((erase.object_id, mirror.document_id), (Some(7), 2));
+    let making = || Making {
+        content_hash: [2; 32],
+        wanted: vec![(
+            Wanted {
+                payload: Payload::Original,
+                remote_id: ObjectKey::of_content(Payload::Original, &[2; 32]).to_string(),
+                upload_hash: [2; 32],
+                bytes: 9,
+            },
+            Some(Bytes::Rendered(Box::new(Rendered {
+                document: ulid::Ulid::nil(),
+                title: String::new(),
+                fields: std::collections::BTreeMap::new(),
+                content: "the bytes".to_owned(),
+                text_at: 0,
+            }))),
+        )],
+        source_away: false,
+        note: None,
+        privacy: Some(Privacy::Full),
+    };
+    let write_down = |desk: &mut Desk| {
+        let planned = desk.catalog.change::<_, CatalogError>(|tx| {
+            ready::transfers(tx, 1, &mut Ids::default(), &mirror, making(), now_ms)
+        });
+        planned.unwrap()
+    };
+    let made = write_down(&mut desk);
+    assert!(matches!(made, ready::Made::Later(_)), "{made:?}");
+    assert_eq!(desk.count("outbox WHERE kind = 'mirror' AND state = 'pending' AND attempts = 0"), 1);
+    assert_eq!(desk.count("remote_objects"), 1, "nothing is written down that may be deleted");
+}
