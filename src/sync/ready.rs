@@ -182,7 +182,7 @@ pub(super) fn transfers(
     outbox::fix_payload(tx, op, fingerprint, total, now_ms)?;
     let held = ledger::held(tx, store_id, op.document_id)?;
     let mut jobs = Vec::new();
-    for step in plan(&wanted, &held, now_ms + REFRESH_MS) {
+    for step in plan(&wanted, &held, |object| object.is_fading(REFRESH_MS, now_ms)) {
         let (object_id, state, of, fresh) = match step {
             Step::Keep => continue,
             Step::Abandon { object_id } => {

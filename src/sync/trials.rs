@@ -301,6 +301,52 @@ fn a_run_that_is_ended_at_any_moment_keeps_no_lease() {
     }
 }
 
+// S9: a store that forgets everything within three days
+#[test]
+fn what_is_forgotten_soon_is_sent_once_and_given_anew_in_time() {
+    let mut desk = Desk::of(1);
+    let store = Odd::opened(Habit::Forgets);
+    desk.drain(&store).unwrap();
+    assert_eq!(desk.count("remote_objects"), 1, "sent again while it could not be found yet");
+    assert_eq!(desk.count("remote_objects WHERE state = 'current'"), 1);
+    let again = |desk: &mut Desk| {
+        let now_ms = desk.clock.now_ms();
+        let row = desk.row.clone();
+        desk.catalog
+            .change::<_, CatalogError>(|tx| channel::put_in_line_anew(tx, &row, &store, now_ms))
+            .unwrap();
+        desk.drain(&store).unwrap();
+        desk.count("remote_objects")
+    };
+    desk.clock.advance(SignedDuration::from_mins(1));
+    assert_eq!(again(&mut desk), 1, "its life has only begun");
+    desk.clock.advance(SignedDuration::from_hours(13));
+    assert_eq!(again(&mut desk), 2, "half of it is over");
+}
+
+// S6, S10: what is given up is not taken up again by every run
+#[test]
+fn what_was_given_up_is_not_put_in_line_anew_for_its_manner() {
+    let mut desk = Desk::of(1);
+    desk.drain(&Odd::opened(Habit::None)).unwrap();
+    desk.catalog
+        .read()
+        .execute("UPDATE remote_objects SET remote_id = 'enriched/00/11/ffffffff'", [])
+        .unwrap();
+    let store = Odd::opened(Habit::Refuses);
+    for _ in 0..12 {
+        let now_ms = desk.clock.now_ms();
+        let row = desk.row.clone();
+        desk.catalog
+            .change::<_, CatalogError>(|tx| channel::put_in_line_anew(tx, &row, &store, now_ms))
+            .unwrap();
+        desk.drain(&store).unwrap();
+        desk.clock.advance(SignedDuration::from_mins(10));
+    }
+    assert_eq!(desk.report.refused, 5);
+    assert_eq!(desk.count("outbox WHERE state = 'dead'"), 1);
+}
+
 // T3: a sender that slept between its lease and the ledger
 #[test]
 fn who_slept_past_his_word_writes_nothing_into_the_ledger() {
