@@ -17,7 +17,7 @@ use super::transfer::{Bytes, Rendered};
 use super::{SyncError, channel, ready};
 use crate::catalog::outbox::{self, Ask};
 use crate::catalog::stores::{self, NewStore, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Connection, Ids, Sender, privacy};
+use crate::catalog::{Catalog, CatalogError, Connection, Ids, Sender, privacy, trial};
 use crate::clock::{Clock, FixedClock};
 use crate::model::{Payload, Privacy};
 use crate::monitor::{Monitor, Unwatched};
@@ -198,20 +198,7 @@ impl Desk {
             .change::<_, CatalogError>(|tx| {
                 stores::insert(tx, &mut Ids::default(), &new, 0)?;
                 for n in 1..=documents {
-                    tx.execute(
-                        "INSERT INTO documents (document_id, ulid, content_hash, size, enrich_stale, created_at, updated_at)
-                         VALUES (?1, ?2, ?3, 9, 0, 0, 0)",
-                        (n, format!("01ARZ3NDEKTSV4RRFFQ69G5{n:03}"), [n; 32]),
-                    )?;
-                    tx.execute(
-                        "INSERT INTO enrichments (content_hash, version, outcome, mime, created_at, updated_at)
-                         VALUES (?1, 'v', 'extracted', 'text/plain', 0, 0)",
-                        [[n; 32]],
-                    )?;
-                    tx.execute(
-                        "INSERT INTO texts (content_hash, text) VALUES (?1, ?2)",
-                        ([n; 32], format!("text {n}")),
-                    )?;
+                    trial::add_document(tx, n)?;
                 }
                 outbox::enqueue_all(tx, &mut Ids::default(), 1, now_ms)
             })
@@ -232,8 +219,7 @@ impl Desk {
     }
 
     fn count(&self, what: &str) -> i64 {
-        let sql = format!("SELECT count(*) FROM {what}");
-        self.catalog.read().query_row(&sql, [], |row| row.get(0)).unwrap()
+        trial::count(self.catalog.read(), what)
     }
 
     /// What a sender that took over would have made of it.
@@ -363,12 +349,7 @@ fn who_slept_past_his_word_writes_nothing_into_the_ledger() {
 
 /// A person's word, as `edit` has it carried out.
 fn make_local_only(conn: &Connection, now_ms: i64) {
-    conn.execute(
-        "INSERT INTO annotations (document_id, field, source, value, confidence, updated_at)
-         VALUES (1, 'privacy', 'person', '[\"local_only\"]', 1, 0)",
-        [],
-    )
-    .unwrap();
+    trial::say_local_only(conn).unwrap();
     privacy::change(conn, &mut Ids::default(), 1, Privacy::LocalOnly, now_ms).unwrap();
 }
 
@@ -398,15 +379,8 @@ fn what_is_taken_back_while_its_bytes_are_made_stays_taken_back() {
 #[test]
 fn what_is_being_deleted_is_not_found_there_by_another_document() {
     let mut desk = Desk::of(2);
-    desk.catalog
-        .read()
-        .execute(
-            "INSERT INTO remote_objects (object_id, store_id, document_id, payload, remote_id, upload_hash, bytes, content_hash,
-                                         state, created_at, updated_at, orphaned_at)
-             VALUES (7, 1, 1, 'original', ?1, ?2, 9, ?2, 'orphaned', 0, 0, 0)",
-            (ObjectKey::of_content(Payload::Original, &[2; 32]).to_string(), [2; 32]),
-        )
-        .unwrap();
+    let key = ObjectKey::of_content(Payload::Original, &[2; 32]).to_string();
+    trial::add_orphan(desk.catalog.read(), 7, &key, [2; 32]).unwrap();
     let now_ms = desk.clock.now_ms();
     desk.catalog
         .change::<_, CatalogError>(|tx| {
