@@ -253,29 +253,55 @@ pub fn current_under(conn: &Connection, store_id: i64, server_id: &str) -> Resul
         .optional()?)
 }
 
-/// The documents of current objects that a store will forget before `before_ms`.
+impl RemoteObject {
+    /// Whether the store will forget it so soon that it is given anew: within `refresh_ms`, and not before half of its life
+    /// there is over, or what lives shorter would be given anew by every run.
+    #[must_use]
+    pub fn is_fading(&self, refresh_ms: i64, now_ms: i64) -> bool {
+        self.remote_expires_at.is_some_and(|at| {
+            let half = self.uploaded_at.map_or(refresh_ms, |from| (at - from).max(0) / 2);
+            at - now_ms < refresh_ms.min(half)
+        })
+    }
+}
+
+/// The documents of current objects that a store will forget soon ([`RemoteObject::is_fading`]); not those that it was given
+/// anew in vain.
 ///
 /// # Errors
 /// SQLite's.
-pub fn expiring(conn: &Connection, store_id: i64, before_ms: i64) -> Result<Vec<i64>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT DISTINCT document_id FROM remote_objects
+pub fn expiring(conn: &Connection, store_id: i64, refresh_ms: i64, now_ms: i64) -> Result<Vec<i64>> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM remote_objects r
          WHERE store_id = ?1 AND remote_expires_at IS NOT NULL AND remote_expires_at < ?2 AND state = 'current'
-         ORDER BY document_id",
-    )?;
-    let rows = statement.query_map(params![store_id, before_ms], |row| row.get(0))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+           AND NOT {GIVEN_UP} ORDER BY document_id"
+    ))?;
+    let rows = statement.query_map(params![store_id, now_ms + refresh_ms], object)?;
+    let mut documents = Vec::new();
+    for object in rows {
+        let object = object?;
+        if object.is_fading(refresh_ms, now_ms) {
+            documents.push(object.document_id);
+        }
+    }
+    Ok(documents)
 }
 
-/// The documents of current objects that were given in another manner than this.
+/// A store has said no for good to what a document is now: only a change, or a person, has it asked again.
+const GIVEN_UP: &str =
+    "EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = r.document_id AND o.channel_id = r.store_id
+                                AND o.state = 'dead' AND o.kind = 'mirror')";
+
+/// The documents of current objects that were given in another manner than this; not those that were given anew in vain.
 ///
 /// # Errors
 /// SQLite's.
 pub fn of_other_manner(conn: &Connection, store_id: i64, manner: &str) -> Result<Vec<i64>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT DISTINCT document_id FROM remote_objects
-         WHERE store_id = ?1 AND state = 'current' AND substr(remote_id, -length(?2)) <> ?2 ORDER BY document_id",
-    )?;
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT DISTINCT document_id FROM remote_objects r
+         WHERE store_id = ?1 AND state = 'current' AND substr(remote_id, -length(?2)) <> ?2
+           AND NOT {GIVEN_UP} ORDER BY document_id"
+    ))?;
     let rows = statement.query_map(params![store_id, format!("/{manner}")], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -442,6 +468,20 @@ pub fn is_shared(conn: &Connection, object: &RemoteObject) -> Result<bool> {
                             AND server_id IS NULL AND state NOT IN ('orphaned', 'deleted'))",
         )?
         .query_row(params![object.store_id, object.remote_id, object.object_id], |row| row.get(0))?)
+}
+
+/// Whether a worker may be deleting an object of this name just now: what it finds there is not there for long.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_being_deleted(conn: &Connection, store_id: i64, remote_id: &str) -> Result<bool> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM remote_objects r JOIN outbox o
+                            ON o.document_id = r.document_id AND o.state = 'leased' AND o.object_id = r.object_id
+                            WHERE r.store_id = ?1 AND r.remote_id = ?2 AND r.server_id IS NULL AND o.kind = 'delete')",
+        )?
+        .query_row(params![store_id, remote_id], |row| row.get(0))?)
 }
 
 /// Retires the objects of documents that no disk has any more: every copy missing since `before_ms` at least and in at

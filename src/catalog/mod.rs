@@ -38,6 +38,8 @@ pub mod scans;
 pub mod search;
 pub mod settings;
 pub mod stores;
+#[cfg(test)]
+pub(crate) mod trial;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

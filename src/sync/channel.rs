@@ -43,14 +43,14 @@ pub(super) fn open_known(
 }
 
 /// What a store has and has to be given again: what it will soon forget, and what it was given in another manner.
-fn put_in_line_anew(
+pub(super) fn put_in_line_anew(
     conn: &Connection,
     row: &StoreRow,
     store: &Opened,
     now_ms: i64,
 ) -> Result<(), CatalogError> {
     let Opened::Index(index) = store else { return Ok(()) };
-    let mut documents = ledger::expiring(conn, row.store_id, now_ms + REFRESH_MS)?;
+    let mut documents = ledger::expiring(conn, row.store_id, REFRESH_MS, now_ms)?;
     if let Some(manner) = index.manner() {
         documents.extend(ledger::of_other_manner(conn, row.store_id, &manner)?);
     }

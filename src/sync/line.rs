@@ -136,6 +136,8 @@ struct Strikes {
     busy: u32,
     /// Which operations did not get through.
     strayed: BTreeSet<i64>,
+    /// How often it could not be asked what it has.
+    unasked: u32,
 }
 
 /// What is handed out and not settled.
@@ -166,17 +168,21 @@ struct Workers<'a> {
     done: &'a Receiver<Done>,
     /// What is not begun is handed back.
     halt: &'a AtomicBool,
-    /// One of them panicked: what it had will not come back.
-    broken: &'a AtomicBool,
+    /// One of them has panicked: what it held never comes back.
+    fell: &'a AtomicBool,
 }
 
-/// Says so where its thread panics.
-struct Mourner<'a>(&'a AtomicBool);
+/// Says that a worker fell, so that nobody waits for what it held.
+struct Falls<'a> {
+    fell: &'a AtomicBool,
+    halt: &'a AtomicBool,
+}
 
-impl Drop for Mourner<'_> {
+impl Drop for Falls<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.store(true, Ordering::Relaxed);
+            self.fell.store(true, Ordering::Relaxed);
+            self.halt.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -198,13 +204,15 @@ impl Run<'_> {
         let store_id = self.row.store_id;
         let (jobs, to_do) = unbounded::<Job>();
         let (to_settle, done) = unbounded();
-        let (halt, broken) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (halt, fell) = (AtomicBool::new(false), AtomicBool::new(false));
+        // The sender goes with the closure, also when that panics: the workers wait for its end.
         std::thread::scope(|scope| {
+            let jobs = jobs;
             for _ in 0..store.capabilities().parallel.max(1) {
-                let (to_do, to_settle, halt, reader) = (to_do.clone(), to_settle.clone(), &halt, &reader);
-                let mourner = Mourner(&broken);
+                let (to_do, to_settle) = (to_do.clone(), to_settle.clone());
+                let (halt, fell, reader) = (&halt, &fell, &reader);
                 scope.spawn(move || {
-                    let _mourner = mourner;
+                    let _falls = Falls { fell, halt };
                     for job in to_do {
                         let done = if halt.load(Ordering::Relaxed) {
                             Done::NotBegun(job)
@@ -217,7 +225,7 @@ impl Run<'_> {
                 });
             }
             let outcome =
-                self.run_line(what, &Workers { jobs: &jobs, done: &done, halt: &halt, broken: &broken });
+                self.run_line(what, &Workers { jobs: &jobs, done: &done, halt: &halt, fell: &fell });
             halt.store(true, Ordering::Relaxed);
             drop(jobs);
             outcome
@@ -238,7 +246,8 @@ impl Run<'_> {
                 return Ok(Ok(()));
             }
             let mut trouble = self.hand_out(what, &mut line, &mut batch, due_ms, workers)?;
-            if trouble.is_none() && line.jobs == 0 {
+            // Ended by the user while it was handed out: what waits is given back above.
+            if trouble.is_none() && line.jobs == 0 && line.waiting.is_empty() {
                 // All is settled. What was taken and cannot be found yet, and what alone did not get through, is waited for,
                 // a while (T6).
                 let now_ms = self.now_ms();
@@ -267,6 +276,8 @@ impl Run<'_> {
                 strikes.strayed.extend(&strayed);
             }
             let Some(error) = trouble else { continue };
+            // What was not handed out at all strays nowhere: the store could not be asked for what was lost.
+            strikes.unasked += u32::from(strayed.is_empty());
             match self.goes_on(&error, &mut strikes) {
                 true => workers.halt.store(false, Ordering::Relaxed),
                 false => {
@@ -302,6 +313,7 @@ impl Run<'_> {
             StoreError::Io { .. } | StoreError::Away { reason: AwayReason::Unreachable, .. } => {
                 // One operation may fail for ever without saying anything of the others.
                 strikes.strayed.len() < STRIKES as usize
+                    && strikes.unasked < STRIKES
                     && matches!(self.store.identity(), Ok(Some(identity)) if identity.store == self.row.remote_store)
             }
             _ => false,
@@ -317,7 +329,8 @@ impl Run<'_> {
             self.clock.pause(Duration::from_millis(slice_ms));
             left_ms -= slice_ms;
         }
-        self.now_ms() - begun
+        // A clock that stands, or was set back, makes no patience.
+        (self.now_ms() - begun).max(i64::try_from(wait_ms - left_ms).unwrap_or(0))
     }
 
     /// Keeps the workers busy. Trouble that comes of asking the store for what was lost is handed back.
@@ -368,10 +381,7 @@ impl Run<'_> {
     /// Waits for something to come back, and settles all that has.
     fn take_back(&mut self, line: &mut Line, workers: &Workers<'_>) -> Result<Option<StoreError>, SyncError> {
         let Ok(first) = workers.done.recv_timeout(TICK) else {
-            assert!(
-                !workers.broken.load(Ordering::Relaxed),
-                "a worker panicked; the lease it had is handed back later"
-            );
+            assert!(!workers.fell.load(Ordering::Relaxed), "a worker has panicked, and says why itself");
             return Ok(None);
         };
         let mut back = vec![first];

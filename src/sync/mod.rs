@@ -19,6 +19,8 @@ mod ready;
 mod sample;
 mod settle;
 mod transfer;
+#[cfg(test)]
+mod trials;
 
 use jiff::Timestamp;
 

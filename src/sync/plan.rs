@@ -52,16 +52,21 @@ pub enum Step {
 /// Decides. `held` is what the store has of the document or may have: nothing deleted.
 ///
 /// A payload that is not wanted at present keeps its current object: nothing old is retired without a replacement (T2). What
-/// the store will have forgotten before `refresh_ms` is as good as gone: it is sent once more, beside the old.
+/// the store will soon forget `is_fading`, and as good as gone: it is sent once more, beside the old. One that is on its way is
+/// brought to its end first, or a store that forgets soon would never have any.
 #[must_use]
-pub fn plan(wanted: &[Wanted], held: &[RemoteObject], refresh_ms: i64) -> Vec<Step> {
+pub fn plan(
+    wanted: &[Wanted],
+    held: &[RemoteObject],
+    is_fading: impl Fn(&RemoteObject) -> bool,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     for (at, want) in wanted.iter().enumerate() {
         let same = |object: &&RemoteObject| {
             object.payload == want.payload
                 && object.remote_id == want.remote_id
                 && object.upload_hash == want.upload_hash
-                && object.remote_expires_at.is_none_or(|at| at >= refresh_ms)
+                && (in_progress(object.state) || !is_fading(object))
         };
         let of =
             |accept: fn(ObjectState) -> bool| held.iter().filter(same).find(|object| accept(object.state));
@@ -131,14 +136,17 @@ mod tests {
 
     #[test]
     fn what_is_current_is_not_sent_again() {
-        assert_eq!(plan(&[want(1)], &[held(5, 1, ObjectState::Current)], 0), [Step::Keep]);
+        assert_eq!(plan(&[want(1)], &[held(5, 1, ObjectState::Current)], |_| false), [Step::Keep]);
     }
 
     // T2
     #[test]
     fn a_replacement_is_sent_and_the_old_one_left_alone() {
-        assert_eq!(plan(&[want(2)], &[held(5, 1, ObjectState::Current)], 0), [Step::Send { wanted: 0 }]);
-        assert_eq!(plan(&[], &[held(5, 1, ObjectState::Current)], 0), []);
+        assert_eq!(
+            plan(&[want(2)], &[held(5, 1, ObjectState::Current)], |_| false),
+            [Step::Send { wanted: 0 }]
+        );
+        assert_eq!(plan(&[], &[held(5, 1, ObjectState::Current)], |_| false), []);
     }
 
     // T3
@@ -152,11 +160,11 @@ mod tests {
             ObjectState::Searchable,
         ] {
             assert_eq!(
-                plan(&[want(2)], &[held(4, 1, ObjectState::Current), held(5, 2, state)], 0),
+                plan(&[want(2)], &[held(4, 1, ObjectState::Current), held(5, 2, state)], |_| false),
                 [Step::Continue { object_id: 5, state, wanted: 0 }]
             );
             assert_eq!(
-                plan(&[want(3)], &[held(5, 2, state)], 0),
+                plan(&[want(3)], &[held(5, 2, state)], |_| false),
                 [Step::Send { wanted: 0 }, Step::Abandon { object_id: 5 }]
             );
         }
@@ -166,7 +174,9 @@ mod tests {
     #[test]
     fn an_orphan_that_is_wanted_again_is_brought_back() {
         assert_eq!(
-            plan(&[want(1)], &[held(5, 1, ObjectState::Orphaned), held(6, 2, ObjectState::Current)], 0),
+            plan(&[want(1)], &[held(5, 1, ObjectState::Orphaned), held(6, 2, ObjectState::Current)], |_| {
+                false
+            }),
             [Step::Revive { object_id: 5, wanted: 0 }]
         );
     }
@@ -174,12 +184,12 @@ mod tests {
     // S9
     #[test]
     fn what_the_store_will_forget_is_sent_once_more_beside_the_old() {
-        let until = |at| RemoteObject { remote_expires_at: Some(at), ..held(5, 1, ObjectState::Current) };
-        assert_eq!(plan(&[want(1)], &[until(100)], 100), [Step::Keep]);
-        assert_eq!(plan(&[want(1)], &[until(99)], 100), [Step::Send { wanted: 0 }]);
+        let old = held(5, 1, ObjectState::Current);
+        assert_eq!(plan(&[want(1)], std::slice::from_ref(&old), |_| false), [Step::Keep]);
+        assert_eq!(plan(&[want(1)], std::slice::from_ref(&old), |_| true), [Step::Send { wanted: 0 }]);
         let begun = held(6, 1, ObjectState::Uploading);
         assert_eq!(
-            plan(&[want(1)], &[until(99), begun], 100),
+            plan(&[want(1)], &[old, begun], |_| true),
             [Step::Continue { object_id: 6, state: ObjectState::Uploading, wanted: 0 }]
         );
     }

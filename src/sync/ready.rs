@@ -9,12 +9,15 @@ use super::plan::{Step, Wanted, plan};
 use super::push::{Run, SOURCE_PAUSE_MS};
 use super::transfer::{Bytes, Transfer};
 use crate::catalog::outbox::{self, Ending, Leased};
-use crate::catalog::{CatalogError, Connection, ledger};
-use crate::model::ObjectState;
+use crate::catalog::{CatalogError, Connection, documents, ledger, privacy};
+use crate::model::{ObjectState, Privacy};
 use crate::monitor::Counter;
 use crate::power::point;
 use crate::remote::index::RemoteName;
 use crate::remote::{Expect, Opened, StoreError};
+
+/// After so long the deletion of the same bytes is over, in milliseconds, or it is looked at again.
+const SHARED_PAUSE_MS: i64 = 1_000;
 
 /// What an operation wants.
 enum Work {
@@ -60,9 +63,13 @@ impl Run<'_> {
         Ok(Ok(jobs))
     }
 
-    fn write_down(&mut self, works: Vec<(Leased, Work)>, line: &mut Line) -> Result<Vec<Job>, CatalogError> {
+    fn write_down(&mut self, works: Vec<(Leased, Work)>, line: &mut Line) -> Result<Vec<Job>, SyncError> {
         let now_ms = self.now_ms();
         let tx = self.catalog.write()?;
+        // One that slept past its word while it made the bytes plans nothing beside who took over.
+        if !self.sender.is_current(&tx)? {
+            return Err(SyncError::TakenOver);
+        }
         let mut jobs = Vec::new();
         for (op, work) in works {
             let seq = op.seq;
@@ -80,9 +87,12 @@ impl Run<'_> {
                 }
                 Made::Done => self.monitor.count(Counter::OperationsDone, 1),
                 Made::Ended => {}
+                Made::Later(at_ms) => {
+                    self.wakes.insert(at_ms);
+                }
             }
         }
-        tx.commit()?;
+        tx.commit().map_err(CatalogError::from)?;
         Ok(jobs)
     }
 
@@ -122,16 +132,19 @@ impl Run<'_> {
 }
 
 /// What came of writing an operation down.
-enum Made {
+#[derive(Debug)]
+pub(super) enum Made {
     Jobs(Vec<Job>),
     /// There was nothing to do.
     Done,
     /// It went back, or another takes its place.
     Ended,
+    /// It went back, and is due then, in milliseconds.
+    Later(i64),
 }
 
 /// Fixes the bytes of a mirror operation and writes down what is to be sent.
-fn transfers(
+pub(super) fn transfers(
     tx: &Connection,
     store_id: i64,
     ids: &mut crate::catalog::Ids,
@@ -148,14 +161,28 @@ fn transfers(
     if op.payload_hash.is_some_and(|fixed| fixed != fingerprint) {
         // Leased before with other bytes, which may have arrived: the document has changed since (T4).
         outbox::end(tx, op, Ending::Superseded, now_ms)?;
-        outbox::enqueue_mirror(tx, ids, op.document_id, now_ms)?;
+        outbox::enqueue_mirror_for(tx, ids, store_id, op.document_id, now_ms)?;
         return Ok(Made::Ended);
+    }
+    // Its bytes were made before this transaction. What was taken back since is not wanted again (T8).
+    let said = documents::annotations(tx, op.document_id)?;
+    if Some(privacy::of(tx, op.document_id, &said)?) > making.privacy.or(Some(Privacy::LocalOnly)) {
+        outbox::end(tx, op, Ending::Released { not_before: now_ms }, now_ms)?;
+        return Ok(Made::Ended);
+    }
+    for want in &wanted {
+        if ledger::is_being_deleted(tx, store_id, &want.remote_id)? {
+            // Another document's orphan of the same bytes. Found there now, it would be current and gone a moment later (T2).
+            let at_ms = now_ms + SHARED_PAUSE_MS;
+            outbox::end(tx, op, Ending::Released { not_before: at_ms }, now_ms)?;
+            return Ok(Made::Later(at_ms));
+        }
     }
     let total = wanted.iter().map(|wanted| wanted.bytes).sum();
     outbox::fix_payload(tx, op, fingerprint, total, now_ms)?;
     let held = ledger::held(tx, store_id, op.document_id)?;
     let mut jobs = Vec::new();
-    for step in plan(&wanted, &held, now_ms + REFRESH_MS) {
+    for step in plan(&wanted, &held, |object| object.is_fading(REFRESH_MS, now_ms)) {
         let (object_id, state, of, fresh) = match step {
             Step::Keep => continue,
             Step::Abandon { object_id } => {
@@ -164,6 +191,7 @@ fn transfers(
             }
             Step::Continue { object_id, state, wanted } => (object_id, state, wanted, false),
             Step::Revive { object_id, wanted } => {
+                debug_assert!(bytes[wanted].is_some(), "only what is current is wanted without bytes");
                 ledger::revive(tx, object_id, now_ms)?;
                 (object_id, ObjectState::Planned, wanted, false)
             }

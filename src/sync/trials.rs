@@ -1,0 +1,424 @@
+//! Turns against an index that misbehaves in ways that no peer can be told to.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Here;
+use super::line::{Line, What};
+use super::making::{Making, make};
+use super::plan::Wanted;
+use super::push::{PushReport, Run, With};
+use super::transfer::{Bytes, Rendered};
+use super::{SyncError, channel, ready};
+use crate::catalog::outbox::{self, Ask};
+use crate::catalog::stores::{self, NewStore, StorePayload, StoreRow};
+use crate::catalog::{Catalog, CatalogError, Connection, Ids, Sender, privacy, trial};
+use crate::clock::{Clock, FixedClock};
+use crate::model::{Payload, Privacy};
+use crate::monitor::{Monitor, Unwatched};
+use crate::remote::index::{Entry, Index, IndexListing, Readiness, RemoteName, Standing};
+use crate::remote::{Capabilities, Deleted, Identity, ObjectKey, Opened, StoreError};
+
+/// What an index does otherwise than it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Habit {
+    /// Nothing.
+    None,
+    /// It cannot be listed, and answers everything else.
+    NoList,
+    /// One document is too much for us.
+    Panics,
+    /// It refuses every document.
+    Refuses,
+    /// It forgets everything a day after it was sent, and needs three looks to find it.
+    Forgets,
+    /// What it was sent can never be found.
+    Never,
+}
+
+#[derive(Debug)]
+struct Odd {
+    habit: Habit,
+    there: Mutex<BTreeSet<String>>,
+    puts: AtomicUsize,
+    lists: AtomicUsize,
+    looks: AtomicUsize,
+}
+
+impl Odd {
+    fn opened(habit: Habit) -> Opened {
+        Opened::Index(Box::new(Odd {
+            habit,
+            there: Mutex::default(),
+            puts: AtomicUsize::new(0),
+            lists: AtomicUsize::new(0),
+            looks: AtomicUsize::new(0),
+        }))
+    }
+}
+
+fn identity() -> Identity {
+    Identity { store: "s".to_owned(), generation: "g".to_owned() }
+}
+
+fn reset() -> StoreError {
+    let source = io::Error::from(io::ErrorKind::ConnectionReset);
+    StoreError::Io { store: "odd:".to_owned(), doing: "list".to_owned(), source }
+}
+
+impl Index for Odd {
+    fn describe(&self) -> String {
+        "odd:".to_owned()
+    }
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            client_names_objects: false,
+            conditional_put: false,
+            server_hash: false,
+            needs_searchable: true,
+            max_object_bytes: None,
+            parallel: 2,
+        }
+    }
+    fn manner(&self) -> Option<String> {
+        Some("0123abcd".to_owned())
+    }
+    fn identity(&self) -> Result<Option<Identity>, StoreError> {
+        Ok(Some(identity()))
+    }
+    fn begin(&self, _: Timestamp) -> Result<Identity, StoreError> {
+        Ok(identity())
+    }
+    fn put(&self, entry: &Entry<'_>) -> Result<RemoteName, StoreError> {
+        assert!(self.habit != Habit::Panics, "what nobody thought of");
+        if self.habit == Habit::Refuses {
+            return Err(StoreError::Refused {
+                store: "odd:".to_owned(),
+                doing: "take it".to_owned(),
+                reason: "so".to_owned(),
+                source: None,
+            });
+        }
+        let n = self.puts.fetch_add(1, Ordering::Relaxed);
+        assert!(n < 1_000, "sent for ever");
+        let name = format!("{}#{n}", entry.key);
+        self.there.lock().unwrap().insert(name.clone());
+        Ok(RemoteName::new(name))
+    }
+    fn locate(&self, keys: &[&ObjectKey]) -> Result<Vec<Vec<RemoteName>>, StoreError> {
+        let n = self.lists.fetch_add(1, Ordering::Relaxed);
+        assert!(n < 1_000, "listed for ever");
+        if self.habit == Habit::NoList {
+            return Err(reset());
+        }
+        let there = self.there.lock().unwrap();
+        let under = |key: &&ObjectKey| {
+            let names = there.iter().filter(|name| name.starts_with(&format!("{key}#")));
+            names.map(RemoteName::new).collect()
+        };
+        Ok(keys.iter().map(under).collect())
+    }
+    fn prove(&self, name: &RemoteName, _: &Entry<'_>) -> Result<bool, StoreError> {
+        Ok(self.there.lock().unwrap().contains(name.as_str()))
+    }
+    fn standing(&self, _: &RemoteName) -> Result<Standing, StoreError> {
+        let n = self.looks.fetch_add(1, Ordering::Relaxed);
+        assert!(n < 1_000, "looked at for ever");
+        let expires_at = (self.habit == Habit::Forgets).then(|| start() + SignedDuration::from_hours(24));
+        let readiness = match self.habit {
+            Habit::Never => Readiness::NotYet,
+            Habit::Forgets if n < 2 => Readiness::NotYet,
+            _ => Readiness::Searchable,
+        };
+        Ok(Standing { readiness, expires_at })
+    }
+    fn remove(&self, name: &RemoteName) -> Result<Deleted, StoreError> {
+        self.there.lock().unwrap().remove(name.as_str());
+        Ok(Deleted::Deleted)
+    }
+    fn list(&self) -> Result<IndexListing<'_>, StoreError> {
+        Err(reset())
+    }
+}
+
+/// A clock that does not go, whatever is waited for.
+#[derive(Debug)]
+struct Standing0;
+
+impl Clock for Standing0 {
+    fn now(&self) -> Timestamp {
+        start()
+    }
+    fn pause(&self, _: std::time::Duration) {}
+}
+
+/// Ends the run at the n-th time it is asked.
+struct CancelsAt(AtomicI64);
+
+impl Monitor for CancelsAt {
+    fn cancelled(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::Relaxed) <= 0
+    }
+}
+
+fn start() -> Timestamp {
+    Timestamp::from_second(1_700_000_000).unwrap()
+}
+
+struct Desk {
+    _dir: tempfile::TempDir,
+    catalog: Catalog,
+    row: StoreRow,
+    sender: Sender,
+    clock: FixedClock,
+    report: PushReport,
+}
+
+impl Desk {
+    /// So many documents with a text, in line for one store.
+    fn of(documents: u8) -> Desk {
+        let dir = tempfile::tempdir().unwrap();
+        let mut catalog = Catalog::open_or_create(&dir.path().join("catalog.db"), start()).unwrap();
+        let new = NewStore {
+            name: "odd",
+            url: "odd:",
+            payload: StorePayload::Enriched,
+            remote_store: "s",
+            generation: "g",
+            password_command: None,
+            found: None,
+        };
+        let now_ms = start().as_millisecond();
+        catalog
+            .change::<_, CatalogError>(|tx| {
+                stores::insert(tx, &mut Ids::default(), &new, 0)?;
+                for n in 1..=documents {
+                    trial::add_document(tx, n)?;
+                }
+                outbox::enqueue_all(tx, &mut Ids::default(), 1, now_ms)
+            })
+            .unwrap();
+        let sender = Sender::take(&mut catalog, now_ms).unwrap();
+        let row = stores::by_name(catalog.read(), "odd").unwrap().unwrap();
+        let clock = FixedClock::at(start());
+        Desk { _dir: dir, catalog, row, sender, clock, report: PushReport::default() }
+    }
+
+    fn turn<'a>(&'a mut self, store: &'a Opened, monitor: &'a dyn Monitor) -> Run<'a> {
+        let Desk { catalog, row, sender, clock, report, .. } = self;
+        Run::begin(catalog, row, store, With { sender, here: &[], clock, monitor }, report).unwrap()
+    }
+
+    fn drain(&mut self, store: &Opened) -> Result<(), StoreError> {
+        self.turn(store, &Unwatched).drain(What::Everything).unwrap()
+    }
+
+    fn count(&self, what: &str) -> i64 {
+        trial::count(self.catalog.read(), what)
+    }
+
+    /// What a sender that took over would have made of it.
+    fn lose_the_word(&self) {
+        self.catalog.read().execute("UPDATE sender SET token = 'another'", []).unwrap();
+    }
+
+    fn lease(&mut self, kind: &str) -> outbox::Leased {
+        let now_ms = self.clock.now_ms();
+        let ask = Ask {
+            channel_id: 1,
+            kind,
+            owner: "a test",
+            token: self.sender.token(),
+            until_ms: now_ms + 1,
+            readable: &[],
+            limit: 1,
+        };
+        self.catalog.change::<_, CatalogError>(|tx| outbox::lease(tx, &ask, now_ms)).unwrap().remove(0)
+    }
+}
+
+// T6: each turn ends
+#[test]
+fn a_store_that_answers_and_cannot_be_listed_ends_the_turn() {
+    let mut desk = Desk::of(3);
+    let error = desk.drain(&Odd::opened(Habit::NoList)).unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    assert_eq!(desk.count("outbox WHERE state = 'pending' AND attempts = 0"), 3);
+}
+
+// T6
+#[test]
+fn a_clock_that_stands_ends_the_turn_all_the_same() {
+    let mut desk = Desk::of(1);
+    let store = Odd::opened(Habit::Never);
+    let Desk { catalog, row, sender, report, .. } = &mut desk;
+    let with = With { sender, here: &[], clock: &Standing0, monitor: &Unwatched };
+    Run::begin(catalog, row, &store, with, report).unwrap().drain(What::Everything).unwrap().unwrap();
+    assert_eq!(desk.count("outbox WHERE state = 'pending'"), 1);
+}
+
+// T3
+#[test]
+fn a_panic_with_one_object_ends_the_run_and_hangs_nobody() {
+    let (say, said) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut desk = Desk::of(3);
+        let store = Odd::opened(Habit::Panics);
+        let ended = catch_unwind(AssertUnwindSafe(|| desk.drain(&store)));
+        let _ = say.send(ended.is_err());
+    });
+    let panicked = said.recv_timeout(std::time::Duration::from_secs(20));
+    assert_eq!(panicked, Ok(true), "it waits for a worker that is gone");
+}
+
+// T3: whenever the user ends a run, nothing stays leased
+#[test]
+fn a_run_that_is_ended_at_any_moment_keeps_no_lease() {
+    for asked in 0..40 {
+        let mut desk = Desk::of(3);
+        let monitor = CancelsAt(AtomicI64::new(asked));
+        desk.turn(&Odd::opened(Habit::None), &monitor).drain(What::Everything).unwrap().unwrap();
+        assert_eq!(desk.count("outbox WHERE state = 'leased'"), 0, "ended at question {asked}");
+    }
+}
+
+// S9: a store that forgets everything within three days
+#[test]
+fn what_is_forgotten_soon_is_sent_once_and_given_anew_in_time() {
+    let mut desk = Desk::of(1);
+    let store = Odd::opened(Habit::Forgets);
+    desk.drain(&store).unwrap();
+    assert_eq!(desk.count("remote_objects"), 1, "sent again while it could not be found yet");
+    assert_eq!(desk.count("remote_objects WHERE state = 'current'"), 1);
+    let again = |desk: &mut Desk| {
+        let now_ms = desk.clock.now_ms();
+        let row = desk.row.clone();
+        desk.catalog
+            .change::<_, CatalogError>(|tx| channel::put_in_line_anew(tx, &row, &store, now_ms))
+            .unwrap();
+        desk.drain(&store).unwrap();
+        desk.count("remote_objects")
+    };
+    desk.clock.advance(SignedDuration::from_mins(1));
+    assert_eq!(again(&mut desk), 1, "its life has only begun");
+    desk.clock.advance(SignedDuration::from_hours(13));
+    assert_eq!(again(&mut desk), 2, "half of it is over");
+}
+
+// S6, S10: what is given up is not taken up again by every run
+#[test]
+fn what_was_given_up_is_not_put_in_line_anew_for_its_manner() {
+    let mut desk = Desk::of(1);
+    desk.drain(&Odd::opened(Habit::None)).unwrap();
+    desk.catalog
+        .read()
+        .execute("UPDATE remote_objects SET remote_id = 'enriched/00/11/ffffffff'", [])
+        .unwrap();
+    let store = Odd::opened(Habit::Refuses);
+    for _ in 0..12 {
+        let now_ms = desk.clock.now_ms();
+        let row = desk.row.clone();
+        desk.catalog
+            .change::<_, CatalogError>(|tx| channel::put_in_line_anew(tx, &row, &store, now_ms))
+            .unwrap();
+        desk.drain(&store).unwrap();
+        desk.clock.advance(SignedDuration::from_mins(10));
+    }
+    assert_eq!(desk.report.refused, 5);
+    assert_eq!(desk.count("outbox WHERE state = 'dead'"), 1);
+}
+
+// T3: a sender that slept between its lease and the ledger
+#[test]
+fn who_slept_past_his_word_writes_nothing_into_the_ledger() {
+    let mut desk = Desk::of(1);
+    let op = desk.lease("mirror");
+    desk.lose_the_word();
+    let store = Odd::opened(Habit::None);
+    let mut line = Line::default();
+    line.waiting.push_back(op);
+    let ended = desk.turn(&store, &Unwatched).make_ready(&mut line, u64::MAX);
+    assert!(matches!(ended, Err(SyncError::TakenOver)), "{ended:?}");
+    assert_eq!(desk.count("remote_objects"), 0);
+}
+
+/// A person's word, as `edit` has it carried out.
+fn make_local_only(conn: &Connection, now_ms: i64) {
+    trial::say_local_only(conn).unwrap();
+    privacy::change(conn, &mut Ids::default(), 1, Privacy::LocalOnly, now_ms).unwrap();
+}
+
+// S8, T8: between reading what is wanted and writing it down
+#[test]
+fn what_is_taken_back_while_its_bytes_are_made_stays_taken_back() {
+    let mut desk = Desk::of(1);
+    desk.drain(&Odd::opened(Habit::None)).unwrap();
+    let now_ms = desk.clock.now_ms();
+    desk.catalog
+        .change::<_, CatalogError>(|tx| outbox::enqueue_mirror(tx, &mut Ids::default(), 1, now_ms))
+        .unwrap();
+    let op = desk.lease("mirror");
+    let here: [&Here; 0] = [];
+    let making = make(&desk.catalog, &desk.row, Some("0123abcd"), &here, 1).unwrap();
+    desk.catalog
+        .change::<_, CatalogError>(|tx| {
+            make_local_only(tx, now_ms);
+            ready::transfers(tx, 1, &mut Ids::default(), &op, making, now_ms)
+        })
+        .unwrap();
+    assert_eq!(desk.count("remote_objects WHERE recalled_at IS NOT NULL AND state = 'orphaned'"), 1);
+    assert_eq!(desk.count("outbox WHERE kind = 'delete' AND state = 'pending'"), 1, "it is to be deleted");
+}
+
+// T2: names that say their content are shared, and a worker may be at the deletion just now
+#[test]
+fn what_is_being_deleted_is_not_found_there_by_another_document() {
+    let mut desk = Desk::of(2);
+    let key = ObjectKey::of_content(Payload::Original, &[2; 32]).to_string();
+    trial::add_orphan(desk.catalog.read(), 7, &key, [2; 32]).unwrap();
+    let now_ms = desk.clock.now_ms();
+    desk.catalog
+        .change::<_, CatalogError>(|tx| {
+            tx.execute("DELETE FROM outbox WHERE document_id = 1", [])?;
+            outbox::enqueue_delete(tx, &mut Ids::default(), 7, now_ms)
+        })
+        .unwrap();
+    let (erase, mirror) = (desk.lease("delete"), desk.lease("mirror"));
+    assert_eq!((erase.object_id, mirror.document_id), (Some(7), 2));
+    let making = || Making {
+        content_hash: [2; 32],
+        wanted: vec![(
+            Wanted {
+                payload: Payload::Original,
+                remote_id: ObjectKey::of_content(Payload::Original, &[2; 32]).to_string(),
+                upload_hash: [2; 32],
+                bytes: 9,
+            },
+            Some(Bytes::Rendered(Box::new(Rendered {
+                document: ulid::Ulid::nil(),
+                title: String::new(),
+                fields: std::collections::BTreeMap::new(),
+                content: "the bytes".to_owned(),
+                text_at: 0,
+            }))),
+        )],
+        source_away: false,
+        note: None,
+        privacy: Some(Privacy::Full),
+    };
+    let write_down = |desk: &mut Desk| {
+        let planned = desk.catalog.change::<_, CatalogError>(|tx| {
+            ready::transfers(tx, 1, &mut Ids::default(), &mirror, making(), now_ms)
+        });
+        planned.unwrap()
+    };
+    let made = write_down(&mut desk);
+    assert!(matches!(made, ready::Made::Later(_)), "{made:?}");
+    assert_eq!(desk.count("outbox WHERE kind = 'mirror' AND state = 'pending' AND attempts = 0"), 1);
+    assert_eq!(desk.count("remote_objects"), 1, "nothing is written down that may be deleted");
+}
