@@ -254,9 +254,14 @@ fn a_sender_that_slept_past_its_word_has_nothing_to_say_any_more() {
     });
     assert!(ended.unwrap());
 
-    // One that died is gone at once, whatever it said.
-    drop((asleep, awake));
-    Sender::take(&mut catalog, now_ms + 1).unwrap();
+    // The one that took over has no lock: when the sleeper lets go of it, nobody else begins beside it.
+    drop(asleep);
+    let beside = Sender::take(&mut catalog, now_ms + 1);
+    assert!(matches!(beside, Err(CatalogError::Locked(_))), "it is heard of still");
+    awake.rest(&mut catalog).unwrap();
+    // One that has the lock and died is gone at once, whatever it said.
+    drop(Sender::take(&mut catalog, now_ms + 1).unwrap());
+    Sender::take(&mut catalog, now_ms + 2).unwrap();
 }
 
 fn a_catalogue_with_a_store(dir: &Path) -> Catalog {

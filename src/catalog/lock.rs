@@ -25,6 +25,9 @@ const TICK: Duration = Duration::from_millis(10);
 /// For so long a sender's word is good, in milliseconds. It says it again well before: see [`Sender::renew`].
 pub const SENDER_MS: i64 = 10 * 60 * 1_000;
 
+/// Said of a sender whose lock another process holds.
+const WITHOUT_LOCK: &str = ", without the lock";
+
 /// A file that this process has locked.
 #[derive(Debug)]
 struct Locked(File);
@@ -75,10 +78,24 @@ impl RunLock {
 #[derive(Debug)]
 pub struct Sender {
     token: String,
-    _held: Option<Locked>,
+    held: Option<Locked>,
 }
 
 impl Sender {
+    /// Has sent what there was. One that has no lock, which would tell that it is gone, says so: nobody need wait for its silence.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn rest(&self, catalog: &mut Catalog) -> Result<()> {
+        if self.held.is_some() {
+            return Ok(());
+        }
+        catalog.change::<_, CatalogError>(|tx| {
+            tx.execute("UPDATE sender SET until = 0 WHERE token = ?1", [&self.token])?;
+            Ok(())
+        })
+    }
+
     /// Becomes the sender of a catalogue, and hands back what the one before left leased.
     ///
     /// # Errors
@@ -88,22 +105,30 @@ impl Sender {
         let held = lock_beside(&path, "send.lock")?;
         let token = Ids::default().next(now_ms).to_string();
         catalog.change::<_, CatalogError>(|tx| {
-            if held.is_none() {
-                let until: Option<i64> =
-                    tx.query_row("SELECT until FROM sender", [], |row| row.get(0)).optional()?;
-                if until.is_none_or(|until| until >= now_ms) {
-                    return Err(CatalogError::Locked(path.with_file_name("send.lock")));
+            let before: Option<(String, i64)> = tx
+                .query_row("SELECT owner, until FROM sender", [], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let locked = || CatalogError::Locked(path.with_file_name("send.lock"));
+            match (&held, before) {
+                // Alive, and heard of lately; or so new that it has not said anything yet.
+                (None, None) => return Err(locked()),
+                (None, Some((_, until))) if until >= now_ms => return Err(locked()),
+                // It took over from one that slept on the lock, and has none: nothing tells that it died but its silence.
+                (Some(_), Some((owner, until))) if owner.ends_with(WITHOUT_LOCK) && until >= now_ms => {
+                    return Err(locked());
                 }
+                _ => {}
             }
+            let without = if held.is_none() { WITHOUT_LOCK } else { "" };
             tx.execute(
                 "INSERT INTO sender (one, token, owner, until) VALUES (1, ?1, ?2, ?3)
                  ON CONFLICT (one) DO UPDATE SET token = ?1, owner = ?2, until = ?3",
-                params![token, format!("process {}", std::process::id()), now_ms + SENDER_MS],
+                params![token, format!("process {}{without}", std::process::id()), now_ms + SENDER_MS],
             )?;
             outbox::recover(tx, now_ms)?;
             Ok(())
         })?;
-        Ok(Sender { token, _held: held })
+        Ok(Sender { token, held })
     }
 
     /// Proof of its leases.

@@ -169,7 +169,12 @@ impl Read for UntilCancelled<'_> {
 
 /// Reads the whole object back and holds it against its hash: what a store says it has is not proof.
 fn prove(store: &dyn Store, transfer: &Transfer, monitor: &dyn Monitor) -> Result<(), StoreError> {
-    let proved = match matches(store, transfer) {
+    let read = |again: bool| match matches(store, transfer, monitor) {
+        // A short answer looks like damage: before anything is deleted it is read once more.
+        Ok(false) if !again => None,
+        read => Some(read),
+    };
+    let proved = match read(false).or_else(|| read(true)).expect("the second time decides") {
         // It was there before the run was cut off, and the store was put back to a time before that: no verdict (T3).
         Err(StoreError::NoSuchObject { .. }) => false,
         result => result?,
@@ -180,7 +185,11 @@ fn prove(store: &dyn Store, transfer: &Transfer, monitor: &dyn Monitor) -> Resul
             // Damaged on its way or in the store. It is nobody's current object under that hash: send it anew, once.
             store.delete(&transfer.key)?;
             put(store, transfer, monitor)?;
-            if matches(store, transfer)? { Ok(()) } else { Err(damaged(store.describe(), &transfer.key)) }
+            if matches(store, transfer, monitor)? {
+                Ok(())
+            } else {
+                Err(damaged(store.describe(), &transfer.key))
+            }
         }
     }
 }
@@ -190,8 +199,9 @@ fn damaged(store: String, key: &ObjectKey) -> StoreError {
     StoreError::Corrupt { store, what: format!("object {key}"), reason }
 }
 
-fn matches(store: &dyn Store, transfer: &Transfer) -> Result<bool, StoreError> {
+fn matches(store: &dyn Store, transfer: &Transfer, monitor: &dyn Monitor) -> Result<bool, StoreError> {
     let mut reader = store.get(&transfer.key)?;
+    let mut reader = UntilCancelled { inner: &mut reader, monitor };
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 64 * 1024];
     let mut length = 0_u64;
@@ -203,6 +213,10 @@ fn matches(store: &dyn Store, transfer: &Transfer) -> Result<bool, StoreError> {
                 length += n as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Not damaged, only not read to its end.
+            Err(source) if monitor.cancelled() => {
+                return Err(StoreError::Source { key: transfer.key.clone(), source });
+            }
             Err(source) => {
                 let doing = format!("read object {} back", transfer.key);
                 return Err(StoreError::Io { store: store.describe(), doing, source });

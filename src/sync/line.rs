@@ -11,6 +11,7 @@
 //! asked who it is. Where it does not answer, it is away, and the turn ends; where it does, this operation waits, longer each
 //! time, and the others go on. Several such errors in a row are the channel's whatever it answers.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -393,7 +394,7 @@ impl Run<'_> {
             if let Some(error) = done.channel_error() {
                 line.strayed.insert(done.seq());
                 if let Some(going) = line.going.get_mut(&done.seq()) {
-                    going.fate = Fate::Strayed(super::channel::chain(&error));
+                    going.fate.turn(Fate::Strayed(super::channel::chain(&error)));
                 }
                 trouble.get_or_insert(error);
             }
@@ -436,14 +437,21 @@ fn work(
             Done::Carried(transfer, carried)
         }
         Job::Erase(erasure) => {
+            let doubted = Cell::new(false);
             let is_claimed = |name: &RemoteName| {
                 let conn = reader.lock().unwrap_or_else(PoisonError::into_inner);
-                // Where that cannot be found out, nothing is deleted.
-                ledger::is_claimed(&conn, store_id, name.as_str(), erasure.object_id).unwrap_or(true)
+                // Where that cannot be found out, nothing is deleted, and nothing is said to be.
+                ledger::is_claimed(&conn, store_id, name.as_str(), erasure.object_id).unwrap_or_else(|_| {
+                    doubted.set(true);
+                    true
+                })
             };
             let erased = erase(store, &erasure.key, erasure.name.as_ref(), &is_claimed);
             point("clean-deleted");
-            Done::Erased(erasure, Some(erased))
+            match doubted.get() {
+                true => Done::NotBegun(Job::Erase(erasure)),
+                false => Done::Erased(erasure, Some(erased)),
+            }
         }
     }
 }

@@ -119,6 +119,7 @@ pub fn clean(
             report.offline.push(Offline { store: row.name, url: row.url, error });
         }
     }
+    sender.rest(catalog)?;
     Ok(report)
 }
 

@@ -109,6 +109,7 @@ pub fn push(
             report.offline.push(Offline { store: row.name, url: row.url, error });
         }
     }
+    sender.rest(catalog)?;
     report.interrupted = monitor.cancelled();
     report.queued = queue::standing(catalog.read(), None, clock.now_ms())?.pending;
     Ok(report)
