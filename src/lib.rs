@@ -9,13 +9,13 @@
 //! | [`catalog`] | all SQLite: migrations, libraries, files, documents, enrichments, outbox, ledger, events |
 //! | [`volume`] | mount table, marker, probe with a deadline, availability, profile, what hangs |
 //! | [`content`] | reads a file and proves that it held still meanwhile |
-//! | [`remote`] | stores, on disks and on the network: what they can do, and the doing; the one runtime |
+//! | [`remote`] | stores, on disks and on the network, and those that can be asked: what they can do, and the doing; the one runtime |
 //! | [`library`] | a library as a whole: make it, look whether it is there, find it again |
 //! | [`scan`] | walk, judge, hash, record; moves; time shifts; guard; the watch over stuck threads |
 //! | [`enrich`] | type, text and metadata in a limited child process; the canonical enriched content |
 //! | [`curate`] | what people change on cards: edit, undo, lists that go through a spreadsheet |
 //! | [`fetch`] | a content back: from another disk, a store, or its text out of the catalogue |
-//! | [`sync`] | outbox to store: lease, send, verify, switch; orphans |
+//! | [`sync`] | outbox to store: a line of lease, send, verify, switch; orphans, what is taken back, check, connectivity |
 //! | [`daemon`] | running by itself: launchd and systemd |
 //! | [`cli`] | the command line: supervisor and worker; parse, open, act in the library, print |
 //!

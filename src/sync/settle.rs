@@ -107,8 +107,8 @@ impl Run<'_> {
                 going.left -= 1;
                 if going.left == 0 {
                     let going = line_going.remove(&seq).expect("it was there just now");
-                    // What is usable is current, whatever became of its fellow.
-                    for object_id in &going.usable {
+                    // What is usable is current, whatever became of its fellow; but who lost the lease says nothing.
+                    for object_id in going.usable.iter().filter(|_| !matches!(going.fate, Fate::Lost)) {
                         ledger::switch(tx, *object_id, now_ms)?;
                     }
                     let due = end(tx, &going.op, &going.fate, moment, &mut sum)?;

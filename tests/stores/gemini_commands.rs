@@ -222,6 +222,9 @@ fn what_will_be_forgotten_soon_is_given_anew_before() {
     json(&desk, &["sync"]);
     server.set(&json!({ "expires_in_s": null }));
     json(&desk, &["sync"]);
+    assert_eq!(titles(&server), ["About cats", "Moon"], "not before half of its life is over");
+    desk.execute("UPDATE remote_objects SET uploaded_at = uploaded_at - 86400000");
+    json(&desk, &["sync"]);
     assert_eq!(titles(&server), ["About cats", "About cats", "Moon", "Moon"]);
     desk.run(&["config", "set", "orphans.grace_days", "0"]).expect(0);
     json(&desk, &["orphans", "clean"]);
