@@ -15,10 +15,10 @@ use jiff::SignedDuration;
 use peers::proxy::{Fault, Proxy};
 use peers::{PASSWORD, Peer, USER, rclone_s3};
 use shelflist::catalog::queue::{self, Operation};
-use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, Sender, libraries, stores};
+use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, Sender, libraries, settings, stores};
 use shelflist::clock::{Clock, FixedClock, SystemClock};
 use shelflist::library::{self, InitOptions};
-use shelflist::model::OperationState;
+use shelflist::model::{OperationState, setting};
 use shelflist::monitor::{Counter, Monitor, TestMonitor};
 use shelflist::remote::{self, Access, StoreUrl};
 use shelflist::scan::Options;
@@ -296,4 +296,37 @@ fn a_worker_that_panics_ends_the_run_and_the_next_goes_on() {
     drop(sender);
     let report = office.push();
     assert_eq!((report.queued, office.current_and_blamed()), (0, (5, 0)), "{report:?}");
+}
+
+// S5: settings are honoured
+#[test]
+fn how_often_a_store_may_refuse_is_a_setting() {
+    let (office, proxy, _peer) = Office::behind_a_proxy(3);
+    let mut catalog = office.catalog();
+    for setting in [&setting::SYNC_VERDICTS, &setting::SYNC_BATCH, &setting::SYNC_BATCH_MAX] {
+        catalog.change::<_, CatalogError>(|tx| settings::set(tx, setting, "1", 0)).unwrap();
+    }
+    drop(catalog);
+    proxy.each(&key_of(1), Fault::Say("400 Bad Request", "<Error><Code>InvalidRequest</Code></Error>"));
+    office.push();
+    assert_eq!(office.current_and_blamed(), (2, 1), "one at a time gets there, too");
+    assert_eq!(office.queue()[0].state, OperationState::Dead, "after the first time");
+}
+
+// S1: a small object costs one request where nobody has ever found one
+#[test]
+fn looks_that_are_in_vain_are_saved() {
+    const FILES: usize = 200;
+    let (office, proxy, _peer) = Office::behind_a_proxy(FILES);
+    assert_eq!(office.push().uploaded_objects, FILES as u64);
+    let of_objects = |method: &str| {
+        proxy
+            .asked(method)
+            .iter()
+            .filter(|(line, _)| line.contains("/original/"))
+            .map(|(_, asked)| asked)
+            .sum::<usize>()
+    };
+    assert_eq!((of_objects("PUT"), of_objects("GET")), (FILES, 0), "its own hash is the proof");
+    assert!(of_objects("HEAD") < FILES / 3, "{} looks", of_objects("HEAD"));
 }

@@ -140,4 +140,28 @@ mod tests {
             assert_eq!(hash, blake3::hash(&content[start..end]));
         }
     }
+
+    // S2: a window that came back otherwise, or not whole, is no proof
+    #[test]
+    fn a_large_object_that_is_not_what_was_sent_is_not_proved() {
+        let dir = tempfile::tempdir().unwrap();
+        let store =
+            crate::remote::DirStore::create(dir.path(), "2026-11-21T09:00:00Z".parse().unwrap()).unwrap();
+        let key: ObjectKey = "a/large".parse().unwrap();
+        let content: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let samples = {
+            let (mut sent, hash) = (content.as_slice(), *blake3::hash(&content).as_bytes());
+            let mut sampled = Sampled::new(&mut sent, 3_000_000, &hash);
+            io::copy(&mut sampled, &mut io::sink()).unwrap();
+            sampled.finish()
+        };
+        let mut damaged = content.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        for (stored, proved) in [(&content[..], true), (&damaged[..], false), (&content[..2_999_999], false)]
+        {
+            store.put_if_absent(&key, &mut &*stored, &crate::remote::Expect::of(stored)).unwrap();
+            assert_eq!(samples.prove(&store, &key).unwrap(), proved);
+            store.delete(&key).unwrap();
+        }
+    }
 }
