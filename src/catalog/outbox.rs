@@ -184,6 +184,20 @@ pub fn enqueue_delete(conn: &Connection, ids: &mut Ids, object_id: i64, now_ms: 
     Ok(())
 }
 
+/// How many orphans of a store stand in line to be deleted; without what was taken back.
+///
+/// # Errors
+/// SQLite's.
+pub fn deletions(conn: &Connection, store_id: i64) -> Result<u64> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT count(*) FROM outbox o JOIN remote_objects r USING (object_id)
+             WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = 'delete' AND r.recalled_at IS NULL",
+        )?
+        .query_row([store_id], |row| row.get::<_, i64>(0))?
+        .cast_unsigned())
+}
+
 /// Hands back what a sender left leased that died, or slept past its word. Only for the one who takes over.
 ///
 /// # Errors
@@ -209,6 +223,8 @@ pub struct Ask<'a> {
     pub token: &'a str,
     /// Until when, in milliseconds.
     pub until_ms: i64,
+    /// Of deletions only those of what was taken back.
+    pub only_recalled: bool,
     /// Libraries whose disks can be read now: originals come from nowhere else.
     pub readable: &'a [i64],
     /// At most so many.
@@ -235,6 +251,8 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
                                     AND NOT (o.kind = 'delete' AND EXISTS (SELECT 1 FROM remote_objects t
                                              WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))))
                                AND e.channel_id = o.channel_id AND (e.seq < o.seq OR e.state = 'leased'))
+               AND (NOT ?6 OR o.kind <> 'delete' OR EXISTS (SELECT 1 FROM remote_objects t
+                                                            WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))
                AND (o.kind = 'delete' OR (
                     (s.payload = 'original' OR d.enrich_stale = 0)
                     AND (s.payload = 'enriched' OR (s.payload = 'both' AND o.halfway = 0)
@@ -255,7 +273,8 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
                 ask.kind,
                 now_ms,
                 serde_json::to_string(ask.readable)?,
-                i64::try_from(ask.limit).unwrap_or(i64::MAX)
+                i64::try_from(ask.limit).unwrap_or(i64::MAX),
+                ask.only_recalled
             ],
             |row| row.get(0),
         )?;
