@@ -41,6 +41,8 @@ pub struct PushReport {
     pub decisions: Vec<i64>,
     /// Operations that ended with a verdict against them.
     pub refused: u64,
+    /// Operations that alone did not get through; they wait, too.
+    pub strayed: u64,
     /// Operations that wait still.
     pub queued: u64,
     /// Stores that could not be reached.
@@ -98,6 +100,7 @@ pub fn push(
         let with = With { sender, here, clock, monitor };
         let mut turn = Run::begin(catalog, &row, &store, with, &mut report)?;
         let drained = turn.drain(What::Everything)?;
+        turn.count_strayed()?;
         // Whatever is left in line: whether what people ask can become the new is for the index to see.
         let settled = drained.and_then(|()| match &store {
             Opened::Index(index) if !monitor.cancelled() => index.settle(),
@@ -324,6 +327,14 @@ impl<'a> Run<'a> {
         if let Some(Err(probe)) = gone.map(|here| here.root.recheck()) {
             self.report.lost.insert(library_id, probe);
         }
+    }
+
+    /// Tells what did not get through, and does not by now.
+    fn count_strayed(&mut self) -> Result<(), CatalogError> {
+        for seq in &self.strayed {
+            self.report.strayed += u64::from(queue::is_astray(self.catalog.read(), *seq)?);
+        }
+        Ok(())
     }
 
     /// Hands leases back without blame.
