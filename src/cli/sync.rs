@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::enrich::{commands_json, exit_of_commands, print_commands, print_read};
-use super::exit::{Exit, Failure, chain};
+use super::exit::{Exit, Failure, chain, hint_of_away};
 use super::output::{Out, plural, size};
 use super::scan::{exit_of, no_library, print_problems, print_turn, scan_all, turn_json, went_away};
 use crate::catalog::stores::StoreRow;
@@ -110,6 +110,7 @@ fn offline_json(offline: &[Offline]) -> Vec<Value> {
     let one = |offline: &Offline| {
         json!({
             "store": offline.store, "url": offline.url, "code": sync::code::CONNECTION, "message": chain(&offline.error),
+            "hint": hint_of_away(&offline.error),
         })
     };
     offline.iter().map(one).collect()
@@ -119,6 +120,9 @@ fn print_offline(out: &mut Out, offline: &[Offline]) -> std::io::Result<()> {
     for offline in offline {
         let Offline { store, error, .. } = offline;
         out.line(format!("{store}: queued, offline: {} ({})", chain(error), sync::code::CONNECTION))?;
+        if let Some(hint) = hint_of_away(error) {
+            out.line(format!("  hint: {hint}"))?;
+        }
     }
     Ok(())
 }
@@ -138,6 +142,12 @@ fn print_sent(out: &mut Out, pushed: &PushReport) -> std::io::Result<()> {
     if pushed.recalled_objects > 0 {
         let n = plural(pushed.recalled_objects, "object", "objects");
         out.line(format!("taken back: {n} of documents that may leave no more, or less far"))?;
+    }
+    if pushed.strayed > 0 {
+        let n = plural(pushed.strayed, "operation", "operations");
+        out.line(format!(
+            "{n} did not get through, to be tried again later; see: shelflist sync queue --errors"
+        ))?;
     }
     for decision in &pushed.decisions {
         out.line(format!(
@@ -210,7 +220,7 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
         },
         if pushed.offline.is_empty() { Exit::Done } else { Exit::Offline },
         if another_sends { Exit::Locked } else { Exit::Done },
-        if problems.is_empty() && pushed.refused == 0 { Exit::Done } else { Exit::Problems },
+        if problems.is_empty() && pushed.refused + pushed.strayed == 0 { Exit::Done } else { Exit::Problems },
         if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
         exit_of_commands(&asked),
     ]);
@@ -228,6 +238,7 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
             "recalled_objects": pushed.recalled_objects,
             "decisions": pushed.decisions,
             "pulled": 0,
+            "strayed": pushed.strayed,
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),
             "problems": problems,

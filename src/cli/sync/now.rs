@@ -48,7 +48,11 @@ pub(super) fn run(context: &mut Context, store: Option<&str>) -> Result<Exit, Fa
     let exit = Exit::worst([
         if pushed.interrupted { Exit::Interrupted } else { Exit::Done },
         if pushed.offline.is_empty() { Exit::Done } else { Exit::Offline },
-        if pushed.problems.is_empty() && pushed.refused == 0 { Exit::Done } else { Exit::Problems },
+        if pushed.problems.is_empty() && pushed.refused + pushed.strayed == 0 {
+            Exit::Done
+        } else {
+            Exit::Problems
+        },
         if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
     ]);
     if context.json {
@@ -58,6 +62,7 @@ pub(super) fn run(context: &mut Context, store: Option<&str>) -> Result<Exit, Fa
             "retired_objects": pushed.retired_objects,
             "recalled_objects": pushed.recalled_objects,
             "decisions": pushed.decisions,
+            "strayed": pushed.strayed,
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),
             "problems": pushed.problems,
