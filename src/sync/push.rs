@@ -1,6 +1,6 @@
 //! Sends what waits in the outbox to the stores, one store's turn after the other.
 //!
-//! A turn is a [`Run`]; how it goes from lease to verdict stands in `line`, `ready`, `carry` and `settle`. A process that dies
+//! A turn is a `Run`; how it goes from lease to verdict stands in `line`, `ready`, `carry` and `settle`. A process that dies
 //! anywhere leaves every object at a step from which the next run goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
