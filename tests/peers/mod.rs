@@ -256,6 +256,27 @@ pub(crate) fn azurite() -> Peer {
     peer
 }
 
+/// Google Cloud Storage with one bucket, `bucket`; see the script's head.
+pub(crate) fn gcs() -> Peer {
+    Peer::start(&installed("venv/bin/python3"), &[], |port, _| {
+        vec![script("gcs.py"), port.to_string(), "bucket".to_owned()]
+    })
+}
+
+/// Who we are at [`gcs`], as a federated identity: of all kinds of key the one whose file says where tokens are had.
+pub(crate) fn gcs_key(peer: &Peer) -> String {
+    let subject = peer.dir.path().join("subject");
+    std::fs::write(&subject, "whoever asks").unwrap();
+    serde_json::json!({
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/of-tests",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": format!("{}/token", peer.http()),
+        "credential_source": { "file": subject, "format": { "type": "text" } },
+    })
+    .to_string()
+}
+
 fn script(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name);
     path.to_str().unwrap().to_owned()
