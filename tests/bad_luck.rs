@@ -194,6 +194,97 @@ fn one_object_in_fifty_that_is_refused_is_given_up_alone() {
     assert_eq!(office.push().refused, 0, "a sixth time nobody asks");
 }
 
+// S6: after a verdict it waits, with full jitter below a ceiling that doubles
+#[test]
+fn what_is_refused_is_not_asked_again_before_its_time() {
+    let (office, proxy, _peer) = Office::behind_a_proxy(3);
+    proxy.each(&key_of(1), Fault::Say("400 Bad Request", "<Error><Code>InvalidRequest</Code></Error>"));
+    let mut waits = Vec::new();
+    for verdicts in 1..=4 {
+        let report = office.push();
+        assert_eq!(report.refused, 1, "{report:?}");
+        let refused = office.queue().remove(0);
+        let wait_ms = refused.not_before - office.clock.now_ms();
+        assert!((0..=1_000 << (verdicts - 1)).contains(&wait_ms), "{verdicts}: {wait_ms}");
+        waits.push(wait_ms);
+        if wait_ms > 0 {
+            office.clock.advance(SignedDuration::from_millis(wait_ms - 1));
+            assert_eq!((office.push().refused, office.queue()[0].attempts), (0, verdicts), "it was early");
+        }
+        office.clock.advance(SignedDuration::from_millis(1));
+    }
+    assert!(waits.iter().sum::<i64>() > 0, "they are no waits: {waits:?}");
+}
+
+/// Lets half a minute pass whenever the run is asked whether it is to end, and looks whether its word is good.
+struct LongRun<'a> {
+    clock: &'a FixedClock,
+    catalog: PathBuf,
+    asked: AtomicU32,
+}
+
+impl Monitor for LongRun<'_> {
+    fn cancelled(&self) -> bool {
+        let conn = rusqlite::Connection::open(&self.catalog).unwrap();
+        let until: i64 = conn.query_row("SELECT until FROM sender", [], |row| row.get(0)).unwrap();
+        let leased_until: Option<i64> = conn
+            .query_row("SELECT min(lease_until) FROM outbox WHERE state = 'leased'", [], |row| row.get(0))
+            .unwrap();
+        let now_ms = self.clock.now_ms();
+        assert!(until > now_ms, "its word has run out, and anybody may take over");
+        assert!(leased_until.is_none_or(|until| until > now_ms), "its leases have");
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.clock.advance(SignedDuration::from_secs(10));
+        false
+    }
+}
+
+// S3, T3: a run of hours says again and again that it is at it
+#[test]
+fn a_long_run_is_not_taken_over_from() {
+    let (office, _proxy, _peer) = Office::behind_a_proxy(60);
+    let mut catalog = office.catalog();
+    for setting in [&setting::SYNC_BATCH, &setting::SYNC_BATCH_MAX] {
+        catalog.change::<_, CatalogError>(|tx| settings::set(tx, setting, "2", 0)).unwrap();
+    }
+    let monitor = LongRun { clock: &office.clock, catalog: office.home(), asked: AtomicU32::new(0) };
+    let report = office.push_watched(&monitor);
+    assert!(monitor.asked.load(Ordering::SeqCst) > 100, "it was not long");
+    assert_eq!(
+        (report.queued, report.offline.len(), office.current_and_blamed()),
+        (0, 0, (60, 0)),
+        "{report:?}"
+    );
+}
+
+// T7, S12: begun anew by another computer, which knows nothing of what we had there
+#[test]
+fn a_store_that_was_begun_anew_is_filled_again_by_the_next_turn() {
+    let (office, _proxy, peer) = Office::behind_a_proxy(20);
+    office.push();
+    let mut before = objects_in(&peer);
+    let marker = "bucket/.shelflist-store.json";
+    let text = std::fs::read_to_string(peer.data().join(marker)).unwrap();
+    let anew = text.replace(&office.store().generation, "01K00000000000000000000000");
+    assert!(anew.contains(&office.store().remote_store) && anew != text, "{text}");
+    // Another server in its place: this one would go on listing for minutes what is deleted below it.
+    let (_gone, peer) = (peer, rclone_s3());
+    std::fs::write(peer.data().join(marker), anew).unwrap();
+    let url = format!("s3://bucket?endpoint={}&region=r", peer.http());
+    office.catalog().read().execute("UPDATE stores SET url = ?1", [url]).unwrap();
+
+    let mut report = office.push();
+    // Two writers who make one directory at once are answered 500 by this server.
+    office.clock.advance(SignedDuration::from_mins(10));
+    report.queued = office.push().queued;
+    assert_eq!((report.queued, report.deleted_objects, report.retired_objects), (0, 0, 0), "{report:?}");
+    assert_eq!(office.current_and_blamed(), (20, 0));
+    let mut after = objects_in(&peer);
+    (after.sort(), before.sort());
+    assert_eq!(after, before);
+    assert_eq!(office.store().generation, "01K00000000000000000000000");
+}
+
 // T5: a firewall that forbids one text, a film that does not fit into what is left
 #[test]
 fn one_object_in_fifty_that_is_forbidden_or_does_not_fit_holds_up_nobody() {

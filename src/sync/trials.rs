@@ -347,6 +347,17 @@ fn who_slept_past_his_word_writes_nothing_into_the_ledger() {
     assert_eq!(desk.count("remote_objects"), 0);
 }
 
+// T3: and one that slept before
+#[test]
+fn who_slept_past_his_word_leases_nothing() {
+    let mut desk = Desk::of(3);
+    desk.lose_the_word();
+    let store = Odd::opened(Habit::None);
+    let ended = desk.turn(&store, &Unwatched).drain(What::Everything);
+    assert!(matches!(ended, Err(SyncError::TakenOver)), "{ended:?}");
+    assert_eq!(desk.count("outbox WHERE state = 'pending' AND leases = 0"), 3);
+}
+
 /// A person's word, as `edit` has it carried out.
 fn make_local_only(conn: &Connection, now_ms: i64) {
     trial::say_local_only(conn).unwrap();
