@@ -194,6 +194,37 @@ fn one_object_in_fifty_that_is_refused_is_given_up_alone() {
     assert_eq!(office.push().refused, 0, "a sixth time nobody asks");
 }
 
+/// A person who wants the run to end while a file is read.
+struct Impatient {
+    asked: AtomicU32,
+    owner: std::thread::ThreadId,
+}
+
+impl Monitor for Impatient {
+    fn cancelled(&self) -> bool {
+        if std::thread::current().id() == self.owner {
+            return self.asked.load(Ordering::SeqCst) >= 3;
+        }
+        self.asked.fetch_add(1, Ordering::SeqCst) >= 2
+    }
+}
+
+// T3, T5: a large upload is ended soon, publishes nothing, and goes back into the queue without blame
+#[test]
+fn an_upload_that_a_person_ends_publishes_nothing_and_is_begun_again() {
+    for (office, _proxy, peer) in [Office::behind_a_proxy(0), Office::at_webdav(0)] {
+        std::fs::write(office.root().join("large.bin"), vec![b'x'; 20_000_000]).unwrap();
+        office.scan();
+        let impatient = Impatient { asked: AtomicU32::new(0), owner: std::thread::current().id() };
+        let report = office.push_watched(&impatient);
+        assert!(report.interrupted && report.problems.is_empty(), "{report:?}");
+        assert_eq!((report.queued, office.current_and_blamed()), (1, (0, 0)), "{report:?}");
+        assert_eq!(office.queue()[0].state, OperationState::Pending);
+        assert_eq!(objects_in(&peer), [], "half of it");
+        assert_eq!((office.push().queued, office.current_and_blamed()), (0, (1, 0)));
+    }
+}
+
 // S6: after a verdict it waits, with full jitter below a ceiling that doubles
 #[test]
 fn what_is_refused_is_not_asked_again_before_its_time() {
