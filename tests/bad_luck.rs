@@ -311,7 +311,8 @@ fn a_store_that_was_begun_anew_is_filled_again_by_the_next_turn() {
     assert_eq!((report.queued, report.deleted_objects, report.retired_objects), (0, 0, 0), "{report:?}");
     assert_eq!(office.current_and_blamed(), (20, 0));
     let mut after = objects_in(&peer);
-    (after.sort(), before.sort());
+    after.sort();
+    before.sort();
     assert_eq!(after, before);
     assert_eq!(office.store().generation, "01K00000000000000000000000");
 }

@@ -44,3 +44,8 @@ pub(crate) fn count(conn: &Connection, what: &str) -> i64 {
     let sql = format!("SELECT count(*) FROM {what}");
     conn.query_row(&sql, [], |row| row.get(0)).unwrap()
 }
+
+/// The key of the ledger's only object.
+pub(crate) fn only_remote_id(conn: &Connection) -> String {
+    conn.query_row("SELECT remote_id FROM remote_objects", [], |row| row.get(0)).unwrap()
+}

@@ -510,8 +510,7 @@ fn what_another_catalogue_gave_an_index_is_found_there_and_not_given_again() {
     let mut anew = Desk::of(1);
     anew.drain(&store).unwrap();
     assert_eq!(anew.count("remote_objects WHERE state = 'current'"), 1);
-    let key: String =
-        anew.catalog.read().query_row("SELECT remote_id FROM remote_objects", [], |row| row.get(0)).unwrap();
+    let key = trial::only_remote_id(anew.catalog.read());
     let Opened::Index(index) = &store else { unreachable!("opened as one") };
     assert_eq!(index.locate(&[&key.parse().unwrap()]).unwrap()[0].len(), 1, "it is there twice");
 }
