@@ -443,8 +443,7 @@ fn a_document_without_a_text_is_not_put_in_line_anew_for_its_manner() {
     desk.drain(&store).unwrap();
     let conn = desk.catalog.read();
     conn.execute("UPDATE remote_objects SET remote_id = 'enriched/00/11/ffffffff'", []).unwrap();
-    conn.execute("UPDATE enrichments SET outcome = 'failed' WHERE content_hash = (SELECT content_hash FROM documents WHERE document_id = 1)", [])
-        .unwrap();
+    trial::lose_text(conn, 1).unwrap();
     let (now_ms, row) = (desk.clock.now_ms(), desk.row.clone());
     desk.catalog.change::<_, CatalogError>(|tx| channel::put_in_line_anew(tx, &row, &store, now_ms)).unwrap();
     assert_eq!(desk.count("outbox WHERE state = 'pending' AND document_id = 1"), 0);
@@ -490,6 +489,30 @@ fn who_slept_past_his_word_writes_nothing_into_the_ledger() {
     let ended = desk.turn(&store, &Unwatched).make_ready(&mut line, u64::MAX);
     assert!(matches!(ended, Err(SyncError::TakenOver)), "{ended:?}");
     assert_eq!(desk.count("remote_objects"), 0);
+}
+
+// T3: and one that slept before
+#[test]
+fn who_slept_past_his_word_leases_nothing() {
+    let mut desk = Desk::of(3);
+    desk.lose_the_word();
+    let store = Odd::opened(Habit::None);
+    let ended = desk.turn(&store, &Unwatched).drain(What::Everything);
+    assert!(matches!(ended, Err(SyncError::TakenOver)), "{ended:?}");
+    assert_eq!(desk.count("outbox WHERE state = 'pending' AND leases = 0"), 3);
+}
+
+// S4, S10: a catalogue that was lost, and its store that was not
+#[test]
+fn what_another_catalogue_gave_an_index_is_found_there_and_not_given_again() {
+    let store = Odd::opened(Habit::None);
+    Desk::of(1).drain(&store).unwrap();
+    let mut anew = Desk::of(1);
+    anew.drain(&store).unwrap();
+    assert_eq!(anew.count("remote_objects WHERE state = 'current'"), 1);
+    let key = trial::only_remote_id(anew.catalog.read());
+    let Opened::Index(index) = &store else { unreachable!("opened as one") };
+    assert_eq!(index.locate(&[&key.parse().unwrap()]).unwrap()[0].len(), 1, "it is there twice");
 }
 
 /// A person's word, as `edit` has it carried out.

@@ -49,7 +49,11 @@ pub(super) fn run(context: &mut Context, store: Option<&str>) -> Result<Exit, Fa
     let exit = Exit::worst([
         if pushed.interrupted { Exit::Interrupted } else { Exit::Done },
         if pushed.offline.is_empty() { Exit::Done } else { Exit::Offline },
-        if pushed.problems.is_empty() && pushed.refused == 0 { Exit::Done } else { Exit::Problems },
+        if pushed.problems.is_empty() && pushed.refused + pushed.strayed == 0 {
+            Exit::Done
+        } else {
+            Exit::Problems
+        },
         if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
     ]);
     if context.json {
@@ -60,6 +64,7 @@ pub(super) fn run(context: &mut Context, store: Option<&str>) -> Result<Exit, Fa
             "recalled_objects": pushed.recalled_objects,
             "decisions": pushed.decisions,
             "kept": pushed.kept.iter().map(kept_json).collect::<Vec<_>>(),
+            "strayed": pushed.strayed,
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),
             "problems": pushed.problems,
