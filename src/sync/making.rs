@@ -162,3 +162,48 @@ pub(super) fn fingerprint(wanted: &[Wanted]) -> [u8; 32] {
     }
     *hasher.finalize().as_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+    // D5, S9, S10, T7
+    #[rstest]
+    #[case::current(ObjectState::Current, Some(0), None, true)]
+    #[case::will_be_forgotten(ObjectState::Current, Some(0), Some(101 * DAY_MS), false)]
+    #[case::not_for_long(ObjectState::Current, Some(0), Some(200 * DAY_MS), true)]
+    #[case::to_be_proved_again(ObjectState::Planned, Some(0), None, false)]
+    #[case::was_only_begun(ObjectState::Uploading, None, None, true)]
+    #[case::an_orphan(ObjectState::Orphaned, Some(0), Some(101 * DAY_MS), true)]
+    fn what_would_not_stay_by_itself_is_given_once_more(
+        #[case] state: ObjectState,
+        #[case] uploaded_at: Option<i64>,
+        #[case] remote_expires_at: Option<i64>,
+        #[case] is_left_alone: bool,
+    ) {
+        let object = RemoteObject {
+            object_id: 1,
+            store_id: 1,
+            document_id: 1,
+            payload: Payload::Enriched,
+            remote_id: "enriched/aa/new".to_owned(),
+            server_id: None,
+            upload_hash: [1; 32],
+            bytes: 1,
+            content_hash: [9; 32],
+            state,
+            cause: None,
+            orphaned_at: None,
+            uploaded_at,
+            remote_expires_at,
+        };
+        assert_eq!(!will_not_stay(&object, None, 100 * DAY_MS), is_left_alone);
+        assert_eq!(!will_not_stay(&object, Some("new"), 100 * DAY_MS), is_left_alone);
+        if state == ObjectState::Current {
+            assert!(will_not_stay(&object, Some("other"), 100 * DAY_MS), "it is in the former collection");
+        }
+    }
+}

@@ -369,6 +369,25 @@ fn a_store_that_was_emptied_gets_back_what_it_had_out_of_scope() {
     assert_eq!((orphans(&desk), pending(&desk)), (0, 0));
 }
 
+// S1, T7: also what is put in line within a sync, after it was asked what is for the store
+#[test]
+fn what_a_restored_store_never_had_out_of_scope_is_not_sent() {
+    let desk = desk();
+    add(&desk, "original", &["--include", "/letters/a.txt"]);
+    desk.run(&["sync"]).expect(0);
+    let card = desk.mirror().join(".shelflist-store.json");
+    let mut said: Value = serde_json::from_str(&fs::read_to_string(&card).unwrap()).unwrap();
+    said["generation"] = json!("01HZZZZZZZZZZZZZZZZZZZZZZZ");
+    fs::write(&card, said.to_string()).unwrap();
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(desk.sql::<String>("SELECT generation FROM stores"), "01HZZZZZZZZZZZZZZZZZZZZZZZ");
+    assert_eq!(texts(&desk), ["alpha"]);
+    assert_eq!((orphans(&desk), pending(&desk)), (0, 0));
+    let noted =
+        "SELECT count(*) FROM outbox WHERE state = 'done' AND leases > 0 AND note = 'not for this store'";
+    assert_eq!(desk.sql::<i64>(noted), 2);
+}
+
 // S1, S8: a scope that cannot be read sends nothing
 #[test]
 fn a_scope_that_is_not_understood_sends_nothing_and_can_be_said_anew() {
