@@ -230,6 +230,14 @@ impl Catalog {
         Ok(self.conn.unchecked_transaction()?)
     }
 
+    /// Another number whenever somebody else has changed something: another process, or another connection of this one.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn others_changes(&self) -> Result<i64> {
+        Ok(self.conn.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    }
+
     /// How it is written from now on.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::connectivity::{self, Heard};
+use super::connectivity::{self, Connectivity, Heard};
 use super::{Away, SyncError};
 use crate::catalog::stores::{self, StoreRow};
 use crate::catalog::{Catalog, CatalogError, Connection, Ids, ledger, outbox};
@@ -36,7 +36,11 @@ pub(super) fn open_known(
             stores::refill(tx, &mut Ids::default(), row.store_id, &identity.generation, now_ms)?;
         }
         put_in_line_anew(tx, row, &store, now_ms)?;
-        connectivity::note(tx, row, Heard::Answer, None, now_ms)?;
+        // One that answers and takes nothing is as it was until something gets through: or it would be called as often as it
+        // answers, and nobody would be told why nothing gets there.
+        if !Connectivity::of(row).is_broken() {
+            connectivity::note(tx, row, Heard::Answer, None, now_ms)?;
+        }
         Ok(())
     })?;
     Ok(Ok(store))
@@ -61,10 +65,11 @@ pub(super) fn put_in_line_anew(
     Ok(())
 }
 
-/// Nothing gets through. What a store asked for is kept.
+/// Nothing gets through, or not to the end. What a store asked for is kept.
 pub(super) fn note_offline(
     catalog: &mut Catalog,
     row: &StoreRow,
+    heard: Heard,
     error: &Away,
     clock: &dyn Clock,
 ) -> Result<(), CatalogError> {
@@ -78,7 +83,7 @@ pub(super) fn note_offline(
     let not_before =
         asked.map_or(0, |asked| now_ms.saturating_add(i64::try_from(asked.as_millis()).unwrap_or(i64::MAX)));
     catalog.change(|tx| {
-        connectivity::note(tx, row, Heard::NothingGotThrough, Some(&chain(error)), now_ms)?;
+        connectivity::note(tx, row, heard, Some(&chain(error)), now_ms)?;
         stores::set_not_before(tx, row.store_id, not_before)
     })
 }

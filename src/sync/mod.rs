@@ -10,6 +10,7 @@ mod carry;
 mod channel;
 pub mod check;
 pub mod connectivity;
+pub mod keep;
 mod line;
 mod making;
 pub mod orphans;
@@ -21,6 +22,7 @@ mod settle;
 mod transfer;
 #[cfg(test)]
 mod trials;
+pub mod wake;
 
 use jiff::Timestamp;
 

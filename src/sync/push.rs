@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::channel::{note_offline, open_known};
+use super::connectivity::{self, Connectivity, Heard};
 use super::line::What;
 use super::{Away, Here, Offline, SyncError};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
@@ -65,6 +66,18 @@ pub fn push(
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<PushReport, SyncError> {
+    push_to(catalog, sender, here, &|row| only.is_none_or(|only| only == row.store_id), clock, monitor)
+}
+
+/// The same, to those that are `wanted`.
+pub(super) fn push_to(
+    catalog: &mut Catalog,
+    sender: &Sender,
+    here: &[Here],
+    wanted: &dyn Fn(&StoreRow) -> bool,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<PushReport, SyncError> {
     let now_ms = clock.now_ms();
     // Before anything leaves: what is new, or moved, or of another kind.
     let decisions = privacy::settle(catalog, now_ms)?.decisions;
@@ -78,7 +91,7 @@ pub fn push(
     let waiting = queue::standing(catalog.read(), None, now_ms)?;
     monitor.phase(Phase::Push, Some(waiting.pending));
     for row in stores::all(catalog.read())? {
-        if row.paused || only.is_some_and(|only| only != row.store_id) || monitor.cancelled() {
+        if row.paused || !wanted(&row) || monitor.cancelled() {
             continue;
         }
         if row.not_before > clock.now_ms() {
@@ -90,7 +103,7 @@ pub fn push(
         let store = match open_known(catalog, &row, clock)? {
             Ok(store) => store,
             Err(error) => {
-                note_offline(catalog, &row, &error, clock)?;
+                note_offline(catalog, &row, Heard::NothingGotThrough, &error, clock)?;
                 report.offline.push(Offline { store: row.name, url: row.url, error });
                 continue;
             }
@@ -103,10 +116,17 @@ pub fn push(
             Opened::Index(index) if !monitor.cancelled() => index.settle(),
             _ => Ok(()),
         });
-        if let Err(error) = settled {
-            let error = Away::Store(error);
-            note_offline(catalog, &row, &error, clock)?;
-            report.offline.push(Offline { store: row.name, url: row.url, error });
+        match settled {
+            Err(error) => {
+                let error = Away::Store(error);
+                note_offline(catalog, &row, Heard::BrokeOff, &error, clock)?;
+                report.offline.push(Offline { store: row.name, url: row.url, error });
+            }
+            // Said only now of one that answered before, too, and took nothing.
+            Ok(()) if Connectivity::of(&row).is_broken() && !monitor.cancelled() => {
+                connectivity::hear(catalog, &row, Heard::Answer, None, &[], clock.now_ms())?;
+            }
+            Ok(()) => {}
         }
     }
     sender.rest(catalog)?;
@@ -188,7 +208,7 @@ pub(super) enum Fate {
     /// Its objects cannot be found yet: looked at again at that time, in milliseconds.
     Waits(i64),
     /// What was to be sent could not be read.
-    Source,
+    Source(String),
     /// It did not get through, and it cannot be told whose fault that was.
     Strayed(String),
     /// The store will not have it as it is.
@@ -203,7 +223,7 @@ impl Fate {
             Fate::Going => 0,
             Fate::Waits(_) => 1,
             Fate::Back => 2,
-            Fate::Source => 3,
+            Fate::Source(_) => 3,
             Fate::Strayed(_) => 4,
             Fate::Refused(_) => 5,
             Fate::Lost => 6,

@@ -197,7 +197,7 @@ fn judge(stopped: Stopped, transfer: &Transfer, now_ms: i64, problems: &mut Vec<
                     let message = format!("not sent, the next scan looks at it again: {}", chain(&error));
                     problems.push(Problem::new(rel.clone(), ProblemKind::ReadError, message));
                 }
-                Fate::Source
+                Fate::Source(chain(&error))
             }
         },
     }
@@ -230,7 +230,7 @@ fn end(
         }
         Fate::Back => Ending::Released { not_before: now_ms },
         Fate::Waits(at) => Ending::Released { not_before: *at },
-        Fate::Source => Ending::Released { not_before: now_ms + SOURCE_PAUSE_MS },
+        Fate::Source(text) => Ending::Unread { text, not_before: now_ms + SOURCE_PAUSE_MS },
         Fate::Strayed(text) => {
             let wait = STRAY_MS + backoff(op.leases, random);
             Ending::Waits { text, code: code::CONNECTION, not_before: later(wait) }
