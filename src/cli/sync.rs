@@ -7,6 +7,7 @@ mod wait;
 use std::sync::Arc;
 
 use clap::Subcommand;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::context::Context;
@@ -35,7 +36,7 @@ pub(super) struct Args {
     library: Option<String>,
     /// Stay until nothing waits that can be sent, for instance for a store that is away; for so long at most: --wait=20m.
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = wait::duration)]
-    wait: Option<wait::Wait>,
+    wait: Option<Option<SignedDuration>>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -52,7 +53,7 @@ enum Command {
         store: Option<String>,
         /// Stay until nothing waits that can be sent, for instance for a store that is away; for so long at most: --wait=20m.
         #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = wait::duration)]
-        wait: Option<wait::Wait>,
+        wait: Option<Option<SignedDuration>>,
     },
     /// Put what was given up in line again: with its id, or all of it.
     Retry {

@@ -17,6 +17,8 @@ use crate::clock::Clock;
 use crate::model::setting;
 use crate::remote::{self, Access, AwayReason, StoreError, StoreUrl};
 
+/// That a store answered is written down again after so long, in milliseconds.
+const FRESH_MS: i64 = 10_000;
 /// How often it is looked whether a probe is still wanted, in milliseconds.
 const TICK_MS: u64 = 100;
 
@@ -57,6 +59,19 @@ pub enum Heard {
     NothingGotThrough,
     /// It answered, and the turn broke off all the same: it is full, or lets us in and not write.
     BrokeOff,
+}
+
+impl Heard {
+    /// What the answer to one question says of the way. Nothing, where it is about something else: that the store is busy, does not
+    /// let us in or is another one, is found out by what is sent there.
+    #[must_use]
+    pub fn in_answer<T>(answer: &Result<T, StoreError>) -> Option<Heard> {
+        match answer {
+            Ok(_) => Some(Heard::Answer),
+            Err(StoreError::Away { .. } | StoreError::Io { .. }) => Some(Heard::NoAnswer),
+            Err(_) => None,
+        }
+    }
 }
 
 /// What is known of a channel.
@@ -219,6 +234,31 @@ pub fn hear(
         listeners.iter().for_each(|listener| listener.changed(&changed));
     }
     Ok(after)
+}
+
+/// A store was asked something by somebody who waits for the answer: real traffic, as what is sent is. Nothing is written where
+/// that is no news.
+///
+/// # Errors
+/// SQLite's.
+pub fn overhear<T>(
+    catalog: &mut Catalog,
+    row: &StoreRow,
+    answer: &Result<T, StoreError>,
+    now_ms: i64,
+) -> Result<(), CatalogError> {
+    let Some(heard) = Heard::in_answer(answer) else { return Ok(()) };
+    let known = Connectivity::of(row);
+    let is_no_news = known.state == ChannelState::Online
+        && known.failures == 0
+        && known.last_ok.is_some_and(|at| (now_ms - at).abs() < FRESH_MS);
+    // One that answers and takes nothing answers, and takes nothing.
+    if heard == Heard::Answer && (is_no_news || known.is_broken()) {
+        return Ok(());
+    }
+    let error = answer.as_ref().err().map(|error| chain(error));
+    hear(catalog, row, heard, error.as_deref(), &[], now_ms)?;
+    Ok(())
 }
 
 /// Asks a store who it is, for so long at most, and keeps what came of it.
