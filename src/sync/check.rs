@@ -12,6 +12,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::channel::{chain, open_known};
+use super::connectivity::{self, Heard};
 use super::{Away, SyncError};
 use crate::catalog::compare::{self, Stranger};
 use crate::catalog::ledger::RemoteObject;
@@ -197,7 +198,11 @@ pub fn check(
             return begin_anew(catalog, row, clock);
         }
         Err(Away::NotAStore) => return Ok(CheckReport::ended(Outcome::Wiped)),
-        Err(away) => return Ok(CheckReport::ended(Outcome::Away(away))),
+        Err(away) => {
+            let now_ms = clock.now_ms();
+            connectivity::hear(catalog, row, Heard::NoAnswer, Some(&chain(&away)), &[], now_ms)?;
+            return Ok(CheckReport::ended(Outcome::Away(away)));
+        }
     };
     let known = stores::by_name(catalog.read(), &row.name)?;
     if known.is_some_and(|known| known.generation != row.generation) {

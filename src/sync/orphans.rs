@@ -5,7 +5,8 @@
 //!
 //! Names that say their content can be shared: an orphan whose bytes another document needs loses its row, not the bytes.
 
-use super::channel::open_known;
+use super::channel::{note_offline, open_known};
+use super::connectivity::Heard;
 use super::line::What;
 use super::push::{PushReport, Run, With};
 use super::{Away, Offline, SyncError};
@@ -99,7 +100,7 @@ pub fn clean(
         if options.dry_run || n == 0 {
             continue;
         }
-        let error = match open_known(catalog, &row, clock)? {
+        let (heard, error) = match open_known(catalog, &row, clock)? {
             Ok(store) => {
                 let mut pushed = PushReport::default();
                 let mut turn = Run::begin(
@@ -111,11 +112,12 @@ pub fn clean(
                 )?;
                 let drained = turn.drain(What::Deletions)?;
                 report.deleted += pushed.deleted_objects;
-                drained.err().map(Away::Store)
+                (Heard::BrokeOff, drained.err().map(Away::Store))
             }
-            Err(error) => Some(error),
+            Err(error) => (Heard::NothingGotThrough, Some(error)),
         };
         if let Some(error) = error {
+            note_offline(catalog, &row, heard, &error, clock)?;
             report.offline.push(Offline { store: row.name, url: row.url, error });
         }
     }

@@ -151,3 +151,43 @@ fn a_store_that_answers_and_takes_nothing_says_why() {
         (&json!("online"), &json!(null), &json!(null))
     );
 }
+
+// O2: whichever command needs the store says that it is offline, and ends with 5
+#[test]
+fn no_command_that_needs_a_store_fails_because_it_is_away() {
+    let desk = Desk::with_files(&[("a.txt", "alpha beta")]);
+    desk.add_mirror("original");
+    desk.run(&["sync"]).expect(0);
+    desk.write("a.txt", "alpha, edited");
+    desk.run(&["sync"]).expect(0);
+    desk.run(&["config", "set", "orphans.grace_days", "0"]).expect(0);
+    desk.write("b.txt", "not sent yet");
+    desk.scan();
+    take_away(&desk);
+    let commands: [&[&str]; 4] = [&["sync"], &["sync", "now"], &["orphans", "clean"], &["store", "check"]];
+    for command in commands {
+        let ran = desk.run(command).expect(5);
+        assert!(ran.stdout.contains("offline") || ran.stdout.contains("away"), "{command:?}: {ran:?}");
+        let status = desk.json(&["sync", "status"]);
+        assert_eq!(status["stores"][0]["state"], "offline", "{command:?}");
+        let json = desk.run(&[command, &["--json"]].concat()).expect(5);
+        assert!(json.stdout.contains("SHELF-SYNC-001"), "{command:?}: {json:?}");
+    }
+    let queued = desk.json(&["sync", "queue"])["queue"].take();
+    let kinds: Vec<&str> = queued.as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["mirror", "delete"]);
+    // One that cannot be reached is not added, and nothing of it is kept.
+    let add = ["store", "add", "webdav+http://127.0.0.1:1/x", "--password-command", "printf a:b"];
+    let ran = desk.run(&add).expect(5);
+    assert!(ran.stderr.contains("is away") && ran.stderr.contains("hint: "), "{ran:?}");
+    let relocated = desk.run(&[
+        "store",
+        "relocate",
+        "mirror",
+        "webdav+http://127.0.0.1:1/x",
+        "--password-command",
+        "printf a:b",
+    ]);
+    assert!(relocated.expect(5).stderr.contains("is away"));
+    assert_eq!(desk.json(&["store", "list"])["stores"].as_array().unwrap().len(), 1);
+}
