@@ -19,6 +19,7 @@ pub mod export;
 pub mod files;
 pub mod history;
 mod ids;
+pub mod invalid;
 pub mod ledger;
 pub mod libraries;
 mod lock;

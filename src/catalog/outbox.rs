@@ -400,6 +400,13 @@ pub enum Ending<'a> {
         /// How many verdicts end it.
         limit: u32,
     },
+    /// As it stands it can never be carried out: given up at once, nothing counted.
+    Invalid {
+        /// For people.
+        text: &'a str,
+        /// SHELF-SYNC-00N.
+        code: &'a str,
+    },
     /// Its document changed since its bytes were fixed: a fresh operation stands in line for it.
     Superseded,
 }
@@ -444,6 +451,11 @@ pub fn end(conn: &Connection, op: &Leased, ending: Ending<'_>, now_ms: i64) -> R
                         error_text = ?4, not_before = ?6, {FREE} {MINE}"
             ))?
             .execute(params![op.seq, op.token, now_ms, text, code, not_before, limit])?,
+        Ending::Invalid { text, code } => conn
+            .prepare_cached(&format!(
+                "UPDATE outbox SET state = 'dead', error_class = 'payload', error_code = ?5, error_text = ?4, {FREE} {MINE}"
+            ))?
+            .execute(params![op.seq, op.token, now_ms, text, code])?,
         Ending::Superseded => conn
             .prepare_cached(&format!("UPDATE outbox SET state = 'superseded', {FREE} {MINE}"))?
             .execute(params![op.seq, op.token, now_ms])?,

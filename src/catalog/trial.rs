@@ -18,6 +18,12 @@ pub(crate) fn add_document(conn: &Connection, n: u8) -> Result<()> {
     Ok(())
 }
 
+/// Another text for a document of [`add_document`].
+pub(crate) fn write_text(conn: &Connection, n: u8, text: &str) -> Result<()> {
+    conn.execute("UPDATE texts SET text = ?2 WHERE content_hash = ?1", ([n; 32], text))?;
+    Ok(())
+}
+
 /// An original that is document 1's orphan.
 pub(crate) fn add_orphan(conn: &Connection, object_id: i64, key: &str, hash: [u8; 32]) -> Result<()> {
     conn.execute(

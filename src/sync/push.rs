@@ -10,10 +10,12 @@ use jiff::Timestamp;
 use super::channel::{note_offline, open_known};
 use super::connectivity::{self, Connectivity, Heard};
 use super::line::What;
-use super::{Away, Here, Offline, SyncError};
+use super::{Away, Here, Offline, SyncError, code};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
 use crate::catalog::stores::{self, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Ids, SENDER_MS, Sender, ledger, privacy, queue, settings};
+use crate::catalog::{
+    Catalog, CatalogError, Ids, SENDER_MS, Sender, invalid, ledger, privacy, queue, settings,
+};
 use crate::clock::Clock;
 use crate::model::{Problem, setting};
 use crate::monitor::{Monitor, Phase};
@@ -86,6 +88,7 @@ pub(super) fn push_to(
     let grace_scans = settings::integer(catalog.read(), &setting::MISSING_GRACE_SCANS)?;
     report.retired_objects = catalog.change::<_, CatalogError>(|tx| {
         outbox::prune(tx, KEEP_DONE_MS, now_ms)?;
+        report.refused += invalid::give_up(tx, code::INVALID, now_ms)? as u64;
         ledger::retire_gone(tx, now_ms - grace_days * 24 * 60 * 60 * 1_000, grace_scans, now_ms)
     })?;
     let waiting = queue::standing(catalog.read(), None, now_ms)?;
@@ -213,6 +216,8 @@ pub(super) enum Fate {
     Strayed(String),
     /// The store will not have it as it is.
     Refused(String),
+    /// Nor will it ever, and it need not be asked again.
+    Invalid(String),
     /// The lease is another's.
     Lost,
 }
@@ -226,7 +231,8 @@ impl Fate {
             Fate::Source(_) => 3,
             Fate::Strayed(_) => 4,
             Fate::Refused(_) => 5,
-            Fate::Lost => 6,
+            Fate::Invalid(_) => 6,
+            Fate::Lost => 7,
         }
     }
 

@@ -24,6 +24,9 @@ use crate::monitor::{Monitor, Unwatched};
 use crate::remote::index::{Entry, Index, IndexListing, Readiness, RemoteName, Standing};
 use crate::remote::{Capabilities, Deleted, Identity, ObjectKey, Opened, StoreError};
 
+/// What the index takes that takes short texts: a card without much, and no more.
+const SHORT_BYTES: u64 = 300;
+
 /// What an index does otherwise than it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Habit {
@@ -39,6 +42,8 @@ enum Habit {
     Forgets,
     /// What it was sent can never be found.
     Never,
+    /// It takes short texts only.
+    Small,
 }
 
 #[derive(Debug)]
@@ -81,7 +86,7 @@ impl Index for Odd {
             conditional_put: false,
             server_hash: false,
             needs_searchable: true,
-            max_object_bytes: None,
+            max_object_bytes: (self.habit == Habit::Small).then_some(SHORT_BYTES),
             parallel: 2,
         }
     }
@@ -96,7 +101,8 @@ impl Index for Odd {
     }
     fn put(&self, entry: &Entry<'_>) -> Result<RemoteName, StoreError> {
         assert!(self.habit != Habit::Panics, "what nobody thought of");
-        if self.habit == Habit::Refuses {
+        let is_long = self.habit == Habit::Small && entry.content.len() as u64 > SHORT_BYTES;
+        if self.habit == Habit::Refuses || is_long {
             return Err(StoreError::Refused {
                 store: "odd:".to_owned(),
                 doing: "take it".to_owned(),
@@ -421,4 +427,40 @@ fn what_is_being_deleted_is_not_found_there_by_another_document() {
     assert!(matches!(made, ready::Made::Later(_)), "{made:?}");
     assert_eq!(desk.count("outbox WHERE kind = 'mirror' AND state = 'pending' AND attempts = 0"), 1);
     assert_eq!(desk.count("remote_objects"), 1, "nothing is written down that may be deleted");
+}
+
+// S6: SHELF-SYNC-005 at once, and nobody else is held up
+#[test]
+fn what_is_larger_than_a_store_takes_is_not_asked_for_five_times() {
+    let mut desk = Desk::of(3);
+    trial::write_text(desk.catalog.read(), 2, &"long ".repeat(200)).unwrap();
+    let store = Odd::opened(Habit::Small);
+    desk.drain(&store).unwrap();
+    assert_eq!((desk.count("remote_objects WHERE state = 'current'"), desk.report.refused), (2, 1));
+    let dead =
+        "outbox WHERE state = 'dead' AND document_id = 2 AND attempts = 0 AND error_code = 'SHELF-SYNC-005'";
+    assert_eq!(desk.count(dead), 1);
+    // What becomes of it later is another matter.
+    trial::write_text(desk.catalog.read(), 2, "short").unwrap();
+    let now_ms = desk.clock.now_ms();
+    desk.catalog
+        .change::<_, CatalogError>(|tx| outbox::enqueue_mirror(tx, &mut Ids::default(), 2, now_ms))
+        .unwrap();
+    desk.drain(&store).unwrap();
+    assert_eq!(desk.count("remote_objects WHERE state = 'current'"), 3);
+}
+
+// S6, T3: a ledger that was damaged ends no run
+#[test]
+fn a_name_that_is_none_of_ours_is_given_up_alone() {
+    let mut desk = Desk::of(2);
+    trial::add_orphan(desk.catalog.read(), 7, "no name/of ours", [1; 32]).unwrap();
+    let now_ms = desk.clock.now_ms();
+    desk.catalog
+        .change::<_, CatalogError>(|tx| outbox::enqueue_delete(tx, &mut Ids::default(), 7, now_ms))
+        .unwrap();
+    desk.drain(&Odd::opened(Habit::None)).unwrap();
+    assert_eq!((desk.count("outbox WHERE state = 'done'"), desk.report.refused), (2, 1));
+    let dead = "outbox WHERE state = 'dead' AND kind = 'delete' AND error_code = 'SHELF-SYNC-005'";
+    assert_eq!(desk.count(dead), 1);
 }
