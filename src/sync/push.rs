@@ -206,6 +206,8 @@ pub(super) struct Run<'a> {
 pub(super) enum Fate {
     /// Well.
     Going,
+    /// Well, as far as that goes without a disk.
+    Halfway,
     /// It was not begun, or broken off: back into the queue.
     Back,
     /// Its objects cannot be found yet: looked at again at that time, in milliseconds.
@@ -226,13 +228,14 @@ impl Fate {
     const fn weight(&self) -> u8 {
         match self {
             Fate::Going => 0,
-            Fate::Waits(_) => 1,
-            Fate::Back => 2,
-            Fate::Source(_) => 3,
-            Fate::Strayed(_) => 4,
-            Fate::Refused(_) => 5,
-            Fate::Invalid(_) => 6,
-            Fate::Lost => 7,
+            Fate::Halfway => 1,
+            Fate::Waits(_) => 2,
+            Fate::Back => 3,
+            Fate::Source(_) => 4,
+            Fate::Strayed(_) => 5,
+            Fate::Refused(_) => 6,
+            Fate::Invalid(_) => 7,
+            Fate::Lost => 8,
         }
     }
 
@@ -315,7 +318,8 @@ impl<'a> Run<'a> {
     /// Says that this process is at it still, where it is time to: its leases hold on.
     pub(super) fn renew(&mut self) -> Result<(), SyncError> {
         let now_ms = self.now_ms();
-        if now_ms - self.renewed_ms < SENDER_MS / 3 {
+        // Also after a clock was set back: others look at the same clock.
+        if (now_ms - self.renewed_ms).abs() < SENDER_MS / 3 {
             return Ok(());
         }
         let sender = self.sender;

@@ -1,0 +1,3 @@
+-- Of a document that is sent as text and as original the text has gone ahead, because no disk with the original was here:
+-- what is left waits for one.
+ALTER TABLE outbox ADD COLUMN halfway INTEGER NOT NULL DEFAULT 0 CHECK (halfway IN (0, 1));
