@@ -30,6 +30,8 @@ const TICK_MS: i64 = 100;
 const NEWS_MS: i64 = 1_000;
 /// When to try again to be the sender where another process is, in milliseconds.
 const SENDER_PAUSE_MS: i64 = 2_000;
+/// After so many turns that did nothing of what is due it is no matter of time.
+const STUCK_TURNS: u32 = 2;
 /// Nobody waits for longer without looking again, in milliseconds: the clock may have been set.
 const LONGEST_MS: i64 = 10 * 60 * 1_000;
 
@@ -177,7 +179,7 @@ struct Disks {
     looked_at: i64,
 }
 
-/// Turns of a store that did nothing, in a row, and until when it therefore rests, in milliseconds.
+/// Turns of a store that did nothing of what was due, in a row, and until when it therefore rests, in milliseconds.
 #[derive(Debug, Clone, Copy, Default)]
 struct Idle {
     turns: u32,
@@ -210,7 +212,12 @@ impl Keeping<'_> {
             let now_ms = self.clock.now_ms();
             let watch = Watch::of(self.catalog.read())?;
             let channels = self.channels(&rows, now_ms)?;
-            let is_drained = !at_once && !channels.iter().any(Channel::has_work);
+            // What turn after turn does not touch is waited for by nobody, whatever it waits for itself.
+            let is_stuck = |channel: &Channel| {
+                self.idle.get(&channel.store_id).is_some_and(|idle| idle.turns >= STUCK_TURNS)
+            };
+            let goes = |channel: &Channel| channel.has_work() && !is_stuck(channel);
+            let is_drained = !at_once && !channels.iter().any(goes);
             if is_drained && self.keep.until == Until::Drained {
                 return Ok(Ended::Drained);
             }
@@ -222,27 +229,27 @@ impl Keeping<'_> {
                 .filter_map(|channel| channel.wake(&watch, now_ms))
                 .filter(|wake| wake.at_ms <= now_ms)
                 .collect();
-            let to_send: Vec<i64> = match at_once {
-                true => rows.iter().filter(|row| !row.paused).map(|row| row.store_id).collect(),
-                false => due.iter().filter(|wake| wake.why != Why::Away).map(|wake| wake.store_id).collect(),
+            let those = |wakes: &[Wake], away: bool| -> Vec<i64> {
+                let of_kind = wakes.iter().filter(|wake| (wake.why == Why::Away) == away);
+                of_kind.map(|wake| wake.store_id).collect()
             };
-            let to_ask = due.iter().filter(|wake| wake.why == Why::Away && !to_send.contains(&wake.store_id));
-            let mut asked = 0;
-            for wake in to_ask {
-                asked += 1;
-                let row = rows.iter().find(|row| row.store_id == wake.store_id);
-                let row = row.expect("channels are made of these rows");
+            let (to_ask, to_send) = match at_once {
+                // Whoever begins this knows better than what was heard last.
+                true => (Vec::new(), rows.iter().filter(|row| !row.paused).map(|row| row.store_id).collect()),
+                false => (those(&due, true), those(&due, false)),
+            };
+            for row in rows.iter().filter(|row| to_ask.contains(&row.store_id)) {
                 let goes_on = || !self.watched.cancelled();
                 connectivity::probe_while(self.catalog, row, self.listeners, &goes_on, self.clock)?;
             }
             if !to_send.is_empty() {
-                match self.send(&rows, &to_send, at_once)? {
+                match self.send(&rows, &channels, &to_send)? {
                     true => at_once = false,
                     false => self.wait_for_sender()?,
                 }
             } else if at_once {
                 at_once = false;
-            } else if asked == 0 {
+            } else if to_ask.is_empty() {
                 let wake = wake::next(&channels, &watch, now_ms);
                 self.wait(wake, &rows, seen)?;
             }
@@ -270,9 +277,14 @@ impl Keeping<'_> {
         Ok(())
     }
 
-    fn channels(&self, rows: &[StoreRow], now_ms: i64) -> Result<Vec<Channel>, CatalogError> {
+    /// The libraries whose disks can be read.
+    fn readable(&self) -> Vec<i64> {
         let here = self.disks.iter().flat_map(|disks| &disks.here);
-        let readable: Vec<i64> = here.map(|here| here.library.library_id).collect();
+        here.map(|here| here.library.library_id).collect()
+    }
+
+    fn channels(&self, rows: &[StoreRow], now_ms: i64) -> Result<Vec<Channel>, CatalogError> {
+        let readable = self.readable();
         // Whether a disk that is away is there again: the next look at them says it.
         let look_at = self.disks.as_ref().map(|disks| disks.looked_at + SOURCE_PAUSE_MS);
         let mut channels = channels(self.catalog.read(), rows, &readable, look_at, now_ms)?;
@@ -285,8 +297,11 @@ impl Keeping<'_> {
     }
 
     /// Gives some stores their turns. False where another process sends.
-    fn send(&mut self, rows: &[StoreRow], to_send: &[i64], at_once: bool) -> Result<bool, SyncError> {
-        let sender = match Sender::take(self.catalog, self.clock.now_ms()) {
+    fn send(&mut self, rows: &[StoreRow], channels: &[Channel], to_send: &[i64]) -> Result<bool, SyncError> {
+        let now_ms = self.clock.now_ms();
+        let is_due = |channel: &&Channel| channel.due_at.is_some_and(|at| at <= now_ms);
+        let due: Vec<i64> = channels.iter().filter(is_due).map(|channel| channel.store_id).collect();
+        let sender = match Sender::take(self.catalog, now_ms) {
             Ok(sender) => sender,
             Err(CatalogError::Locked(_)) => return Ok(false),
             Err(error) => return Err(error.into()),
@@ -304,20 +319,21 @@ impl Keeping<'_> {
                 pushed => pushed?,
             };
             let did_something = self.watched.done.load(Ordering::Relaxed) > done_before || pushed.refused > 0;
-            // One that is away is called less often anyway; and of the first turns nobody knows whether there was anything to do.
-            self.rest(*store_id, did_something || at_once || !pushed.offline.is_empty());
+            // One that is away is called less often anyway.
+            let is_stuck = !did_something && due.contains(store_id) && pushed.offline.is_empty();
             self.add(pushed, rows, *store_id);
+            let left = outbox::due(self.catalog.read(), *store_id, &self.readable(), now_ms)?.at;
+            match is_stuck && left.is_some_and(|at| at <= now_ms) {
+                true => self.rest(*store_id),
+                false => drop(self.idle.remove(store_id)),
+            }
         }
         self.tell_changes(rows, to_send)?;
         Ok(true)
     }
 
-    /// Whatever it is that a turn cannot do and that is due all the same: it is not tried without a pause.
-    fn rest(&mut self, store_id: i64, is_well: bool) {
-        if is_well {
-            self.idle.remove(&store_id);
-            return;
-        }
+    /// Whatever it is that a turn does not touch and that is due all the same: it is not tried without a pause.
+    fn rest(&mut self, store_id: i64) {
         let now = self.clock.now();
         let idle = self.idle.entry(store_id).or_default();
         idle.turns += 1;
