@@ -184,6 +184,20 @@ pub fn enqueue_delete(conn: &Connection, ids: &mut Ids, object_id: i64, now_ms: 
     Ok(())
 }
 
+/// How many orphans of a store stand in line to be deleted; without what was taken back.
+///
+/// # Errors
+/// SQLite's.
+pub fn deletions(conn: &Connection, store_id: i64) -> Result<u64> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT count(*) FROM outbox o JOIN remote_objects r USING (object_id)
+             WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = 'delete' AND r.recalled_at IS NULL",
+        )?
+        .query_row([store_id], |row| row.get::<_, i64>(0))?
+        .cast_unsigned())
+}
+
 /// Hands back what a sender left leased that died, or slept past its word. Only for the one who takes over.
 ///
 /// # Errors
@@ -209,6 +223,8 @@ pub struct Ask<'a> {
     pub token: &'a str,
     /// Until when, in milliseconds.
     pub until_ms: i64,
+    /// Of deletions only those of what was taken back.
+    pub only_recalled: bool,
     /// Libraries whose disks can be read now: originals come from nowhere else.
     pub readable: &'a [i64],
     /// At most so many.
@@ -227,9 +243,9 @@ pub struct Ask<'a> {
 /// SQLite's.
 pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased>> {
     let mut seqs = Vec::new();
-    let Ask { channel_id, kind, readable, limit, .. } = *ask;
+    let Ask { channel_id, kind, readable, only_recalled, limit, .. } = *ask;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    leasable(conn, &Heads { channel_id, kind, readable, due_ms: now_ms, limit }, |head| {
+    leasable(conn, &Heads { channel_id, kind, readable, only_recalled, due_ms: now_ms, limit }, |head| {
         seqs.push(head.seq);
         true
     })?;
@@ -276,6 +292,7 @@ struct Heads<'a> {
     channel_id: i64,
     kind: &'a str,
     readable: &'a [i64],
+    only_recalled: bool,
     due_ms: i64,
     /// At most so many; all where that is negative.
     limit: i64,
@@ -292,6 +309,8 @@ fn leasable(conn: &Connection, asked: &Heads<'_>, mut more: impl FnMut(&Head) ->
                                     AND NOT (o.kind = 'delete' AND EXISTS (SELECT 1 FROM remote_objects t
                                              WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))))
                                AND e.channel_id = o.channel_id AND (e.seq < o.seq OR e.state = 'leased'))
+               AND (NOT ?6 OR o.kind <> 'delete' OR EXISTS (SELECT 1 FROM remote_objects t
+                                                            WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))
                AND (o.kind = 'delete' OR (
                     (s.payload = 'original' OR d.enrich_stale = 0)
                     AND (s.payload = 'enriched' OR (s.payload = 'both' AND o.halfway = 0)
@@ -307,8 +326,14 @@ fn leasable(conn: &Connection, asked: &Heads<'_>, mut more: impl FnMut(&Head) ->
              ORDER BY o.seq LIMIT ?5",
         )?;
         let readable = serde_json::to_string(asked.readable)?;
-        let mut rows =
-            statement.query(params![asked.channel_id, asked.kind, asked.due_ms, readable, asked.limit])?;
+        let mut rows = statement.query(params![
+            asked.channel_id,
+            asked.kind,
+            asked.due_ms,
+            readable,
+            asked.limit,
+            asked.only_recalled
+        ])?;
         while let Some(row) = rows.next()? {
             let head = Head { seq: row.get(0)?, not_before: row.get(1)?, is_unread: row.get(2)? };
             if !more(&head) {
@@ -342,11 +367,15 @@ pub fn due(conn: &Connection, channel_id: i64, readable: &[i64], now_ms: i64) ->
     }
     let mut due = Due::default();
     for kind in ["delete", "mirror"] {
-        leasable(conn, &Heads { channel_id, kind, readable, due_ms: i64::MAX, limit: -1 }, |head| {
-            let sooner = if head.is_unread { &mut due.unread_at } else { &mut due.at };
-            *sooner = Some(sooner.map_or(head.not_before, |at| at.min(head.not_before)));
-            due.at.is_none_or(|at| at > now_ms)
-        })?;
+        leasable(
+            conn,
+            &Heads { channel_id, kind, readable, only_recalled: false, due_ms: i64::MAX, limit: -1 },
+            |head| {
+                let sooner = if head.is_unread { &mut due.unread_at } else { &mut due.at };
+                *sooner = Some(sooner.map_or(head.not_before, |at| at.min(head.not_before)));
+                due.at.is_none_or(|at| at > now_ms)
+            },
+        )?;
     }
     Ok(due)
 }

@@ -62,6 +62,22 @@ pub enum Heard {
 }
 
 impl Heard {
+    /// What it says of the way that a store could not be opened.
+    #[must_use]
+    pub(super) const fn at_the_door(away: &Away) -> Heard {
+        match away {
+            // It answered: that it lets us not in, or has no room. Asked every half a minute it may lock us out.
+            Away::Store(
+                StoreError::Credentials { .. }
+                | StoreError::Denied { .. }
+                | StoreError::ClockSkew { .. }
+                | StoreError::Full { .. }
+                | StoreError::Busy { .. },
+            ) => Heard::BrokeOff,
+            _ => Heard::NothingGotThrough,
+        }
+    }
+
     /// What the answer to one question says of the way. Nothing, where it is about something else: that the store is busy, does not
     /// let us in or is another one, is found out by what is sent there.
     #[must_use]

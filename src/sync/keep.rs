@@ -354,6 +354,7 @@ impl Keeping<'_> {
             decisions,
             refused,
             queued: _,
+            kept,
             offline,
             problems,
             lost,
@@ -370,6 +371,8 @@ impl Keeping<'_> {
         let name = rows.iter().find(|row| row.store_id == store_id).map(|row| row.name.as_str());
         sum.offline.retain(|before| Some(before.store.as_str()) != name);
         sum.offline.extend(offline);
+        sum.kept.retain(|before| Some(before.store.as_str()) != name);
+        sum.kept.extend(kept);
         for problem in problems {
             // A file that cannot be read is tried again and again.
             if !sum.problems.contains(&problem) {

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::channel::{note_offline, open_known};
+use super::channel::{enter, note_offline};
 use super::connectivity::{self, Connectivity, Heard};
+use super::devices::{self, Kept};
 use super::line::What;
 use super::{Away, Here, Offline, SyncError, code};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
@@ -40,6 +41,8 @@ pub struct PushReport {
     pub retired_objects: u64,
     /// Of those that were deleted, those whose document may not be there any more.
     pub recalled_objects: u64,
+    /// Deletions that wait, because other devices may need the objects.
+    pub kept: Vec<Kept>,
     /// Decisions that wait because a rule about privacy would take back too much.
     pub decisions: Vec<i64>,
     /// Operations that ended with a verdict against them.
@@ -103,16 +106,24 @@ pub(super) fn push_to(
             report.offline.push(Offline { store: row.name, url: row.url, error });
             continue;
         }
-        let store = match open_known(catalog, &row, clock)? {
-            Ok(store) => store,
-            Err(error) => {
-                note_offline(catalog, &row, Heard::NothingGotThrough, &error, clock)?;
+        let entered = match enter(catalog, &row, clock)? {
+            Ok(store) => match keeps(catalog, &row, &store, clock, &mut report)? {
+                Ok(keeps) => Ok((store, keeps)),
+                Err(error) => Err((Heard::BrokeOff, error)),
+            },
+            Err(error) => Err(error),
+        };
+        let (store, only_recalled) = match entered {
+            Ok(entered) => entered,
+            Err((heard, error)) => {
+                note_offline(catalog, &row, heard, &error, clock)?;
                 report.offline.push(Offline { store: row.name, url: row.url, error });
                 continue;
             }
         };
         let with = With { sender, here, clock, monitor };
         let mut turn = Run::begin(catalog, &row, &store, with, &mut report)?;
+        turn.only_recalled = only_recalled;
         let drained = turn.drain(What::Everything)?;
         // Whatever is left in line: whether what people ask can become the new is for the index to see.
         let settled = drained.and_then(|()| match &store {
@@ -136,6 +147,29 @@ pub(super) fn push_to(
     report.interrupted = monitor.cancelled();
     report.queued = queue::standing(catalog.read(), None, clock.now_ms())?.pending;
     Ok(report)
+}
+
+/// Whether what stands in line to be deleted stays, because other devices keep objects there: the word for it was given while
+/// that could not be asked.
+fn keeps(
+    catalog: &mut Catalog,
+    row: &StoreRow,
+    store: &Opened,
+    clock: &dyn Clock,
+    report: &mut PushReport,
+) -> Result<Result<bool, Away>, CatalogError> {
+    let deletions = outbox::deletions(catalog.read(), row.store_id)?;
+    if deletions == 0 {
+        return Ok(Ok(false));
+    }
+    Ok(match devices::others(catalog, store, clock.now_ms())? {
+        Ok(others) if others.is_empty() => Ok(false),
+        Ok(others) => {
+            report.kept.push(Kept { store: row.name.clone(), orphans: deletions, devices: others });
+            Ok(true)
+        }
+        Err(error) => Err(Away::Store(error)),
+    })
 }
 
 /// How much at once, and how often.
@@ -199,6 +233,8 @@ pub(super) struct Run<'a> {
     pub(super) strayed: BTreeSet<i64>,
     /// Something was done since trouble was met last.
     pub(super) got_through: bool,
+    /// What only was replaced stays: other devices may need it.
+    pub(super) only_recalled: bool,
 }
 
 /// How the objects of one operation came out so far.
@@ -279,6 +315,7 @@ impl<'a> Run<'a> {
             wakes: BTreeSet::new(),
             strayed: BTreeSet::new(),
             got_through: false,
+            only_recalled: false,
         })
     }
 
@@ -302,6 +339,7 @@ impl<'a> Run<'a> {
             owner: &owner,
             token: sender.token(),
             until_ms: now_ms + SENDER_MS,
+            only_recalled: self.only_recalled,
             readable: &readable,
             limit,
         };

@@ -276,6 +276,7 @@ impl Desk {
             owner: "a test",
             token: self.sender.token(),
             until_ms: now_ms + 1,
+            only_recalled: false,
             readable: &[],
             limit: 1,
         };
