@@ -106,7 +106,7 @@ fn a_library_goes_to_chroma_and_is_found_by_what_it_means() {
     assert!(hit["nearness"].as_f64().unwrap() > 0.5, "{hit}");
     assert_eq!((&hit["snippet"], &hit["available"]), (&json!("whale ship harbour"), &json!(true)));
     assert_eq!(hit["stores"], json!(["meanings"]));
-    assert_eq!(found["meaning"], json!({ "store": "meanings", "unsent": 0, "error": null }));
+    assert_eq!(found["meaning"], json!({ "store": "meanings", "unsent": 0, "error": null, "code": null }));
     assert_eq!(titles(&shelf.find(&["ship", "--limit", "1"])).len(), 1);
 
     // For people.
