@@ -17,7 +17,7 @@ use super::transfer::{Bytes, Rendered};
 use super::{SyncError, channel, ready};
 use crate::catalog::outbox::{self, Ask};
 use crate::catalog::stores::{self, NewStore, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Connection, Ids, Sender, privacy, trial};
+use crate::catalog::{Catalog, CatalogError, Connection, Ids, Sender, ledger, privacy, trial};
 use crate::clock::{Clock, FixedClock};
 use crate::model::{Payload, Privacy};
 use crate::monitor::{Monitor, Unwatched};
@@ -41,6 +41,8 @@ enum Habit {
     Never,
     /// It refuses to delete.
     Keeps,
+    /// It lets us write, and not delete.
+    Forbids,
 }
 
 #[derive(Debug)]
@@ -161,8 +163,17 @@ impl Index for Odd {
         Ok(Standing { readiness, expires_at })
     }
     fn remove(&self, name: &RemoteName) -> Result<Deleted, StoreError> {
-        if self.habit == Habit::Keeps {
-            return Err(refusal("delete it"));
+        match self.habit {
+            Habit::Keeps => return Err(refusal("delete it")),
+            Habit::Forbids => {
+                let source = io::Error::other("403");
+                return Err(StoreError::Denied {
+                    store: "odd:".to_owned(),
+                    doing: "delete it".to_owned(),
+                    source,
+                });
+            }
+            _ => {}
         }
         self.there.lock().unwrap().remove(name.as_str());
         Ok(Deleted::Deleted)
@@ -433,6 +444,27 @@ fn what_is_taken_back_is_asked_for_until_the_store_deletes_it() {
     desk.drain(&Odd::in_life(1, Habit::None, &there)).unwrap();
     assert!(there.lock().unwrap().is_empty());
     assert_eq!(desk.report.recalled_objects, 1);
+}
+
+// S6: a key that may write and not delete
+#[test]
+fn what_may_not_be_deleted_holds_up_nothing_that_is_to_be_sent() {
+    let mut desk = Desk::of(9);
+    let there = There::default();
+    desk.drain(&Odd::in_life(1, Habit::None, &there)).unwrap();
+    let now_ms = desk.clock.now_ms();
+    let put_in_line = desk.catalog.change::<_, CatalogError>(|tx| {
+        for object_id in 1..=8 {
+            ledger::orphan(tx, object_id, "replaced", now_ms)?;
+            outbox::enqueue_delete(tx, &mut Ids::default(), object_id, now_ms)?;
+        }
+        trial::add_document(tx, 10)?;
+        outbox::enqueue_mirror(tx, &mut Ids::default(), 10, now_ms)
+    });
+    put_in_line.unwrap();
+    desk.drain(&Odd::in_life(1, Habit::Forbids, &there)).unwrap();
+    assert_eq!(desk.report.refused, 8);
+    assert_eq!(desk.count("remote_objects WHERE state = 'current' AND document_id = 10"), 1);
 }
 
 // S10: a text that cannot be made any more is not asked for by every run
