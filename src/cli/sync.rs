@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::enrich::{commands_json, exit_of_commands, print_commands, print_read};
-use super::exit::{Exit, Failure, chain};
+use super::exit::{Exit, Failure, chain, hint_of_away};
 use super::orphans::{kept_json, print_kept};
 use super::output::{Out, plural, size};
 use super::scan::{exit_of, no_library, print_problems, print_turn, scan_all, turn_json, went_away};
@@ -125,7 +125,11 @@ fn exit_of_sending(pushed: &PushReport, ended: Option<Ended>) -> Exit {
             Some(Ended::Drained | Ended::Cancelled) | None => Exit::Done,
         },
         if pushed.interrupted { Exit::Interrupted } else { Exit::Done },
-        if pushed.problems.is_empty() && pushed.refused == 0 { Exit::Done } else { Exit::Problems },
+        if pushed.problems.is_empty() && pushed.refused + pushed.strayed == 0 {
+            Exit::Done
+        } else {
+            Exit::Problems
+        },
         if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
     ])
 }
@@ -135,6 +139,7 @@ fn offline_json(offline: &[Offline]) -> Vec<Value> {
     let one = |offline: &Offline| {
         json!({
             "store": offline.store, "url": offline.url, "code": sync::code::CONNECTION, "message": chain(&offline.error),
+            "hint": hint_of_away(&offline.error),
         })
     };
     offline.iter().map(one).collect()
@@ -144,6 +149,9 @@ fn print_offline(out: &mut Out, offline: &[Offline]) -> std::io::Result<()> {
     for offline in offline {
         let Offline { store, error, .. } = offline;
         out.line(format!("{store}: queued, offline: {} ({})", chain(error), sync::code::CONNECTION))?;
+        if let Some(hint) = hint_of_away(error) {
+            out.line(format!("  hint: {hint}"))?;
+        }
     }
     Ok(())
 }
@@ -165,6 +173,12 @@ fn print_sent(out: &mut Out, pushed: &PushReport) -> std::io::Result<()> {
         out.line(format!("taken back: {n} of documents that may leave no more, or less far"))?;
     }
     print_kept(out, &pushed.kept)?;
+    if pushed.strayed > 0 {
+        let n = plural(pushed.strayed, "operation", "operations");
+        out.line(format!(
+            "{n} did not get through, to be tried again later; see: shelflist sync queue --errors"
+        ))?;
+    }
     for decision in &pushed.decisions {
         out.line(format!(
             "decision {decision}: a rule about privacy would take back much; nothing more of it is sent; see: shelflist decision show {decision}"
@@ -262,6 +276,7 @@ fn scan_and_send(
             "decisions": pushed.decisions,
             "kept": pushed.kept.iter().map(kept_json).collect::<Vec<_>>(),
             "pulled": 0,
+            "strayed": pushed.strayed,
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),
             "ended": ended.map(wait::word),

@@ -249,7 +249,11 @@ fn begin_anew(catalog: &mut Catalog, row: &StoreRow, clock: &dyn Clock) -> Resul
 
 fn holds_anything(opened: &Opened) -> Result<bool, StoreError> {
     Ok(match opened {
-        Opened::Objects(store) => store.list("")?.next().transpose()?.is_some(),
+        Opened::Objects(store) => {
+            let mut objects =
+                store.list("")?.filter(|item| !item.as_ref().is_ok_and(|item| devices::is_number(&item.key)));
+            objects.next().transpose()?.is_some()
+        }
         Opened::Index(index) => index.list()?.next().transpose()?.is_some(),
     })
 }

@@ -231,7 +231,7 @@ pub(super) fn note(
     Ok((before, after))
 }
 
-/// As [`note`], in a transaction of its own; who wants to know is told once that is kept. What a store asked for holds until
+/// As `note`, in a transaction of its own; who wants to know is told once that is kept. What a store asked for holds until
 /// something gets through.
 ///
 /// # Errors

@@ -135,6 +135,9 @@ pub fn keep_sending(
     };
     let ended = kept.run()?;
     let mut report = kept.report;
+    if ended == Ended::Drained {
+        report.strayed = 0;
+    }
     report.interrupted = ended == Ended::Cancelled;
     report.queued = queue::standing(catalog.read(), keep.only, clock.now_ms())?.pending;
     Ok((report, ended))
@@ -353,6 +356,7 @@ impl Keeping<'_> {
             recalled_objects,
             decisions,
             refused,
+            strayed,
             queued: _,
             kept,
             offline,
@@ -367,6 +371,8 @@ impl Keeping<'_> {
         sum.retired_objects += retired_objects;
         sum.recalled_objects += recalled_objects;
         sum.refused += refused;
+        // What still waits for having strayed; those before have got through or stray again.
+        sum.strayed = strayed;
         sum.decisions = decisions;
         let name = rows.iter().find(|row| row.store_id == store_id).map(|row| row.name.as_str());
         sum.offline.retain(|before| Some(before.store.as_str()) != name);

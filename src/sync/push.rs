@@ -1,6 +1,6 @@
 //! Sends what waits in the outbox to the stores, one store's turn after the other.
 //!
-//! A turn is a [`Run`]; how it goes from lease to verdict stands in `line`, `ready`, `carry` and `settle`. A process that dies
+//! A turn is a `Run`; how it goes from lease to verdict stands in `line`, `ready`, `carry` and `settle`. A process that dies
 //! anywhere leaves every object at a step from which the next run goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +47,8 @@ pub struct PushReport {
     pub decisions: Vec<i64>,
     /// Operations that ended with a verdict against them.
     pub refused: u64,
+    /// Operations that alone did not get through; they wait, too.
+    pub strayed: u64,
     /// Operations that wait still.
     pub queued: u64,
     /// Stores that could not be reached.
@@ -125,6 +127,7 @@ pub(super) fn push_to(
         let mut turn = Run::begin(catalog, &row, &store, with, &mut report)?;
         turn.only_recalled = only_recalled;
         let drained = turn.drain(What::Everything)?;
+        turn.count_strayed()?;
         // Whatever is left in line: whether what people ask can become the new is for the index to see.
         let settled = drained.and_then(|()| match &store {
             Opened::Index(index) if !monitor.cancelled() => index.settle(),
@@ -392,6 +395,14 @@ impl<'a> Run<'a> {
         if let Some(Err(probe)) = gone.map(|here| here.root.recheck()) {
             self.report.lost.insert(library_id, probe);
         }
+    }
+
+    /// Tells what did not get through, and does not by now.
+    fn count_strayed(&mut self) -> Result<(), CatalogError> {
+        for seq in &self.strayed {
+            self.report.strayed += u64::from(queue::is_astray(self.catalog.read(), *seq)?);
+        }
+        Ok(())
     }
 
     /// Hands leases back without blame.

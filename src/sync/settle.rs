@@ -33,6 +33,8 @@ struct Moment {
     random: u64,
     /// Verdicts that end an operation.
     verdicts: u32,
+    /// It strayed in this turn before.
+    again: bool,
 }
 
 /// What settling a batch came to.
@@ -57,7 +59,7 @@ impl Run<'_> {
             self.look_again(library_id);
         }
         let now_ms = self.now_ms();
-        let moment = Moment { now_ms, random: self.random(), verdicts: self.limits.verdicts };
+        let moment = Moment { now_ms, random: self.random(), verdicts: self.limits.verdicts, again: false };
         let most = self.store.capabilities().max_object_bytes;
         let mut sum = Sum::default();
         let mut problems = Vec::new();
@@ -113,6 +115,7 @@ impl Run<'_> {
                     for object_id in going.usable.iter().filter(|_| !matches!(going.fate, Fate::Lost)) {
                         ledger::switch(tx, *object_id, now_ms)?;
                     }
+                    let moment = Moment { again: strayed.contains(&seq), ..moment };
                     let due = end(tx, &going.op, &going.fate, moment, &mut sum)?;
                     // What strays is tried once more in this turn; when it strays again it is left to the next.
                     let again = !matches!(going.fate, Fate::Strayed(_)) || strayed.insert(seq);
@@ -235,7 +238,7 @@ fn end(
     at: Moment,
     sum: &mut Sum,
 ) -> Result<Option<i64>, CatalogError> {
-    let Moment { now_ms, random, verdicts } = at;
+    let Moment { now_ms, random, verdicts, again } = at;
     let later = |ms: u64| now_ms + i64::try_from(ms).unwrap_or(0);
     let ending = match fate {
         Fate::Lost => return Ok(None),
@@ -251,7 +254,8 @@ fn end(
         Fate::Waits(at) => Ending::Released { not_before: *at },
         Fate::Source(text) => Ending::Unread { text, not_before: now_ms + SOURCE_PAUSE_MS },
         Fate::Strayed(text) => {
-            let wait = STRAY_MS + backoff(op.leases, random);
+            // Soon at first, however often it was leased: the turn waits for it.
+            let wait = STRAY_MS + backoff(if again { op.leases } else { 1 }, random);
             Ending::Waits { text, code: code::CONNECTION, not_before: later(wait) }
         }
         Fate::Invalid(text) => {

@@ -87,6 +87,15 @@ fn a_library_goes_to_azure_and_comes_back() {
     assert_eq!(goes_there_and_comes_back(&desk(), &key, &place.url)["conditional_put"], true);
 }
 
+#[test]
+fn a_library_goes_to_google_and_comes_back() {
+    let (place, peer) = place::gcs();
+    let key = peer.dir.path().join("key.json");
+    std::fs::write(&key, super::peers::gcs_key(peer)).unwrap();
+    let key = [("GOOGLE_APPLICATION_CREDENTIALS", key.to_str().unwrap())];
+    assert_eq!(goes_there_and_comes_back(&desk(), &key, &place.url)["conditional_put"], true);
+}
+
 /// Every byte below a directory.
 fn everything_in(dir: &Path, into: &mut Vec<u8>) {
     for entry in std::fs::read_dir(dir).unwrap() {

@@ -23,5 +23,6 @@ mod gemini;
 mod gemini_commands;
 #[path = "../common/index_contract.rs"]
 mod index_contract;
+mod luck;
 mod model;
 mod place;

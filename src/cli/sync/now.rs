@@ -50,6 +50,7 @@ pub(super) fn run(
             "recalled_objects": pushed.recalled_objects,
             "decisions": pushed.decisions,
             "kept": pushed.kept.iter().map(kept_json).collect::<Vec<_>>(),
+            "strayed": pushed.strayed,
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),
             "ended": ended.map(wait::word),
