@@ -42,10 +42,26 @@ pub(super) mod webdav;
 
 /// For so long a put trusts that the store is still the one it was.
 const PROOF_GOOD_FOR: Duration = Duration::from_secs(30);
-/// An unfinished object that was begun so long ago is litter: nothing takes a week to upload.
+/// An unfinished object that was begun so long ago is litter, unless something was added to it since.
 const STALE_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Where unfinished files are, in families that have directories.
 const TEMPORARY_DIRECTORY: &str = ".tmp";
+
+/// How large contents are cut. The same everywhere and always, or an upload cannot be taken up again; tests cut small ones.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartSizes {
+    /// A content of up to so many bytes is sent in one go.
+    pub single_bytes: u64,
+    /// The size of a part, unless there would be too many.
+    pub part_bytes: u64,
+}
+
+impl Default for PartSizes {
+    fn default() -> Self {
+        PartSizes { single_bytes: 16 << 20, part_bytes: 8 << 20 }
+    }
+}
 
 /// What a look at a name found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +134,10 @@ trait Backend: Send + Sync + fmt::Debug {
     /// What stands under `.tmp/`, in families that have directories.
     fn unfinished(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
+    }
+    /// Takes away what was being put together and has got nothing more since then, in families that list it.
+    fn clear_unfinished(&self, _since: Timestamp) -> Result<(), StoreError> {
+        Ok(())
     }
     /// What the server says the time is.
     fn server_time(&self) -> Result<Option<Timestamp>, StoreError>;
@@ -257,7 +277,10 @@ impl<B: Backend> ObjectStore<B> {
                 self.backend.remove(&format!("{TEMPORARY_DIRECTORY}/{name}"))?;
             }
         }
-        Ok(())
+        match now.checked_sub(STALE_AFTER) {
+            Ok(since) => self.backend.clear_unfinished(since),
+            Err(_) => Ok(()), // nothing is older than time
+        }
     }
 
     /// Begins a store, or opens the one that is there.
