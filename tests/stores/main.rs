@@ -25,3 +25,4 @@ mod gemini_commands;
 mod index_contract;
 mod model;
 mod place;
+mod resumed;

@@ -154,6 +154,7 @@ impl Sender<'_> {
         found.retain(|upload| !over().contains(&upload.id));
         let (mut upload, useless, others) = choose(found, self.cut);
         useless.iter().for_each(|upload| self.abort(&upload.id));
+        let taken_up = upload.is_some();
         match self.send(&mut upload, content, only_if_absent) {
             Ok(published) => {
                 // The object is there: whoever works on another upload of it is told so by its end.
@@ -174,6 +175,13 @@ impl Sender<'_> {
                     || error.class() == ErrorClass::Verdict;
                 if no_use {
                     upload.iter().for_each(|upload| self.abort(&upload.id));
+                }
+                if taken_up && error.class() == ErrorClass::Verdict {
+                    // It was what we met that the server will not have gone on with: some cannot put another part in the place
+                    // of a damaged one. No verdict on the content, which is sent from its beginning the next time.
+                    tracing::debug!(store = self.store, name = self.name, %error, "an upload cannot be taken up");
+                    over().extend(upload.map(|upload| upload.id));
+                    return Ok(Published::Taken);
                 }
                 Err(error)
             }
