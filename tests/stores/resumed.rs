@@ -4,11 +4,13 @@ use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 
 use jiff::{SignedDuration, Timestamp};
+use md5::{Digest, Md5};
 use rustix::process::{Pid, Signal, kill_process_group};
-use shelflist::remote::{self, ErrorClass, Expect, PartSizes, Put, Store, StoreError};
+use shelflist::remote::{self, Access, ErrorClass, Expect, Login, PartSizes, Put, Secret, Store, StoreError};
 
 use super::desk::{Desk, Ran};
 use super::peers::proxy::{Fault, Proxy};
+use super::peers::stub::Stub;
 use super::peers::{self, PASSWORD, Peer, USER};
 use super::place::{self, Place};
 use super::store_contract::{key, list, read};
@@ -444,4 +446,263 @@ fn a_sync_that_was_killed_and_one_that_was_ended_are_gone_on_with_by_the_next() 
     run(&["fetch", "film.mkv", "--to", back.to_str().unwrap()]).expect(0);
     assert!(std::fs::read(back.join("film.mkv")).unwrap() == film);
     assert_eq!(unfinished(peer, &ours(&place)), 0);
+}
+
+/// OpenSSH's server, with everything that it is told written down, and who it is.
+struct Ssh {
+    place: Place,
+    dir: tempfile::TempDir,
+}
+
+impl Ssh {
+    fn new() -> Ssh {
+        let (place, dir) = place::openssh();
+        let mut place = small(place);
+        let ssh = place.access.ssh.as_mut().unwrap();
+        let (wire, who) = (dir.path().join("wire"), dir.path().join("who"));
+        ssh[2] = ssh[2].replace("exec ", &format!("tee -a {} | exec ", wire.display()));
+        ssh[2] = format!("echo $$ >{}; {}", who.display(), ssh[2]);
+        place.store();
+        Ssh { place, dir }
+    }
+
+    fn sent(&self) -> u64 {
+        std::fs::metadata(self.dir.path().join("wire")).unwrap().len()
+    }
+
+    /// What stands under `.tmp/`.
+    fn left(&self) -> Vec<std::path::PathBuf> {
+        let place = self.dir.path().join("dir å").join("b c+d%e?f#g").join(".tmp");
+        let mut left: Vec<_> = std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()).collect();
+        left.sort();
+        left
+    }
+
+    #[track_caller]
+    fn interrupted(&self, content: &[u8], expect: &Expect, parts: usize) {
+        let store = self.place.open().unwrap();
+        let error = store.put_if_absent(&key(NAME), &mut until(content, parts, ended), expect).unwrap_err();
+        assert!(matches!(error, StoreError::Source { .. }), "{error:?}");
+    }
+
+    /// What it costs to put the content now, in bytes on the wire.
+    #[track_caller]
+    fn finish(&self, content: &[u8]) -> u64 {
+        let store = self.place.open().unwrap();
+        let before = self.sent();
+        let put = store.put_if_absent(&key(NAME), &mut &*content, &Expect::of(content)).unwrap();
+        assert_eq!(put, Put::Created);
+        let sent = self.sent() - before;
+        assert!(read(&*store, NAME) == content);
+        assert_eq!(self.left(), <[&std::path::Path; 0]>::default(), "nothing stays behind");
+        sent
+    }
+}
+
+// S2
+#[test]
+fn over_ssh_an_upload_that_was_ended_goes_on_where_it_was() {
+    let content = content();
+    let ssh = Ssh::new();
+    ssh.interrupted(&content, &Expect::of(&content), 5);
+    ssh.interrupted(&content, &Expect::of(&content), 12);
+    assert_eq!(ssh.left().len(), 2, "a file and its record; what the first left was copied and is gone");
+    assert_at_most(ssh.finish(&content), PARTS - 12 + 1, &ssh.place);
+}
+
+#[test]
+fn over_ssh_an_upload_whose_line_went_goes_on_where_it_was() {
+    let content = content();
+    let ssh = Ssh::new();
+    let store = ssh.place.open().unwrap();
+    let gone = || {
+        let who = std::fs::read_to_string(ssh.dir.path().join("who")).unwrap();
+        let who = Pid::from_raw(who.trim().parse().unwrap()).unwrap();
+        kill_process_group(who, Signal::KILL).unwrap();
+        Ok(())
+    };
+    let expect = Expect::of(&content);
+    let error = store.put_if_absent(&key(NAME), &mut until(&content, 12, gone), &expect).unwrap_err();
+    assert!(matches!(error, StoreError::Away { .. }), "{error:?}");
+    assert_at_most(ssh.finish(&content), PARTS - 12 + 1, &ssh.place);
+}
+
+// D9
+#[test]
+fn over_ssh_only_proved_parts_are_copied() {
+    let content = content();
+    let expect = Expect::of(&content);
+    let mut other = content.clone();
+    other[3 * PART + 17] ^= 1;
+    let ssh = Ssh::new();
+    ssh.interrupted(&other, &expect, 12);
+    assert_at_most(ssh.finish(&content), PARTS - 12 + 2, &ssh.place);
+
+    // A record of parts that the file has not, and a file that has less than its record.
+    for (keep, parts) in [(5 * PART + 100, 5), (0, 0)] {
+        let ssh = Ssh::new();
+        ssh.interrupted(&content, &expect, 12);
+        let file = std::fs::OpenOptions::new().write(true).open(&ssh.left()[0]).unwrap();
+        file.set_len(keep as u64).unwrap();
+        let sent = ssh.finish(&content);
+        assert!(sent > ((PARTS - parts - 1) * PART) as u64, "{sent}");
+    }
+
+    let ssh = Ssh::new();
+    ssh.interrupted(&content, &expect, 12);
+    other[3 * PART + 17] ^= 1;
+    other[18 * PART] ^= 1;
+    let store = ssh.place.open().unwrap();
+    let error = store.put_if_absent(&key(NAME), &mut &*other, &expect).unwrap_err();
+    assert!(matches!(error, StoreError::ContentChanged { .. }), "{error:?}");
+    assert_eq!(store.stat(&key(NAME)).unwrap(), None);
+    assert_eq!(ssh.left().len(), 0);
+}
+
+// D9: a laptop that was closed in the middle wakes up when another has sent the same content.
+#[test]
+fn over_ssh_who_wakes_up_later_writes_into_nobodys_file() {
+    let content = content();
+    let expect = Expect::of(&content);
+    let mut changed = content.clone();
+    changed[13 * PART..].fill(b'x');
+    for (rest, is_ours) in [(&content, true), (&changed, false)] {
+        let ssh = Ssh::new();
+        let sleeper = ssh.place.open().unwrap();
+        let (asleep, sleeps) = std::sync::mpsc::channel();
+        let (wake, woken) = std::sync::mpsc::channel();
+        let put = std::thread::scope(|scope| {
+            let sleeps_on = scope.spawn(|| {
+                let falls_asleep = move || {
+                    asleep.send(()).unwrap();
+                    woken.recv().unwrap();
+                    Ok(())
+                };
+                sleeper.put_if_absent(&key(NAME), &mut until(rest, 12, falls_asleep), &expect)
+            });
+            sleeps.recv().unwrap();
+            // Beside this thread: who sleeps is woken, whatever becomes of it.
+            let finished = scope.spawn(|| ssh.finish(&content)).join();
+            wake.send(()).unwrap();
+            assert_at_most(finished.unwrap(), PARTS - 12 + 1, &ssh.place);
+            sleeps_on.join().unwrap()
+        });
+        match put {
+            Ok(put) => assert!(is_ours && put == Put::AlreadyThere, "{put:?}"),
+            Err(error) => {
+                assert!(!is_ours && matches!(error, StoreError::ContentChanged { .. }), "{error:?}")
+            }
+        }
+        assert!(read(&*sleeper, NAME) == content);
+        assert_eq!(ssh.left().len(), 0);
+    }
+}
+
+#[test]
+fn over_ssh_a_server_that_cannot_copy_is_left_nothing_and_sent_everything() {
+    let content = content();
+    let expect = Expect::of(&content);
+    let (place, peer) = place::sftp();
+    let place = small(place);
+    let store = place.store();
+    let error = store.put_if_absent(&key(NAME), &mut until(&content, 12, ended), &expect).unwrap_err();
+    assert!(matches!(error, StoreError::Source { .. }), "{error:?}");
+    let name =
+        place.url.rsplit('/').next().unwrap().replace("%25", "%").replace("%3F", "?").replace("%23", "#");
+    let place_dir = peer.data().join("bucket").join(name);
+    assert_eq!(std::fs::read_dir(place_dir.join(".tmp")).unwrap().count(), 0);
+    assert_eq!(store.put_if_absent(&key(NAME), &mut &*content, &expect).unwrap(), Put::Created);
+    assert!(read(&*store, NAME) == content);
+}
+
+const GENERATION: &str = r#"{"format":1,"store_id":"01K00000000000000000000000","generation":"01K00000000000000000000000","created":"2026-11-21T09:00:00Z"}"#;
+
+fn at_stub(stub: &Stub) -> Place {
+    let url = format!("s3://bucket?endpoint=http://127.0.0.1:{}&region=r", stub.port);
+    let login = Login { user: USER.to_owned(), secret: Secret::new(PASSWORD) };
+    Place { url, access: Access { login: Some(login), parts: SIZES, ..Access::default() } }
+}
+
+/// An upload that takes longer than a week is still being sent.
+#[test]
+fn an_upload_that_got_a_part_this_week_is_not_cleared() {
+    let stub = Stub::saying("200 OK", "", GENERATION);
+    let uploads = "<ListMultipartUploadsResult><Upload><Key>original/ab/c</Key><UploadId>one</UploadId>\
+                   <Initiated>2026-11-01T00:00:00.000Z</Initiated></Upload></ListMultipartUploadsResult>";
+    stub.say_to("GET /bucket?uploads&prefix= ", "200 OK", "", uploads);
+    let part = |number: u32, day: &str| {
+        format!(
+            "<Part><PartNumber>{number}</PartNumber><LastModified>2026-11-{day}T00:00:00.000Z</LastModified>\
+             <ETag>&quot;x&quot;</ETag><Size>7</Size></Part>"
+        )
+    };
+    let parts = format!("<ListPartsResult>{}{}</ListPartsResult>", part(1, "02"), part(2, "19"));
+    stub.say_to("GET /bucket/original/ab/c?uploadId=one ", "200 OK", "", &parts);
+    let deleted = |then: &str| {
+        let place = at_stub(&stub);
+        remote::open(&place.url(), &place.access, then.parse().unwrap()).unwrap();
+        stub.asked().iter().any(|line| line.starts_with("DELETE /bucket/original/ab/c?uploadId=one "))
+    };
+    assert!(!deleted("2026-11-25T00:00:00Z"));
+    assert!(deleted("2026-11-27T00:00:00Z"));
+}
+
+/// Lists have a thousand parts a page.
+#[test]
+fn of_an_upload_all_pages_are_read() {
+    let content = &content()[..PART * 3];
+    let stub = Stub::saying("200 OK", "", GENERATION);
+    stub.say_to("HEAD", "404 Not Found", "", "");
+    let md5_of_part = |number: usize| {
+        let mut hasher = Md5::new();
+        hasher.update(&content[(number - 1) * PART..number * PART]);
+        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let upload =
+        |id: &str, name: &str| format!("<Upload><Key>{name}</Key><UploadId>{id}</UploadId></Upload>");
+    let page = |uploads: &str, more: &str| {
+        format!("<ListMultipartUploadsResult>{uploads}{more}</ListMultipartUploadsResult>")
+    };
+    let second = page(&upload("one", NAME), "<IsTruncated>false</IsTruncated>");
+    stub.say_to(
+        "GET /bucket?uploads&prefix=original/ab/large&key-marker=x&upload-id-marker=a%2Bb ",
+        "200 OK",
+        "",
+        &second,
+    );
+    let more = "<IsTruncated>true</IsTruncated><NextKeyMarker>x</NextKeyMarker><NextUploadIdMarker>a+b</NextUploadIdMarker>";
+    let first = page(&upload("other", "original/ab/large-and-other"), more);
+    stub.say_to("GET /bucket?uploads&prefix=original/ab/large ", "200 OK", "", &first);
+    let parts = |number: usize, more: &str| {
+        let etag = md5_of_part(number);
+        format!(
+            "<ListPartsResult><Part><PartNumber>{number}</PartNumber><ETag>&quot;{etag}&quot;</ETag><Size>{PART}</Size></Part>{more}</ListPartsResult>"
+        )
+    };
+    let list = "GET /bucket/original/ab/large?uploadId=one";
+    stub.say_to(&format!("{list}&part-number-marker=1 "), "200 OK", "", &parts(3, ""));
+    let more = "<IsTruncated>true</IsTruncated><NextPartNumberMarker>1</NextPartNumberMarker>";
+    stub.say_to(&format!("{list} "), "200 OK", "", &parts(1, more));
+    stub.say_to("PUT", "200 OK", "ETag: \"two\"\r\n", "");
+    stub.say_to(
+        "POST",
+        "200 OK",
+        "",
+        "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>",
+    );
+    let store = at_stub(&stub).open().unwrap();
+    let put = store.put_if_absent(&key(NAME), &mut &*content, &Expect::of(content)).unwrap();
+    assert_eq!(put, Put::Created);
+    let sent: Vec<String> = stub
+        .asked()
+        .into_iter()
+        .filter(|line| line.starts_with("PUT ") || line.starts_with("POST "))
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            "PUT /bucket/original/ab/large?partNumber=2&uploadId=one HTTP/1.1",
+            "POST /bucket/original/ab/large?uploadId=one HTTP/1.1"
+        ]
+    );
 }

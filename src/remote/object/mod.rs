@@ -34,11 +34,14 @@ use super::{
 };
 
 pub(super) mod cloud;
+mod cut;
 mod dal;
 pub(super) mod sftp;
 mod sort;
 mod tree;
 pub(super) mod webdav;
+
+pub use cut::PartSizes;
 
 /// For so long a put trusts that the store is still the one it was.
 const PROOF_GOOD_FOR: Duration = Duration::from_secs(30);
@@ -46,22 +49,6 @@ const PROOF_GOOD_FOR: Duration = Duration::from_secs(30);
 const STALE_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Where unfinished files are, in families that have directories.
 const TEMPORARY_DIRECTORY: &str = ".tmp";
-
-/// How large contents are cut. The same everywhere and always, or an upload cannot be taken up again; tests cut small ones.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartSizes {
-    /// A content of up to so many bytes is sent in one go.
-    pub single_bytes: u64,
-    /// The size of a part, unless there would be too many.
-    pub part_bytes: u64,
-}
-
-impl Default for PartSizes {
-    fn default() -> Self {
-        PartSizes { single_bytes: 16 << 20, part_bytes: 8 << 20 }
-    }
-}
 
 /// What a look at a name found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,7 +258,7 @@ impl<B: Backend> ObjectStore<B> {
     fn clear_stale(&self, now: Timestamp) -> Result<(), StoreError> {
         for name in self.backend.unfinished()? {
             // The name says when it was begun. Only names that we give: a person may have put something there.
-            let Ok(begun) = Ulid::from_string(&name) else { continue };
+            let Some(begun) = begun_by(&name) else { continue };
             let age_ms = now.as_millisecond() - i64::try_from(begun.timestamp_ms()).unwrap_or(i64::MAX);
             if age_ms > i64::try_from(STALE_AFTER.as_millis()).unwrap_or(i64::MAX) {
                 self.backend.remove(&format!("{TEMPORARY_DIRECTORY}/{name}"))?;
@@ -590,6 +577,11 @@ impl<B: Backend> Store for ObjectStore<B> {
             },
         }
     }
+}
+
+/// Whose a name under `.tmp/` is, and so since when: `ULID`, or `ULID-` and more.
+fn begun_by(name: &str) -> Option<Ulid> {
+    Ulid::from_string(name.split('-').next()?).ok()
 }
 
 /// Ends after the first error.

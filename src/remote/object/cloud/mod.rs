@@ -18,6 +18,7 @@ use opendal::options::WriteOptions;
 use opendal::{Buffer, ErrorKind};
 use tokio::sync::Semaphore;
 
+use super::cut::Cut;
 use super::dal::Dal;
 use super::{
     Backend, Condition, GENERATION_OBJECT, Look, Names, PartSizes, Published, TEMPORARY_DIRECTORY, Unopened,
@@ -28,7 +29,7 @@ use crate::remote::http::{Call, Http};
 use crate::remote::measured::Measured;
 use crate::remote::runtime::Waiter;
 use crate::remote::{AwayReason, Capabilities, StoreError, StoreUrl};
-use parts::{Cut, Dialect};
+use parts::Dialect;
 
 mod blocks;
 mod families;

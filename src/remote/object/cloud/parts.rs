@@ -22,15 +22,13 @@ use md5::{Digest, Md5};
 use opendal::Buffer;
 use tokio::task::JoinSet;
 
-use super::super::{PartSizes, Published};
+use super::super::Published;
+use super::super::cut::Cut;
 use super::signed::Refused;
-use super::{PARTS_AT_ONCE, hex, md5, pieces, proved};
+use super::{PARTS_AT_ONCE, md5, pieces, proved};
 use crate::remote::measured::Measured;
 use crate::remote::runtime::Waiter;
 use crate::remote::{ErrorClass, ObjectKey, StoreError};
-
-/// S3 allows 10,000 parts.
-const MAX_PARTS: u64 = 9_000;
 
 /// How a server is spoken to of uploads in parts.
 pub(super) trait Dialect: fmt::Debug + Send + Sync {
@@ -81,37 +79,18 @@ pub(super) struct Upload {
     pub(super) parts: BTreeSet<(u32, u64, String)>,
 }
 
-/// How a content is cut: by its length alone, so that whoever sends it cuts it alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cut {
-    bytes: u64,
-    pub(super) part_bytes: u64,
-}
-
-impl Cut {
-    pub(super) fn of(bytes: u64, sizes: PartSizes) -> Self {
-        Cut { bytes, part_bytes: sizes.part_bytes.max(bytes.div_ceil(MAX_PARTS)) }
-    }
-
-    /// The length of a part; none where there is no such part.
-    fn bytes_of(self, number: u32) -> Option<u64> {
-        let start = u64::from(number.checked_sub(1)?) * self.part_bytes;
-        (start < self.bytes).then(|| (self.bytes - start).min(self.part_bytes))
-    }
-
-    /// How much of an upload may be spared, as far as lengths tell.
-    fn fits(self, upload: &Upload) -> u64 {
-        let fitting = |(number, bytes, _): &&(u32, u64, String)| self.bytes_of(*number) == Some(*bytes);
-        upload.parts.iter().filter(fitting).map(|(_, bytes, _)| bytes).sum()
-    }
+/// How much of an upload may be spared, as far as lengths tell.
+fn fits(cut: Cut, upload: &Upload) -> u64 {
+    let fitting = |(number, bytes, _): &&(u32, u64, String)| cut.bytes_of(*number) == Some(*bytes);
+    upload.parts.iter().filter(fitting).map(|(_, bytes, _)| bytes).sum()
 }
 
 /// Which of a name's uploads is to be taken up: the one that has most that may be spared, of equals the newest. Then those of no
 /// use, which were cut in another way; then the others, which somebody may be working on.
 pub(super) fn choose(found: Vec<Upload>, cut: Cut) -> (Option<Upload>, Vec<Upload>, Vec<Upload>) {
     let (mut usable, useless): (Vec<Upload>, Vec<Upload>) =
-        found.into_iter().partition(|upload| upload.parts.is_empty() || cut.fits(upload) > 0);
-    usable.sort_by_key(|upload| (cut.fits(upload), upload.begun));
+        found.into_iter().partition(|upload| upload.parts.is_empty() || fits(cut, upload) > 0);
+    usable.sort_by_key(|upload| (fits(cut, upload), upload.begun));
     (usable.pop(), useless, usable)
 }
 
@@ -252,7 +231,7 @@ impl Sender<'_> {
         let names: Vec<String> = names.into_values().collect();
         let said = self
             .dialect
-            .complete(self.name, id, &names, self.cut.bytes, only_if_absent)
+            .complete(self.name, id, &names, self.cut.bytes(), only_if_absent)
             .map_err(|refused| self.stopped(&refused))?;
         Ok(proved(said.as_deref(), &hashes.finalize().into(), number))
     }
@@ -291,10 +270,54 @@ impl Sender<'_> {
 /// Whether a name of an upload is one that a store here gives: in a bucket may be what others upload.
 pub(super) fn is_our_name(name: &str) -> bool {
     let first = name.split('/').next().unwrap_or_default();
-    name.parse::<ObjectKey>().is_ok() && ["original", "enriched"].contains(&first)
+    name.contains('/') && name.parse::<ObjectKey>().is_ok() && ["original", "enriched"].contains(&first)
 }
 
-/// What S3's servers call a part.
-pub(super) fn md5_proof(md5: &[u8; 16]) -> String {
-    hex(md5)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::PartSizes;
+
+    fn upload(id: &str, begun: &str, lengths: &[(u32, u64)]) -> Upload {
+        let parts = lengths.iter().map(|(number, bytes)| (*number, *bytes, String::new()));
+        Upload { id: id.to_owned(), begun: begun.parse().ok(), parts: parts.collect() }
+    }
+
+    // S2
+    #[test]
+    fn of_several_uploads_the_one_is_taken_up_that_has_most() {
+        let cut = Cut::of(25, PartSizes { single_bytes: 10, part_bytes: 10 });
+        let of = |found: &[Upload]| {
+            let ids = |uploads: Vec<Upload>| uploads.into_iter().map(|upload| upload.id).collect::<Vec<_>>();
+            let (taken, useless, others) = choose(found.to_vec(), cut);
+            (taken.map(|upload| upload.id).unwrap_or_default(), ids(useless).join(" "), ids(others).join(" "))
+        };
+        let (early, late) = ("2026-11-20T09:00:00Z", "2026-11-21T09:00:00Z");
+        let most = upload("most", early, &[(1, 10), (3, 5)]);
+        let less = upload("less", late, &[(1, 10)]);
+        let equal = upload("equal", late, &[(2, 10), (3, 5)]);
+        let empty = upload("empty", late, &[]);
+        let wrong = upload("wrong", late, &[(1, 7), (2, 7), (3, 7), (4, 4)]);
+        let text = |taken: &str, useless: &str, others: &str| {
+            (taken.to_owned(), useless.to_owned(), others.to_owned())
+        };
+        assert_eq!(of(&[]), text("", "", ""));
+        assert_eq!(of(std::slice::from_ref(&empty)), text("empty", "", ""));
+        assert_eq!(of(&[less.clone(), most.clone(), empty]), text("most", "", "empty less"));
+        assert_eq!(of(&[equal, most]), text("equal", "", "most"));
+        assert_eq!(of(&[wrong.clone(), less]), text("less", "wrong", ""));
+        assert_eq!(of(&[wrong]), text("", "wrong", ""));
+    }
+
+    #[test]
+    fn only_names_that_we_give_are_ours() {
+        for ours in ["original/ab/abcd", "enriched/ab/abcd"] {
+            assert!(is_our_name(ours), "{ours}");
+        }
+        for others in
+            ["", "original", "thesis/original/ab", "original/Thesis.pdf", ".tmp/x", "originals/ab/cd"]
+        {
+            assert!(!is_our_name(others), "{others}");
+        }
+    }
 }

@@ -16,7 +16,8 @@ use opendal::raw::{build_abs_path, percent_encode_path};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::parts::{Dialect, Part, Upload, md5_proof};
+use super::hex;
+use super::parts::{Dialect, Part, Upload};
 use super::signed::{Refused, Signed};
 use crate::remote::http::{Refusal, SETTLED_BYTES_PER_S};
 
@@ -182,7 +183,7 @@ impl Dialect for Xml {
     }
 
     fn proof(&self, _: u32, _: &Buffer, md5: &[u8; 16]) -> String {
-        md5_proof(md5)
+        hex(md5)
     }
 
     fn send(&self, part: Part) -> BoxFuture<'static, Result<String, Refused>> {
