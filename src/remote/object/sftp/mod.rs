@@ -401,7 +401,7 @@ impl Sftp {
         })?;
         match linked {
             Ok(Some(())) => return Ok(Published::Created),
-            Err(SftpErrorKind::NoSuchFile) if matches!(self.metadata(TEMPORARY_DIRECTORY)?, Ok(_)) => {
+            Err(SftpErrorKind::NoSuchFile) if self.metadata(TEMPORARY_DIRECTORY)?.is_ok() => {
                 // Its own file is what is not there: another went on with it, and has made the object, or is about to.
                 return match (self.metadata(name)?, self.metadata(temporary)?) {
                     (Ok(_), _) => Ok(Published::Taken),
