@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures sending to stores beside tools that do the same work, and prints a Markdown table.
 
-usage: benches/stores.py [--only small,large,dir,drain] [--runs N] [--work DIR] [--files N] [--mebibytes N]
+usage: benches/stores.py [--only small,large,dir,drain,check] [--runs N] [--work DIR] [--files N] [--mebibytes N] [--objects N]
 
 Needs rclone (tests/peers/install.sh puts one under target/peers; otherwise the one of PATH) and GNU time. The program is
 target/release/shelflist, or what SHELFLIST names. Server and client share the machine, so all that is saved at either end
@@ -12,6 +12,8 @@ script: absolute times differ between machines. The library was scanned before; 
   large   20 files of 100 MB to the same, beside `rclone copy`, with peak memory
   drain   10,000 files of 100 bytes to `dir:` in memory (/dev/shm), which costs next to nothing: the price of the queue itself
   dir     the same 20 files to `dir:`, beside `cp -r` and an fsync of each
+  check   `store check` of a million objects in memory, beside a list of the same with sizes by `rclone lsf -R`; only when asked for:
+          it takes 6 GB of /dev/shm
 """
 import argparse, os, random, shutil, socket, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -155,6 +157,26 @@ def to_dir(work, root, files, runs):
     return ours_runs, theirs_runs
 
 
+def checked(objects, runs):
+    """A store that has everything, compared with the ledger."""
+    ours_runs, theirs_runs = [], []
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        memory = Path(memory)
+        root, store = memory / "library", memory / "store"
+        tree(root, objects, 16)
+        home, env = catalogue(memory, root)
+        stands = lambda: sum(len(files) for _, _, files in os.walk(store / "original")) == objects
+        ours(home, env, memory, f"dir:{store}", stands)
+        env = {**env, "SHELFLIST_HOME": str(memory / "home-run")}
+        for turn in range(runs + 1):
+            mine = timed([SHELFLIST, "store", "check"], env)
+            theirs = timed(["sh", "-c", f"'{RCLONE}' lsf -R --files-only --format ps '{store}' >/dev/null"])
+            if turn:
+                ours_runs.append(mine)
+                theirs_runs.append(theirs)
+    return ours_runs, theirs_runs
+
+
 def row(name, ours_runs, theirs_runs, peer):
     median = lambda runs, at: statistics.median(run[at] for run in runs)
     mine, theirs = median(ours_runs, 0), median(theirs_runs, 0)
@@ -170,6 +192,7 @@ def main():
     parser.add_argument("--work", type=Path)
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--mebibytes", type=int, default=100)
+    parser.add_argument("--objects", type=int, default=1_000_000)
     options = parser.parse_args()
     work = options.work or Path(tempfile.mkdtemp(prefix="shelflist-stores-"))
     work.mkdir(parents=True, exist_ok=True)
@@ -202,6 +225,8 @@ def main():
         spread = ", ".join(f"{run[0]:.2f}" for run in runs)
         print(f"| 10,000 operations to a store without cost | {statistics.median(run[0] for run in runs):.2f} s ({spread}) | "
               f"{statistics.median(run[1] for run in runs):.0f} MB | | | |", flush=True)
+    if "check" in options.only:
+        row(f"`store check` of {options.objects:,} objects", *checked(options.objects, options.runs), "`rclone lsf -R`")
     if options.work is None:
         shutil.rmtree(work)
 

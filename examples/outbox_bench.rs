@@ -95,6 +95,7 @@ fn bench(dir: &Path, pending: i64) -> Result<(), Failure> {
                 owner: "bench",
                 token: &token,
                 until_ms: i64::MAX,
+                only_recalled: false,
                 readable: &[],
                 limit: 50,
             };

@@ -280,6 +280,7 @@ fn lease(catalog: &mut Catalog, token: &str, now_ms: i64) -> Vec<outbox::Leased>
         owner: "test",
         token,
         until_ms: now_ms + 1000,
+        only_recalled: false,
         readable: &[],
         limit: 50,
     };

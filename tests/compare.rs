@@ -41,10 +41,14 @@ impl Index for Listed {
     fn put(&self, _: &Entry<'_>) -> Result<RemoteName, StoreError> {
         unreachable!("a check sends nothing")
     }
-    fn locate(&self, _: &[&ObjectKey]) -> Result<Vec<Vec<RemoteName>>, StoreError> {
+    fn locate_while(
+        &self,
+        _: &[&ObjectKey],
+        _: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Vec<RemoteName>>>, StoreError> {
         unreachable!("a check lists")
     }
-    fn prove(&self, _: &RemoteName, _: &Entry<'_>) -> Result<bool, StoreError> {
+    fn prove(&self, _: &RemoteName, _: &Entry<'_>) -> Result<Option<Standing>, StoreError> {
         unreachable!("a check sends nothing")
     }
     fn standing(&self, _: &RemoteName) -> Result<Standing, StoreError> {

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::documents::Document;
 use super::{Result, hash_of, word_of};
 use crate::model::{ObjectState, OperationState, Payload};
 
@@ -74,19 +73,6 @@ pub fn held(conn: &Connection, store_id: i64, document_id: i64) -> Result<Vec<Re
     ))?;
     let rows = statement.query_map(params![store_id, document_id], object)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// Whether a store has the original of a document's present content, proved and current: it need not be read again.
-///
-/// # Errors
-/// SQLite's.
-pub fn has_original(conn: &Connection, store_id: i64, document: &Document) -> Result<bool> {
-    Ok(conn
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM remote_objects WHERE store_id = ?1 AND document_id = ?2 AND payload = 'original'
-                            AND state = 'current' AND upload_hash = ?3)",
-        )?
-        .query_row(params![store_id, document.document_id, document.content_hash], |row| row.get(0))?)
 }
 
 /// Every object of a document in every store, the deleted ones too, oldest first.
@@ -217,6 +203,25 @@ pub fn set_server_id(conn: &Connection, object_id: i64, server_id: Option<&str>)
     Ok(())
 }
 
+/// An object gets another name, because the store was begun anew; what it was called in its former life may be there still. That
+/// is an orphan of its own from now on: with its grace and the brake it is deleted there, and at once where it is taken back.
+///
+/// # Errors
+/// SQLite's.
+pub fn leave_behind(conn: &Connection, object_id: i64, server_id: &str, now_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO remote_objects (store_id, document_id, payload, remote_id, server_id, upload_hash, bytes, content_hash, state,
+                                     cause, created_at, updated_at, uploaded_at, orphaned_at)
+         SELECT store_id, document_id, payload, remote_id, ?2, upload_hash, bytes, content_hash, 'orphaned',
+                'left in a former life of the store', ?3, ?3, uploaded_at, ?3
+         FROM remote_objects r WHERE object_id = ?1
+           AND NOT EXISTS (SELECT 1 FROM remote_objects o WHERE o.store_id = r.store_id AND o.server_id = ?2
+                           AND o.state = 'orphaned')",
+    )?
+    .execute(params![object_id, server_id, now_ms])?;
+    Ok(())
+}
+
 /// When the store will forget an object by itself.
 ///
 /// # Errors
@@ -292,7 +297,8 @@ const GIVEN_UP: &str =
     "EXISTS (SELECT 1 FROM outbox o WHERE o.document_id = r.document_id AND o.channel_id = r.store_id
                                 AND o.state = 'dead' AND o.kind = 'mirror')";
 
-/// The documents of current objects that were given in another manner than this; not those that were given anew in vain.
+/// The documents of current objects that were given in another manner than this; not those that were given anew in vain, nor
+/// those that have no text any more to be given.
 ///
 /// # Errors
 /// SQLite's.
@@ -300,6 +306,8 @@ pub fn of_other_manner(conn: &Connection, store_id: i64, manner: &str) -> Result
     let mut statement = conn.prepare_cached(&format!(
         "SELECT DISTINCT document_id FROM remote_objects r
          WHERE store_id = ?1 AND state = 'current' AND substr(remote_id, -length(?2)) <> ?2
+           AND EXISTS (SELECT 1 FROM documents d JOIN enrichments e USING (content_hash)
+                       WHERE d.document_id = r.document_id AND (e.outcome = 'extracted' OR d.enrich_stale = 1))
            AND NOT {GIVEN_UP} ORDER BY document_id"
     ))?;
     let rows = statement.query_map(params![store_id, format!("/{manner}")], |row| row.get(0))?;

@@ -37,6 +37,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V15__server_id", include_str!("../../migrations/catalog/0015_server_id.sql")),
     ("V16__privacy", include_str!("../../migrations/catalog/0016_privacy.sql")),
     ("V17__sender", include_str!("../../migrations/catalog/0017_sender.sql")),
+    ("V18__halfway_and_devices", include_str!("../../migrations/catalog/0018_halfway_and_devices.sql")),
 ];
 
 /// The version this program's catalogues have.

@@ -10,6 +10,7 @@
 pub mod answers;
 pub mod compare;
 pub mod decisions;
+pub mod device;
 pub mod dirs;
 pub mod documents;
 pub mod edits;

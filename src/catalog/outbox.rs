@@ -26,6 +26,8 @@ pub struct Leased {
     pub attempts: u32,
     /// How often it was leased, this time included.
     pub leases: u32,
+    /// Whether what can be sent without a disk was.
+    pub halfway: bool,
     /// Proof of the lease: whoever cannot show it can no longer acknowledge.
     pub token: String,
 }
@@ -144,10 +146,12 @@ fn insert_mirror(
     document_id: i64,
     now_ms: i64,
 ) -> Result<()> {
-    // The document changed: a verdict against its former bytes says nothing about the new ones.
+    // The document changed: a verdict against its former bytes says nothing about the new ones, and what waits for a disk with
+    // the rest of them would hold up the text of the new ones.
     conn.prepare_cached(
         "UPDATE outbox SET state = 'superseded', updated_at = ?3
-         WHERE document_id = ?2 AND channel_id = ?1 AND state = 'dead' AND kind = 'mirror'",
+         WHERE document_id = ?2 AND channel_id = ?1 AND kind = 'mirror'
+           AND (state = 'dead' OR (state = 'pending' AND halfway = 1))",
     )?
     .execute(params![channel_id, document_id, now_ms])?;
     conn.prepare_cached(
@@ -180,6 +184,20 @@ pub fn enqueue_delete(conn: &Connection, ids: &mut Ids, object_id: i64, now_ms: 
     Ok(())
 }
 
+/// How many orphans of a store stand in line to be deleted; without what was taken back.
+///
+/// # Errors
+/// SQLite's.
+pub fn deletions(conn: &Connection, store_id: i64) -> Result<u64> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT count(*) FROM outbox o JOIN remote_objects r USING (object_id)
+             WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = 'delete' AND r.recalled_at IS NULL",
+        )?
+        .query_row([store_id], |row| row.get::<_, i64>(0))?
+        .cast_unsigned())
+}
+
 /// Hands back what a sender left leased that died, or slept past its word. Only for the one who takes over.
 ///
 /// # Errors
@@ -205,6 +223,8 @@ pub struct Ask<'a> {
     pub token: &'a str,
     /// Until when, in milliseconds.
     pub until_ms: i64,
+    /// Of deletions only those of what was taken back.
+    pub only_recalled: bool,
     /// Libraries whose disks can be read now: originals come from nowhere else.
     pub readable: &'a [i64],
     /// At most so many.
@@ -216,7 +236,8 @@ pub struct Ask<'a> {
 /// whatever waits for its turn, perhaps for a disk (S8).
 ///
 /// A `mirror` of enriched content waits until the content was enriched; one of originals until a disk with a copy is here,
-/// unless the store has the original already and only what is said of it has changed, or the original may not leave.
+/// unless the store has the original already and only what is said of it has changed, or the original may not leave. One of
+/// both goes halfway without a disk, once.
 ///
 /// # Errors
 /// SQLite's.
@@ -230,9 +251,11 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
                                     AND NOT (o.kind = 'delete' AND EXISTS (SELECT 1 FROM remote_objects t
                                              WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))))
                                AND e.channel_id = o.channel_id AND (e.seq < o.seq OR e.state = 'leased'))
+               AND (NOT ?6 OR o.kind <> 'delete' OR EXISTS (SELECT 1 FROM remote_objects t
+                                                            WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))
                AND (o.kind = 'delete' OR (
                     (s.payload = 'original' OR d.enrich_stale = 0)
-                    AND (s.payload = 'enriched'
+                    AND (s.payload = 'enriched' OR (s.payload = 'both' AND o.halfway = 0)
                         OR EXISTS (SELECT 1 FROM withheld w WHERE w.document_id = d.document_id)
                         OR EXISTS (
                          SELECT 1 FROM files f JOIN dirs r USING (dir_id)
@@ -250,7 +273,8 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
                 ask.kind,
                 now_ms,
                 serde_json::to_string(ask.readable)?,
-                i64::try_from(ask.limit).unwrap_or(i64::MAX)
+                i64::try_from(ask.limit).unwrap_or(i64::MAX),
+                ask.only_recalled
             ],
             |row| row.get(0),
         )?;
@@ -262,20 +286,25 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
             conn.prepare_cached(
                 "UPDATE outbox SET state = 'leased', leases = leases + 1, lease_owner = ?2, lease_token = ?3,
                         lease_until = ?4, updated_at = ?5
-                 WHERE seq = ?1 RETURNING seq, op_id, document_id, object_id, payload_hash, attempts, leases, lease_token",
+                 WHERE seq = ?1 RETURNING seq, op_id, document_id, object_id, payload_hash, attempts, leases,
+                           halfway, lease_token",
             )?
-            .query_row(params![seq, ask.owner, ask.token, ask.until_ms, now_ms], |row: &Row<'_>| {
-                Ok(Leased {
-                    seq: row.get(0)?,
-                    op_id: row.get(1)?,
-                    document_id: row.get(2)?,
-                    object_id: row.get(3)?,
-                    payload_hash: row.get(4)?,
-                    attempts: row.get(5)?,
-                    leases: row.get(6)?,
-                    token: row.get(7)?,
-                })
-            })?,
+            .query_row(
+                params![seq, ask.owner, ask.token, ask.until_ms, now_ms],
+                |row: &Row<'_>| {
+                    Ok(Leased {
+                        seq: row.get(0)?,
+                        op_id: row.get(1)?,
+                        document_id: row.get(2)?,
+                        object_id: row.get(3)?,
+                        payload_hash: row.get(4)?,
+                        attempts: row.get(5)?,
+                        leases: row.get(6)?,
+                        halfway: row.get(7)?,
+                        token: row.get(8)?,
+                    })
+                },
+            )?,
         );
     }
     Ok(leased)
@@ -312,6 +341,8 @@ pub enum Ending<'a> {
         /// Due again from then, in milliseconds.
         not_before: i64,
     },
+    /// What can be sent without a disk was. The rest waits for one.
+    Halfway,
     /// Not its fault as far as can be told (T5), but it alone did not get through: back into the queue with what happened to
     /// it, nothing counted.
     Waits {
@@ -353,6 +384,16 @@ pub fn end(conn: &Connection, op: &Leased, ending: Ending<'_>, now_ms: i64) -> R
         Ending::Released { not_before } => conn
             .prepare_cached(&format!("UPDATE outbox SET state = 'pending', not_before = ?4, {FREE} {MINE}"))?
             .execute(params![op.seq, op.token, now_ms, not_before])?,
+        Ending::Halfway => conn
+            // One that was put in line meanwhile must not wait for the rest of this one.
+            .prepare_cached(&format!(
+                "UPDATE outbox SET halfway = 1, error_text = NULL, {FREE},
+                        state = CASE WHEN EXISTS (SELECT 1 FROM outbox n WHERE n.document_id = outbox.document_id
+                                                  AND n.channel_id = outbox.channel_id AND n.state = 'pending'
+                                                  AND n.kind = 'mirror') THEN 'superseded' ELSE 'pending' END
+                 {MINE}"
+            ))?
+            .execute(params![op.seq, op.token, now_ms])?,
         Ending::Waits { text, code, not_before } => conn
             .prepare_cached(&format!(
                 "UPDATE outbox SET state = 'pending', error_class = 'channel', error_code = ?5, error_text = ?4,

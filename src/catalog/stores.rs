@@ -180,7 +180,7 @@ pub fn insert(conn: &Connection, ids: &mut Ids, new: &NewStore<'_>, now_ms: i64)
 /// SQLite's.
 pub fn refill(conn: &Connection, ids: &mut Ids, store_id: i64, generation: &str, now_ms: i64) -> Result<()> {
     conn.execute(
-        "UPDATE stores SET generation = ?2, updated_at = ?3 WHERE store_id = ?1",
+        "UPDATE stores SET generation = ?2, device_id = NULL, updated_at = ?3 WHERE store_id = ?1",
         params![store_id, generation, now_ms],
     )?;
     conn.execute(

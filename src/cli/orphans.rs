@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure, chain};
-use super::output::{ago, plural, rfc3339_or_null};
+use super::output::{Out, ago, plural, rfc3339_or_null};
 use crate::catalog::ledger::RemoteObject;
 use crate::catalog::{Catalog, CatalogError, Sender, ledger, query, stores};
 use crate::clock::Clock;
 use crate::model::OperationState;
+use crate::sync::devices::Kept;
 use crate::sync::orphans::{self, CleanOptions};
 
 /// List remote objects that were replaced or are no longer wanted, or delete them.
@@ -98,13 +99,29 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Orphans that stay because other devices may need them.
+pub(super) fn kept_json(kept: &Kept) -> Value {
+    json!({ "store": kept.store, "orphans": kept.orphans, "devices": kept.devices })
+}
+
+pub(super) fn print_kept(out: &mut Out, kept: &[Kept]) -> std::io::Result<()> {
+    for Kept { store, orphans, devices } in kept {
+        let n = plural(*orphans, "orphan stays", "orphans stay");
+        let others = plural(devices.len() as u64, "other device keeps", "other devices keep");
+        out.line(format!(
+            "{store}: {n}: {others} objects there, and may need them; see: shelflist store devices {store}; then: shelflist orphans clean --force"
+        ))?;
+    }
+    Ok(())
+}
+
 fn clean(context: &mut Context, dry_run: bool, force: bool) -> Result<Exit, Failure> {
     let mut catalog = context.open()?;
     let sender = Sender::take(&mut catalog, context.clock.now_ms())?;
     let ui = context.ui();
     let report = orphans::clean(&mut catalog, &sender, CleanOptions { dry_run, force }, &context.clock, &ui)?;
     ui.clear();
-    let exit = if !report.braked.is_empty() {
+    let exit = if !report.braked.is_empty() || !report.kept.is_empty() {
         Exit::Failed
     } else if !report.offline.is_empty() {
         Exit::Offline
@@ -121,6 +138,7 @@ fn clean(context: &mut Context, dry_run: bool, force: bool) -> Result<Exit, Fail
             "deleted": report.deleted,
             "in_grace": report.in_grace,
             "refused": report.braked.iter().map(|(store, due, all)| json!({ "store": store, "due": due, "objects": all })).collect::<Vec<_>>(),
+            "kept": report.kept.iter().map(kept_json).collect::<Vec<_>>(),
             "offline": report.offline.iter().map(|offline| json!({ "store": offline.store, "message": chain(&offline.error) })).collect::<Vec<_>>(),
         }))?;
         return Ok(exit);
@@ -134,6 +152,7 @@ fn clean(context: &mut Context, dry_run: bool, force: bool) -> Result<Exit, Fail
             "{store}: {due} of {all} objects would be deleted; look at them with: shelflist orphans; then: shelflist orphans clean --force"
         ))?;
     }
+    print_kept(out, &report.kept)?;
     for offline in &report.offline {
         out.line(format!("{}: queued, offline: {}", offline.store, chain(&offline.error)))?;
     }

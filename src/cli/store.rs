@@ -1,4 +1,5 @@
 mod check;
+mod devices;
 mod relocate;
 
 use clap::{Subcommand, ValueEnum};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::output::{ago, rfc3339_or_null};
+use super::output::{ago, plural, rfc3339_or_null};
 use crate::catalog::stores::{self, NewStore, StorePayload, StoreRow};
 use crate::catalog::{Catalog, CatalogError, Ids, Sender, ledger, queue};
 use crate::clock::Clock;
@@ -14,6 +15,7 @@ use crate::library;
 use crate::model::secret::secret_in;
 use crate::remote::{self, Access, StoreUrl};
 use crate::sync::connectivity::Connectivity;
+use crate::sync::devices as devices_of;
 
 /// Signatures of requests are good for a quarter of an hour; well before that a person should know.
 const NOTABLE_SKEW_MS: i64 = 60 * 1_000;
@@ -53,6 +55,9 @@ enum Command {
     Check(check::Args),
     /// Say that a store is at another address now; what is there has to be the same store.
     Relocate(relocate::Args),
+    /// Which devices keep objects in a store. While there are others, `orphans clean` asks for --force, and `store check
+    /// --repair` adopts nothing.
+    Devices(devices::Args),
     /// Forget a store, its ledger and its queue. What it holds stays there.
     Remove {
         /// Its name or URL.
@@ -85,6 +90,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
         Command::List => list(context),
         Command::Check(args) => check::run(context, args),
         Command::Relocate(args) => relocate::run(context, args),
+        Command::Devices(args) => devices::run(context, args),
         Command::Remove { store } => remove(context, &store),
     }
 }
@@ -136,11 +142,16 @@ fn add(
     let now_ms = context.clock.now_ms();
     let store_id =
         catalog.change::<_, CatalogError>(|tx| stores::insert(tx, &mut Ids::default(), &new, now_ms))?;
+    // Where that does not get through now, the first sync says it.
+    let others = match devices_of::register(&mut catalog, store_id, &store, now_ms)? {
+        Ok(()) => devices_of::others(&mut catalog, &store, now_ms)?.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
     let queued = queue::standing(catalog.read(), Some(store_id), now_ms)?.pending;
     if context.json {
-        context.out.json(
-            &json!({ "store": name, "url": canonical, "payload": payload, "queued": queued, "probe": found }),
-        )?;
+        context.out.json(&json!({
+            "store": name, "url": canonical, "payload": payload, "queued": queued, "probe": found, "other_devices": others,
+        }))?;
     } else {
         context.out.line(format!("store {name} at {canonical}, {queued} documents in line"))?;
         if let Some(ahead_ms) = found.and_then(|found| found.clock_ahead_ms)
@@ -150,6 +161,12 @@ fn add(
             context
                 .out
                 .line(format!("note: its clock is {} {which} this computer's", ago(ahead_ms.abs())))?;
+        }
+        if !others.is_empty() {
+            let others = plural(others.len() as u64, "other device keeps", "other devices keep");
+            context.out.line(format!(
+                "note: {others} objects there; neither's orphans are deleted without a word: shelflist store devices {name}"
+            ))?;
         }
         context.out.line("next: shelflist sync")?;
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::enrich::{commands_json, exit_of_commands, print_commands, print_read};
 use super::exit::{Exit, Failure, chain};
+use super::orphans::{kept_json, print_kept};
 use super::output::{Out, plural, size};
 use super::scan::{exit_of, no_library, print_problems, print_turn, scan_all, turn_json, went_away};
 use crate::catalog::stores::StoreRow;
@@ -139,6 +140,7 @@ fn print_sent(out: &mut Out, pushed: &PushReport) -> std::io::Result<()> {
         let n = plural(pushed.recalled_objects, "object", "objects");
         out.line(format!("taken back: {n} of documents that may leave no more, or less far"))?;
     }
+    print_kept(out, &pushed.kept)?;
     for decision in &pushed.decisions {
         out.line(format!(
             "decision {decision}: a rule about privacy would take back much; nothing more of it is sent; see: shelflist decision show {decision}"
@@ -227,6 +229,7 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
             "retired_objects": pushed.retired_objects,
             "recalled_objects": pushed.recalled_objects,
             "decisions": pushed.decisions,
+            "kept": pushed.kept.iter().map(kept_json).collect::<Vec<_>>(),
             "pulled": 0,
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),

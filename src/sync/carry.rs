@@ -249,12 +249,12 @@ fn carry_entry(
         // Found by its key, or an orphan that is wanted again.
         carried.state = ObjectState::Uploaded;
     }
+    let mut proved = None;
     if carried.state == ObjectState::Uploaded
         && let Some(name) = &carried.name
     {
-        if index.prove(name, &entry)? {
-            carried.state = ObjectState::Verified;
-        } else {
+        proved = index.prove(name, &entry)?;
+        if proved.is_none() {
             // Gone, or something else, or half of it: nobody's current object. Given anew, once.
             index.remove(name)?;
             carried.name = None;
@@ -268,13 +268,20 @@ fn carry_entry(
         point("push-sent");
         carried.state = ObjectState::Uploaded;
         carried.name = Some(name.clone());
-        if !index.prove(&name, &entry)? {
+        proved = index.prove(&name, &entry)?;
+        if proved.is_none() {
             return Err(damaged(index.describe(), &transfer.key));
         }
-        carried.state = ObjectState::Verified;
     }
     let name = carried.name.as_ref().expect("put or found just now");
-    let standing = index.standing(name)?;
+    let standing = match proved {
+        Some(standing) => {
+            carried.state = ObjectState::Verified;
+            standing
+        }
+        // Proved by a run before this one.
+        None => index.standing(name)?,
+    };
     carried.expires_at = standing.expires_at.map(|at| at.as_millisecond());
     match standing.readiness {
         Readiness::Searchable => carried.state = ObjectState::Searchable,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::connectivity::{self, Heard};
-use super::{Away, SyncError};
+use super::{Away, SyncError, devices};
 use crate::catalog::stores::{self, StoreRow};
 use crate::catalog::{Catalog, CatalogError, Connection, Ids, ledger, outbox};
 use crate::clock::Clock;
@@ -40,6 +40,20 @@ pub(super) fn open_known(
         Ok(())
     })?;
     Ok(Ok(store))
+}
+
+/// Opens a store to send to it: as [`open_known`], and it knows that this device does.
+pub(super) fn enter(
+    catalog: &mut Catalog,
+    row: &StoreRow,
+    clock: &dyn Clock,
+) -> Result<Result<Opened, Away>, SyncError> {
+    let store = match open_known(catalog, row, clock)? {
+        Ok(store) => store,
+        Err(away) => return Ok(Err(away)),
+    };
+    let registered = devices::register(catalog, row.store_id, &store, clock.now_ms())?;
+    Ok(registered.map(|()| store).map_err(Away::Store))
 }
 
 /// What a store has and has to be given again: what it will soon forget, and what it was given in another manner.

@@ -5,14 +5,16 @@
 //! missing: only after a list that came to its end (D4).
 //!
 //! A repair deletes nothing. What is missing or damaged is put in line, and the next sync proves or sends it; what is there
-//! and is ours by its key, and no row knows it, becomes an orphan with its grace. Other people's objects are counted and let
+//! and is ours by its key, and no row knows it, becomes an orphan with its grace, unless other devices keep objects there. Other people's objects are counted and let
 //! alone. A store that was wiped is begun anew on a person's word only: an empty mount point looks the same.
 
 use std::io::Read;
 use std::path::Path;
 
+use ulid::Ulid;
+
 use super::channel::{chain, open_known};
-use super::{Away, SyncError};
+use super::{Away, SyncError, devices};
 use crate::catalog::compare::{self, Stranger};
 use crate::catalog::ledger::RemoteObject;
 use crate::catalog::stores::{self, StoreRow};
@@ -103,6 +105,8 @@ pub struct CheckReport {
     pub in_line: u64,
     /// Strangers that are orphans now.
     pub adopted: u64,
+    /// Other devices that keep objects there, where there are strangers: those may be theirs, and are let alone.
+    pub other_devices: Vec<Ulid>,
     /// Objects that were read back.
     pub read: u64,
     /// Objects that were not, for want of time.
@@ -143,6 +147,7 @@ impl CheckReport {
             differences: Vec::new(),
             in_line: 0,
             adopted: 0,
+            other_devices: Vec::new(),
             read: 0,
             unread: 0,
         }
@@ -168,7 +173,8 @@ impl CheckReport {
     /// Differences that this check has not taken care of.
     #[must_use]
     pub fn left(&self) -> u64 {
-        self.counts.all() - self.in_line - self.adopted
+        let theirs = if self.other_devices.is_empty() { 0 } else { self.counts.strangers };
+        self.counts.all() - self.in_line - self.adopted - theirs
     }
 }
 
@@ -361,6 +367,10 @@ impl Checking<'_> {
             Ok(items) => items,
             Err(error) => return Ok(Some(Outcome::Away(error.into()))),
         };
+        self.report.other_devices = match devices::others(self.catalog, opened, self.clock.now_ms())? {
+            Ok(others) => others,
+            Err(error) => return Ok(Some(Outcome::Away(error.into()))),
+        };
         let mut strangers = Vec::new();
         for item in items {
             if self.monitor.cancelled() {
@@ -380,6 +390,9 @@ impl Checking<'_> {
     }
 
     fn look_up(&mut self, found: Found, strangers: &mut Vec<Found>) -> Result<(), CatalogError> {
+        if devices::is_number(&found.key) {
+            return Ok(());
+        }
         if ours(&found.key).is_none() {
             self.report.foreign += 1;
             return Ok(());
@@ -411,7 +424,7 @@ impl Checking<'_> {
 
     fn adopt(&mut self, strangers: &mut Vec<Found>) -> Result<(), CatalogError> {
         let all = std::mem::take(strangers);
-        if !self.options.repair || all.is_empty() {
+        if !self.options.repair || all.is_empty() || !self.report.other_devices.is_empty() {
             return Ok(());
         }
         let (store_id, now_ms, ids) = (self.row.store_id, self.clock.now_ms(), &mut self.ids);

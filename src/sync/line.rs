@@ -157,8 +157,9 @@ pub(super) struct Line {
 
 impl Line {
     /// Takes what was made ready for an operation.
-    pub(super) fn go(&mut self, op: Leased, jobs: usize) {
-        let going = Going { left: jobs, usable: Vec::new(), fate: Fate::Going, op };
+    pub(super) fn go(&mut self, op: Leased, jobs: usize, halfway: bool) {
+        let fate = if halfway { Fate::Halfway } else { Fate::Going };
+        let going = Going { left: jobs, usable: Vec::new(), fate, op };
         self.going.insert(going.op.seq, going);
     }
 }

@@ -7,7 +7,7 @@ use super::plan::Wanted;
 use super::transfer::{Bytes, Rendered};
 use crate::catalog::enrichments::{self, OutcomeKind};
 use crate::catalog::stores::StoreRow;
-use crate::catalog::{Catalog, CatalogError, documents, ledger, privacy, query};
+use crate::catalog::{Catalog, CatalogError, documents, privacy, query};
 use crate::enrich::render::{Card, is_rendered, render, upload_hash};
 use crate::model::document::effective;
 use crate::model::{Field, Payload, Privacy};
@@ -17,10 +17,8 @@ use crate::remote::ObjectKey;
 #[derive(Debug, Default)]
 pub(super) struct Making {
     pub(super) content_hash: [u8; 32],
-    /// With the bytes; without where the store has them for sure, and no disk that could be read has.
+    /// With the bytes; without where no disk that could be read has them.
     pub(super) wanted: Vec<(Wanted, Option<Bytes>)>,
-    /// The disk with the original was here a moment ago and is not any more.
-    pub(super) source_away: bool,
     pub(super) note: Option<&'static str>,
     /// What it was made for.
     pub(super) privacy: Option<Privacy>,
@@ -97,11 +95,7 @@ pub(super) fn make(
                         let (path, patience) = (rel.under(root.path()), root.patience());
                         Some(Bytes::File { library_id, path, rel, patience })
                     }
-                    None if ledger::has_original(conn, store.store_id, &document)? => None,
-                    None => {
-                        making.source_away = true;
-                        continue;
-                    }
+                    None => None,
                 };
                 let wanted = Wanted {
                     payload: Payload::Original,

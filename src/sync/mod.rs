@@ -10,6 +10,7 @@ mod carry;
 mod channel;
 pub mod check;
 pub mod connectivity;
+pub mod devices;
 mod line;
 mod making;
 pub mod orphans;

@@ -5,7 +5,8 @@
 //!
 //! Names that say their content can be shared: an orphan whose bytes another document needs loses its row, not the bytes.
 
-use super::channel::open_known;
+use super::channel::enter;
+use super::devices::{self, Kept};
 use super::line::What;
 use super::push::{PushReport, Run, With};
 use super::{Away, Offline, SyncError};
@@ -44,6 +45,8 @@ pub struct CleanReport {
     pub deleted: u64,
     /// Stores where the brake held: name, orphans due, objects in all.
     pub braked: Vec<(String, u64, u64)>,
+    /// Stores that other devices keep objects in.
+    pub kept: Vec<Kept>,
     /// Stores that could not be reached.
     pub offline: Vec<Offline>,
 }
@@ -85,22 +88,32 @@ pub fn clean(
             report.braked.push((row.name, n, live + n));
             continue;
         }
-        if !options.dry_run && !due.is_empty() {
-            let mut ids = Ids::default();
-            catalog.change::<_, CatalogError>(|tx| {
-                for object in &due {
-                    outbox::enqueue_delete(tx, &mut ids, object.object_id, now_ms)?;
-                }
-                Ok(())
-            })?;
-            point("clean-queued");
-        }
-        report.due.extend(due);
-        if options.dry_run || n == 0 {
+        if options.dry_run || due.is_empty() {
+            report.due.extend(due);
             continue;
         }
-        let error = match open_known(catalog, &row, clock)? {
+        let entered = match enter(catalog, &row, clock)? {
+            Ok(store) if options.force => Ok((store, Vec::new())),
             Ok(store) => {
+                devices::others(catalog, &store, now_ms)?.map(|others| (store, others)).map_err(Away::Store)
+            }
+            Err(away) => Err(away),
+        };
+        if let Ok((_, others)) = &entered
+            && !others.is_empty()
+        {
+            report.kept.push(Kept { store: row.name, orphans: n, devices: others.clone() });
+            continue;
+        }
+        // Also where the store is away: the next sync looks once more whether another device keeps objects there.
+        catalog.change::<_, CatalogError>(|tx| {
+            let mut ids = Ids::default();
+            due.iter().try_for_each(|object| outbox::enqueue_delete(tx, &mut ids, object.object_id, now_ms))
+        })?;
+        point("clean-queued");
+        report.due.extend(due);
+        let error = match entered {
+            Ok((store, _)) => {
                 let mut pushed = PushReport::default();
                 let mut turn = Run::begin(
                     catalog,

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::channel::{note_offline, open_known};
+use super::channel::{enter, note_offline};
+use super::devices::{self, Kept};
 use super::line::What;
 use super::{Away, Here, Offline, SyncError};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
@@ -37,6 +38,8 @@ pub struct PushReport {
     pub retired_objects: u64,
     /// Of those that were deleted, those whose document may not be there any more.
     pub recalled_objects: u64,
+    /// Deletions that wait, because other devices may need the objects.
+    pub kept: Vec<Kept>,
     /// Decisions that wait because a rule about privacy would take back too much.
     pub decisions: Vec<i64>,
     /// Operations that ended with a verdict against them.
@@ -87,8 +90,12 @@ pub fn push(
             report.offline.push(Offline { store: row.name, url: row.url, error });
             continue;
         }
-        let store = match open_known(catalog, &row, clock)? {
-            Ok(store) => store,
+        let entered = match enter(catalog, &row, clock)? {
+            Ok(store) => keeps(catalog, &row, &store, clock, &mut report)?.map(|keeps| (store, keeps)),
+            Err(error) => Err(error),
+        };
+        let (store, only_recalled) = match entered {
+            Ok(entered) => entered,
             Err(error) => {
                 note_offline(catalog, &row, &error, clock)?;
                 report.offline.push(Offline { store: row.name, url: row.url, error });
@@ -97,6 +104,7 @@ pub fn push(
         };
         let with = With { sender, here, clock, monitor };
         let mut turn = Run::begin(catalog, &row, &store, with, &mut report)?;
+        turn.only_recalled = only_recalled;
         let drained = turn.drain(What::Everything)?;
         // Whatever is left in line: whether what people ask can become the new is for the index to see.
         let settled = drained.and_then(|()| match &store {
@@ -113,6 +121,29 @@ pub fn push(
     report.interrupted = monitor.cancelled();
     report.queued = queue::standing(catalog.read(), None, clock.now_ms())?.pending;
     Ok(report)
+}
+
+/// Whether what stands in line to be deleted stays, because other devices keep objects there: the word for it was given while
+/// that could not be asked.
+fn keeps(
+    catalog: &mut Catalog,
+    row: &StoreRow,
+    store: &Opened,
+    clock: &dyn Clock,
+    report: &mut PushReport,
+) -> Result<Result<bool, Away>, CatalogError> {
+    let deletions = outbox::deletions(catalog.read(), row.store_id)?;
+    if deletions == 0 {
+        return Ok(Ok(false));
+    }
+    Ok(match devices::others(catalog, store, clock.now_ms())? {
+        Ok(others) if others.is_empty() => Ok(false),
+        Ok(others) => {
+            report.kept.push(Kept { store: row.name.clone(), orphans: deletions, devices: others });
+            Ok(true)
+        }
+        Err(error) => Err(Away::Store(error)),
+    })
 }
 
 /// How much at once, and how often.
@@ -176,6 +207,8 @@ pub(super) struct Run<'a> {
     pub(super) strayed: BTreeSet<i64>,
     /// Something was done since trouble was met last.
     pub(super) got_through: bool,
+    /// What only was replaced stays: other devices may need it.
+    pub(super) only_recalled: bool,
 }
 
 /// How the objects of one operation came out so far.
@@ -183,6 +216,8 @@ pub(super) struct Run<'a> {
 pub(super) enum Fate {
     /// Well.
     Going,
+    /// Well, as far as that goes without a disk.
+    Halfway,
     /// It was not begun, or broken off: back into the queue.
     Back,
     /// Its objects cannot be found yet: looked at again at that time, in milliseconds.
@@ -201,12 +236,13 @@ impl Fate {
     const fn weight(&self) -> u8 {
         match self {
             Fate::Going => 0,
-            Fate::Waits(_) => 1,
-            Fate::Back => 2,
-            Fate::Source => 3,
-            Fate::Strayed(_) => 4,
-            Fate::Refused(_) => 5,
-            Fate::Lost => 6,
+            Fate::Halfway => 1,
+            Fate::Waits(_) => 2,
+            Fate::Back => 3,
+            Fate::Source => 4,
+            Fate::Strayed(_) => 5,
+            Fate::Refused(_) => 6,
+            Fate::Lost => 7,
         }
     }
 
@@ -250,6 +286,7 @@ impl<'a> Run<'a> {
             wakes: BTreeSet::new(),
             strayed: BTreeSet::new(),
             got_through: false,
+            only_recalled: false,
         })
     }
 
@@ -273,6 +310,7 @@ impl<'a> Run<'a> {
             owner: &owner,
             token: sender.token(),
             until_ms: now_ms + SENDER_MS,
+            only_recalled: self.only_recalled,
             readable: &readable,
             limit,
         };
@@ -289,7 +327,8 @@ impl<'a> Run<'a> {
     /// Says that this process is at it still, where it is time to: its leases hold on.
     pub(super) fn renew(&mut self) -> Result<(), SyncError> {
         let now_ms = self.now_ms();
-        if now_ms - self.renewed_ms < SENDER_MS / 3 {
+        // Also after a clock was set back: others look at the same clock.
+        if (now_ms - self.renewed_ms).abs() < SENDER_MS / 3 {
             return Ok(());
         }
         let sender = self.sender;

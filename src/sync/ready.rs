@@ -51,16 +51,17 @@ impl Run<'_> {
         }
         let mut jobs = self.write_down(works, line)?;
         point("push-planned");
-        if let Err(error) = self.look_for_lost(&mut jobs)? {
-            for job in jobs {
-                if let Some(going) = line.going.remove(&job.seq()) {
-                    self.release(&[going.op])?;
-                }
-            }
-            return Ok(Err(error));
+        let looked = self.look_for_lost(&mut jobs)?;
+        if let Ok(true) = looked {
+            point("push-uploading");
+            return Ok(Ok(jobs));
         }
-        point("push-uploading");
-        Ok(Ok(jobs))
+        for job in jobs {
+            if let Some(going) = line.going.remove(&job.seq()) {
+                self.release(&[going.op])?;
+            }
+        }
+        Ok(looked.map(|_| Vec::new()))
     }
 
     fn write_down(&mut self, works: Vec<(Leased, Work)>, line: &mut Line) -> Result<Vec<Job>, SyncError> {
@@ -80,9 +81,9 @@ impl Run<'_> {
                 Work::Delete => erasure(&tx, &op, now_ms)?,
             };
             match made {
-                Made::Jobs(mut made) => {
+                Made::Jobs { jobs: mut made, halfway } => {
                     debug_assert!(made.iter().all(|job| job.seq() == seq), "they say whose they are");
-                    line.go(op, made.len());
+                    line.go(op, made.len(), halfway);
                     jobs.append(&mut made);
                 }
                 Made::Done => self.monitor.count(Counter::OperationsDone, 1),
@@ -96,24 +97,38 @@ impl Run<'_> {
         Ok(jobs)
     }
 
-    /// Objects that a former run gave to a store that names them, and whose names were lost with it.
-    fn look_for_lost(&mut self, jobs: &mut [Job]) -> Result<Result<(), StoreError>, SyncError> {
-        let Opened::Index(index) = self.store else { return Ok(Ok(())) };
+    /// Objects that a former run gave to a store that names them, and whose names were lost with it. False where the user ended
+    /// the run meanwhile.
+    fn look_for_lost(&mut self, jobs: &mut [Job]) -> Result<Result<bool, StoreError>, SyncError> {
+        let Opened::Index(index) = self.store else { return Ok(Ok(true)) };
         let unknown = self.unknown_ground;
-        let mut lost: Vec<&mut Transfer> = jobs
-            .iter_mut()
-            .filter_map(|job| match job {
-                Job::Carry(transfer) => Some(&mut **transfer),
-                Job::Erase(_) => None,
-            })
-            .filter(|transfer| transfer.name.is_none() && (unknown || !transfer.fresh))
-            .collect();
+        let mut lost: Vec<&mut Transfer> = Vec::new();
+        for job in jobs {
+            let Job::Carry(transfer) = job else { continue };
+            if let Some(name) = &transfer.name {
+                match index.is_former(name) {
+                    Ok(false) => continue,
+                    // Whatever step was reached was reached there. It may be there still, and is not taken away from there to
+                    // make room for itself (T7).
+                    Ok(true) => {
+                        transfer.left = transfer.name.take();
+                        transfer.state = ObjectState::Uploading;
+                    }
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            if unknown || !transfer.fresh {
+                lost.push(transfer);
+            }
+        }
         if lost.is_empty() {
-            return Ok(Ok(()));
+            return Ok(Ok(true));
         }
         let keys: Vec<_> = lost.iter().map(|transfer| transfer.key.clone()).collect();
-        let found = match index.locate(&keys.iter().collect::<Vec<_>>()) {
-            Ok(found) => found,
+        let goes_on = || !self.monitor.cancelled();
+        let found = match index.locate_while(&keys.iter().collect::<Vec<_>>(), &goes_on) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Ok(false)),
             Err(error) => return Ok(Err(error)),
         };
         let store_id = self.row.store_id;
@@ -127,14 +142,18 @@ impl Run<'_> {
                 }
             }
         }
-        Ok(Ok(()))
+        Ok(Ok(true))
     }
 }
 
 /// What came of writing an operation down.
 #[derive(Debug)]
 pub(super) enum Made {
-    Jobs(Vec<Job>),
+    Jobs {
+        jobs: Vec<Job>,
+        /// And something that there is no disk for.
+        halfway: bool,
+    },
     /// There was nothing to do.
     Done,
     /// It went back, or another takes its place.
@@ -152,10 +171,6 @@ pub(super) fn transfers(
     making: Making,
     now_ms: i64,
 ) -> Result<Made, CatalogError> {
-    if making.source_away {
-        outbox::end(tx, op, Ending::Released { not_before: now_ms + SOURCE_PAUSE_MS }, now_ms)?;
-        return Ok(Made::Ended);
-    }
     let (wanted, mut bytes): (Vec<Wanted>, Vec<Option<Bytes>>) = making.wanted.into_iter().unzip();
     let fingerprint = fingerprint(&wanted);
     if op.payload_hash.is_some_and(|fixed| fixed != fingerprint) {
@@ -181,8 +196,14 @@ pub(super) fn transfers(
     let total = wanted.iter().map(|wanted| wanted.bytes).sum();
     outbox::fix_payload(tx, op, fingerprint, total, now_ms)?;
     let held = ledger::held(tx, store_id, op.document_id)?;
-    let mut jobs = Vec::new();
+    let (mut jobs, mut halfway) = (Vec::new(), false);
     for step in plan(&wanted, &held, |object| object.is_fading(REFRESH_MS, now_ms)) {
+        if let Step::Continue { wanted, .. } | Step::Revive { wanted, .. } | Step::Send { wanted } = step
+            && bytes[wanted].is_none()
+        {
+            halfway = true;
+            continue;
+        }
         let (object_id, state, of, fresh) = match step {
             Step::Keep => continue,
             Step::Abandon { object_id } => {
@@ -191,7 +212,6 @@ pub(super) fn transfers(
             }
             Step::Continue { object_id, state, wanted } => (object_id, state, wanted, false),
             Step::Revive { object_id, wanted } => {
-                debug_assert!(bytes[wanted].is_some(), "only what is current is wanted without bytes");
                 ledger::revive(tx, object_id, now_ms)?;
                 (object_id, ObjectState::Planned, wanted, false)
             }
@@ -222,21 +242,31 @@ pub(super) fn transfers(
             state,
             key: wanted[of].remote_id.parse().expect("made by ObjectKey itself"),
             name: row.and_then(|row| row.server_id.clone()).map(RemoteName::new),
+            left: None,
             fresh,
             uploaded_at: row.and_then(|row| row.uploaded_at),
             expect: Expect { bytes: wanted[of].bytes, hash: wanted[of].upload_hash },
             bytes: bytes[of]
                 .take()
-                .expect("each wanted object has one step, and what needs no bytes is kept"),
+                .expect("each wanted object has one step, and those without bytes are left out"),
             document_id: op.document_id,
             privacy: making.privacy,
         })));
+    }
+    if jobs.is_empty() && halfway {
+        let ending = match op.halfway {
+            false => Ending::Halfway,
+            // It was leased because the disk was here a moment ago.
+            true => Ending::Released { not_before: now_ms + SOURCE_PAUSE_MS },
+        };
+        outbox::end(tx, op, ending, now_ms)?;
+        return Ok(Made::Ended);
     }
     if jobs.is_empty() {
         outbox::end(tx, op, Ending::Done { note: making.note }, now_ms)?;
         return Ok(Made::Done);
     }
-    Ok(Made::Jobs(jobs))
+    Ok(Made::Jobs { jobs, halfway })
 }
 
 /// What has to be deleted for an operation that deletes an orphan.
@@ -257,10 +287,11 @@ fn erasure(tx: &Connection, op: &Leased, now_ms: i64) -> Result<Made, CatalogErr
         outbox::end(tx, op, Ending::Done { note: Some("its bytes are another document's, too") }, now_ms)?;
         return Ok(Made::Ended);
     }
-    Ok(Made::Jobs(vec![Job::Erase(Erasure {
+    let erasure = Erasure {
         seq: op.seq,
         object_id: object.object_id,
         key: object.remote_id.parse().expect("the ledger holds only names we made"),
         name: object.server_id.map(RemoteName::new),
-    })]))
+    };
+    Ok(Made::Jobs { jobs: vec![Job::Erase(erasure)], halfway: false })
 }

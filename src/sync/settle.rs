@@ -41,6 +41,7 @@ struct Sum {
     sent_objects: u64,
     sent_bytes: u64,
     done: u64,
+    halfway: u64,
     deleted: u64,
     recalled: u64,
     refused: u64,
@@ -125,7 +126,7 @@ impl Run<'_> {
         })?;
         point("push-current");
         tracing::debug!(store, sum.done, sum.refused, "settled");
-        self.got_through |= sum.done > 0;
+        self.got_through |= sum.done + sum.halfway > 0;
         for problem in problems {
             self.monitor.problem(&problem);
             self.report.problems.push(problem);
@@ -164,6 +165,9 @@ fn unreadable_library(done: &Done) -> Option<i64> {
 
 /// Writes down the steps that an object went.
 fn record(tx: &Connection, transfer: &Transfer, carried: &Carried, now_ms: i64) -> Result<(), CatalogError> {
+    if let (Some(left), Some(_)) = (&transfer.left, &carried.name) {
+        ledger::leave_behind(tx, transfer.object_id, left.as_str(), now_ms)?;
+    }
     if carried.name != transfer.name || carried.name.is_some() {
         ledger::set_server_id(tx, transfer.object_id, carried.name.as_ref().map(|name| name.as_str()))?;
     }
@@ -228,6 +232,10 @@ fn end(
             sum.done += 1;
             Ending::Done { note: None }
         }
+        Fate::Halfway => {
+            sum.halfway += 1;
+            Ending::Halfway
+        }
         Fate::Back => Ending::Released { not_before: now_ms },
         Fate::Waits(at) => Ending::Released { not_before: *at },
         Fate::Source => Ending::Released { not_before: now_ms + SOURCE_PAUSE_MS },
@@ -237,13 +245,15 @@ fn end(
         }
         Fate::Refused(text) => {
             sum.refused += 1;
-            // Nothing builds on a deletion, and it is put in line anew by the next clean-up; but for what was taken back there
-            // is none.
             let limit = match op.object_id {
-                Some(object_id) if !ledger::is_recalled(tx, object_id)? => 1,
-                _ => verdicts,
+                None => verdicts,
+                // What was taken back has to go: nobody but the next try would ask for it again (S8).
+                Some(object_id) if ledger::is_recalled(tx, object_id)? => u32::MAX,
+                // Nothing builds on a deletion, and the next clean-up puts it in line anew.
+                Some(_) => 1,
             };
-            let wait = backoff(op.attempts + 1, random);
+            // Not at once, whatever the dice say: a turn would go round with it.
+            let wait = backoff(op.attempts + 1, random).max(1);
             Ending::Refused { text, code: code::REFUSED, not_before: later(wait), limit }
         }
     };

@@ -39,6 +39,8 @@ pub(super) struct Transfer {
     pub(super) key: ObjectKey,
     /// What the store calls it, where it has told.
     pub(super) name: Option<RemoteName>,
+    /// What it was called in a former life of the store, where that is the last that was heard of it.
+    pub(super) left: Option<RemoteName>,
     /// Nobody has tried to send it before: no answer can have been lost.
     pub(super) fresh: bool,
     /// When it was sent, in milliseconds, where it was.

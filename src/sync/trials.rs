@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -39,22 +39,34 @@ enum Habit {
     Forgets,
     /// What it was sent can never be found.
     Never,
+    /// It refuses to delete.
+    Keeps,
 }
 
 #[derive(Debug)]
 struct Odd {
     habit: Habit,
-    there: Mutex<BTreeSet<String>>,
+    /// Which of its lives this is; the names of its objects begin with it.
+    life: u8,
+    there: There,
     puts: AtomicUsize,
     lists: AtomicUsize,
     looks: AtomicUsize,
 }
 
+/// What is in it; as good from another way to it.
+type There = Arc<Mutex<BTreeSet<String>>>;
+
 impl Odd {
     fn opened(habit: Habit) -> Opened {
+        Odd::in_life(1, habit, &There::default())
+    }
+
+    fn in_life(life: u8, habit: Habit, there: &There) -> Opened {
         Opened::Index(Box::new(Odd {
             habit,
-            there: Mutex::default(),
+            life,
+            there: there.clone(),
             puts: AtomicUsize::new(0),
             lists: AtomicUsize::new(0),
             looks: AtomicUsize::new(0),
@@ -69,6 +81,11 @@ fn identity() -> Identity {
 fn reset() -> StoreError {
     let source = io::Error::from(io::ErrorKind::ConnectionReset);
     StoreError::Io { store: "odd:".to_owned(), doing: "list".to_owned(), source }
+}
+
+fn refusal(doing: &str) -> StoreError {
+    let reason = "so".to_owned();
+    StoreError::Refused { store: "odd:".to_owned(), doing: doing.to_owned(), reason, source: None }
 }
 
 impl Index for Odd {
@@ -97,34 +114,40 @@ impl Index for Odd {
     fn put(&self, entry: &Entry<'_>) -> Result<RemoteName, StoreError> {
         assert!(self.habit != Habit::Panics, "what nobody thought of");
         if self.habit == Habit::Refuses {
-            return Err(StoreError::Refused {
-                store: "odd:".to_owned(),
-                doing: "take it".to_owned(),
-                reason: "so".to_owned(),
-                source: None,
-            });
+            return Err(refusal("take it"));
         }
         let n = self.puts.fetch_add(1, Ordering::Relaxed);
         assert!(n < 1_000, "sent for ever");
-        let name = format!("{}#{n}", entry.key);
+        let name = format!("{}:{}#{n}", self.life, entry.key);
         self.there.lock().unwrap().insert(name.clone());
         Ok(RemoteName::new(name))
     }
-    fn locate(&self, keys: &[&ObjectKey]) -> Result<Vec<Vec<RemoteName>>, StoreError> {
+    fn locate_while(
+        &self,
+        keys: &[&ObjectKey],
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Vec<RemoteName>>>, StoreError> {
         let n = self.lists.fetch_add(1, Ordering::Relaxed);
         assert!(n < 1_000, "listed for ever");
         if self.habit == Habit::NoList {
             return Err(reset());
         }
+        if !goes_on() {
+            return Ok(None);
+        }
         let there = self.there.lock().unwrap();
         let under = |key: &&ObjectKey| {
-            let names = there.iter().filter(|name| name.starts_with(&format!("{key}#")));
+            let names = there.iter().filter(|name| name.starts_with(&format!("{}:{key}#", self.life)));
             names.map(RemoteName::new).collect()
         };
-        Ok(keys.iter().map(under).collect())
+        Ok(Some(keys.iter().map(under).collect()))
     }
-    fn prove(&self, name: &RemoteName, _: &Entry<'_>) -> Result<bool, StoreError> {
-        Ok(self.there.lock().unwrap().contains(name.as_str()))
+    fn prove(&self, name: &RemoteName, _: &Entry<'_>) -> Result<Option<Standing>, StoreError> {
+        let is_there = self.there.lock().unwrap().contains(name.as_str());
+        is_there.then(|| self.standing(name)).transpose()
+    }
+    fn is_former(&self, name: &RemoteName) -> Result<bool, StoreError> {
+        Ok(!name.as_str().starts_with(&format!("{}:", self.life)))
     }
     fn standing(&self, _: &RemoteName) -> Result<Standing, StoreError> {
         let n = self.looks.fetch_add(1, Ordering::Relaxed);
@@ -138,6 +161,9 @@ impl Index for Odd {
         Ok(Standing { readiness, expires_at })
     }
     fn remove(&self, name: &RemoteName) -> Result<Deleted, StoreError> {
+        if self.habit == Habit::Keeps {
+            return Err(refusal("delete it"));
+        }
         self.there.lock().unwrap().remove(name.as_str());
         Ok(Deleted::Deleted)
     }
@@ -163,6 +189,15 @@ struct CancelsAt(AtomicI64);
 impl Monitor for CancelsAt {
     fn cancelled(&self) -> bool {
         self.0.fetch_sub(1, Ordering::Relaxed) <= 0
+    }
+}
+
+/// The user has ended the run.
+struct Cancelled;
+
+impl Monitor for Cancelled {
+    fn cancelled(&self) -> bool {
+        true
     }
 }
 
@@ -235,6 +270,7 @@ impl Desk {
             owner: "a test",
             token: self.sender.token(),
             until_ms: now_ms + 1,
+            only_recalled: false,
             readable: &[],
             limit: 1,
         };
@@ -333,6 +369,115 @@ fn what_was_given_up_is_not_put_in_line_anew_for_its_manner() {
     assert_eq!(desk.count("outbox WHERE state = 'dead'"), 1);
 }
 
+/// A person takes document 1 back.
+fn take_back(desk: &mut Desk) {
+    let now_ms = desk.clock.now_ms();
+    let made = desk.catalog.change::<_, CatalogError>(|tx| {
+        make_local_only(tx, now_ms);
+        Ok(())
+    });
+    made.unwrap();
+}
+
+// T7: another store stands under its name, and what was sent to the former one may still be there
+#[test]
+fn what_is_in_a_former_life_of_a_store_is_not_taken_away_for_a_refill() {
+    let mut desk = Desk::of(1);
+    let there = There::default();
+    desk.drain(&Odd::in_life(1, Habit::None, &there)).unwrap();
+    let former = there.lock().unwrap().first().cloned().unwrap();
+    let refill = |desk: &mut Desk| {
+        let now_ms = desk.clock.now_ms();
+        desk.catalog
+            .change::<_, CatalogError>(|tx| stores::refill(tx, &mut Ids::default(), 1, "another", now_ms))
+            .unwrap();
+    };
+    refill(&mut desk);
+    desk.drain(&Odd::in_life(2, Habit::Keeps, &there)).unwrap();
+    assert_eq!(desk.report.refused, 0, "it was to be deleted there");
+    let names = || there.lock().unwrap().iter().cloned().collect::<Vec<_>>();
+    assert_eq!(names().len(), 2);
+    assert_eq!(desk.count("remote_objects WHERE state = 'current' AND server_id LIKE '2:%'"), 1);
+    let left = format!("remote_objects WHERE state = 'orphaned' AND server_id = '{former}'");
+    assert_eq!(desk.count(&left), 1);
+    // S2: sent to the new one already, by a run that died before it wrote the name down
+    desk.catalog
+        .read()
+        .execute("UPDATE remote_objects SET server_id = ?1 WHERE state = 'current'", [&former])
+        .unwrap();
+    refill(&mut desk);
+    desk.drain(&Odd::in_life(2, Habit::None, &there)).unwrap();
+    assert_eq!(names().len(), 2, "it was sent twice");
+    assert_eq!(desk.count("remote_objects WHERE state = 'current' AND server_id LIKE '2:%'"), 1);
+    assert_eq!(desk.count(&left), 1, "left once");
+    // S8: who takes it back means all of it
+    take_back(&mut desk);
+    desk.drain(&Odd::in_life(2, Habit::None, &there)).unwrap();
+    assert_eq!(names(), [""; 0]);
+    assert_eq!((desk.report.recalled_objects, desk.count("remote_objects WHERE state = 'deleted'")), (2, 2));
+}
+
+// S8: nobody but the next try asks for it again
+#[test]
+fn what_is_taken_back_is_asked_for_until_the_store_deletes_it() {
+    let mut desk = Desk::of(1);
+    let there = There::default();
+    desk.drain(&Odd::in_life(1, Habit::None, &there)).unwrap();
+    take_back(&mut desk);
+    for _ in 0..12 {
+        desk.drain(&Odd::in_life(1, Habit::Keeps, &there)).unwrap();
+        desk.clock.advance(SignedDuration::from_mins(10));
+    }
+    assert_eq!(desk.report.refused, 12);
+    assert_eq!(desk.count("outbox WHERE state = 'pending' AND attempts = 12 AND error_text IS NOT NULL"), 1);
+    desk.drain(&Odd::in_life(1, Habit::None, &there)).unwrap();
+    assert!(there.lock().unwrap().is_empty());
+    assert_eq!(desk.report.recalled_objects, 1);
+}
+
+// S10: a text that cannot be made any more is not asked for by every run
+#[test]
+fn a_document_without_a_text_is_not_put_in_line_anew_for_its_manner() {
+    let mut desk = Desk::of(2);
+    let store = Odd::opened(Habit::None);
+    desk.drain(&store).unwrap();
+    let conn = desk.catalog.read();
+    conn.execute("UPDATE remote_objects SET remote_id = 'enriched/00/11/ffffffff'", []).unwrap();
+    conn.execute("UPDATE enrichments SET outcome = 'failed' WHERE content_hash = (SELECT content_hash FROM documents WHERE document_id = 1)", [])
+        .unwrap();
+    let (now_ms, row) = (desk.clock.now_ms(), desk.row.clone());
+    desk.catalog.change::<_, CatalogError>(|tx| channel::put_in_line_anew(tx, &row, &store, now_ms)).unwrap();
+    assert_eq!(desk.count("outbox WHERE state = 'pending' AND document_id = 1"), 0);
+    assert_eq!(desk.count("outbox WHERE state = 'pending' AND document_id = 2"), 1);
+}
+
+// T3: the list of a large index takes minutes
+#[test]
+fn a_run_that_is_ended_while_it_looks_for_what_was_lost_keeps_no_lease() {
+    let mut desk = Desk::of(2);
+    let store = Odd::opened(Habit::None);
+    let mut line = Line::default();
+    line.waiting.push_back(desk.lease("mirror"));
+    let made = desk.turn(&store, &Cancelled).make_ready(&mut line, u64::MAX).unwrap().unwrap();
+    assert!(made.is_empty() && line.going.is_empty(), "{made:?}");
+    assert_eq!(desk.count("outbox WHERE state = 'pending' AND attempts = 0"), 2);
+}
+
+// T3: a clock that was set back by an hour
+#[test]
+fn a_sender_whose_clock_was_set_back_says_that_it_is_at_it_still() {
+    let mut desk = Desk::of(1);
+    let op = desk.lease("mirror");
+    let Desk { catalog, row, sender, report, clock, .. } = &mut desk;
+    let store = Odd::opened(Habit::None);
+    let with = With { sender, here: &[], clock, monitor: &Unwatched };
+    let mut run = Run::begin(catalog, row, &store, with, report).unwrap();
+    clock.advance(SignedDuration::from_hours(-1));
+    run.renew().unwrap();
+    let until = clock.now_ms() + crate::catalog::SENDER_MS;
+    assert_eq!(desk.count(&format!("outbox WHERE seq = {} AND lease_until = {until}", op.seq)), 1);
+}
+
 // T3: a sender that slept between its lease and the ledger
 #[test]
 fn who_slept_past_his_word_writes_nothing_into_the_ledger() {
@@ -407,7 +552,6 @@ fn what_is_being_deleted_is_not_found_there_by_another_document() {
                 text_at: 0,
             }))),
         )],
-        source_away: false,
         note: None,
         privacy: Some(Privacy::Full),
     };

@@ -9,6 +9,7 @@ mod commands;
 mod contract;
 mod curation;
 mod desk;
+mod devices;
 mod enrich;
 mod fetch;
 mod kills;

@@ -276,6 +276,46 @@ fn an_object_that_is_damaged_on_arrival_is_never_called_current() {
     assert_eq!(desk.objects()[&name], good);
 }
 
+// S1, T4: of `both` the text needs no disk
+#[test]
+fn a_text_goes_ahead_of_its_original_while_the_disk_is_away() {
+    let desk = Desk::with_files(&[("a.txt", "alpha beta"), ("c.bin", "\u{1}\u{2}\0\0\0")]);
+    desk.add_mirror("both");
+    desk.scan();
+    desk.run(&["enrich"]).expect(0);
+    let drawer = desk.path("drawer");
+    fs::rename(desk.library(), &drawer).unwrap();
+    let sent = |desk: &Desk| {
+        let objects = desk.objects();
+        let of = |kind| objects.keys().filter(|name| name.starts_with(kind)).count();
+        (of("enriched"), of("original"))
+    };
+    let waiting =
+        |desk: &Desk| desk.sql::<i64>("SELECT count(*) FROM outbox WHERE state = 'pending' AND attempts = 0");
+    desk.run(&["sync"]).expect(0);
+    assert_eq!((sent(&desk), waiting(&desk)), ((1, 0), 2));
+    // Nothing is gone through for nothing by each run.
+    let leases = |desk: &Desk| desk.sql::<i64>("SELECT sum(leases) FROM outbox");
+    let before = leases(&desk);
+    desk.run(&["sync"]).expect(0);
+    assert_eq!((sent(&desk), leases(&desk)), ((1, 0), before));
+    // What waits for the original holds up no newer text.
+    for title in ["Alpha", "Alpha and beta"] {
+        desk.run(&["edit", "a.txt", "--title", title]).expect(0);
+        desk.run(&["sync", "now"]).expect(0);
+    }
+    assert_eq!((sent(&desk), waiting(&desk)), ((3, 0), 2));
+    fs::rename(&drawer, desk.library()).unwrap();
+    desk.run(&["sync"]).expect(0);
+    assert_eq!((sent(&desk), waiting(&desk)), ((3, 2), 0));
+    let current = "SELECT count(*) FROM remote_objects WHERE state = 'current'";
+    assert_eq!(desk.sql::<i64>(current), 3, "two originals and the last text");
+    assert_eq!(
+        desk.sql::<i64>("SELECT count(*) FROM outbox WHERE state IN ('pending', 'leased', 'dead')"),
+        0
+    );
+}
+
 // S1: --payload both
 #[test]
 fn originals_are_sent_byte_by_byte() {

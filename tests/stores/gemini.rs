@@ -140,7 +140,7 @@ fn a_document_of_no_bytes_arrives() {
     let given = a_document();
     let entry = Entry { content: "", text: "", ..given.entry() };
     let name = index.put(&entry).unwrap();
-    assert!(index.prove(&name, &entry).unwrap());
+    assert!(index.prove(&name, &entry).unwrap().is_some());
     assert_eq!(server.documents()[0]["sizeBytes"], Value::Null);
 }
 
@@ -177,7 +177,7 @@ fn a_large_document_goes_in_chunks() {
     let (server, index) = begun();
     let given = large();
     let name = put(&*index, &given).unwrap();
-    assert!(index.prove(&name, &given.entry()).unwrap());
+    assert!(index.prove(&name, &given.entry()).unwrap().is_some());
     const MIB: u64 = 1 << 20;
     let rest = given.bytes() as u64 - 16 * MIB;
     let expected = [("upload", 8 * MIB), ("upload", 8 * MIB), ("upload, finalize", rest)];
@@ -193,7 +193,7 @@ fn a_chunk_whose_answer_was_lost_is_asked_about(#[case] drop: &str, #[case] rece
     let given = large();
     server.fault(&json!({ "match": "upload$", "drop": drop }));
     let name = put(&*index, &given).unwrap();
-    assert!(index.prove(&name, &given.entry()).unwrap());
+    assert!(index.prove(&name, &given.entry()).unwrap().is_some());
     let chunks = chunks(&server);
     assert_eq!(chunks[1], ("query".to_owned(), 0));
     let after: u64 = chunks[2..].iter().map(|(_, bytes)| bytes).sum();
@@ -229,7 +229,7 @@ fn a_document_whose_last_answer_was_lost_is_found_and_not_sent_twice() {
     assert!(matches!(error, StoreError::Away { reason: AwayReason::Unreachable, .. }), "{error:?}");
     assert_eq!(server.finalized(), 1, "nothing was tried again");
     let name = locate(&*index, &given).unwrap();
-    assert!(index.prove(&name, &given.entry()).unwrap());
+    assert!(index.prove(&name, &given.entry()).unwrap().is_some());
     assert_eq!(server.documents().len(), 1);
     // Also for the run after that.
     assert_eq!(locate(&*open(&server.url("papers")), &given), Some(name));
@@ -677,7 +677,7 @@ fn a_document_of_another_length_is_not_proved() {
     let given = a_document();
     let half = Entry { content: &given.entry().content[..20], ..given.entry() };
     let name = index.put(&half).unwrap();
-    assert!(!index.prove(&name, &given.entry()).unwrap());
+    assert!(index.prove(&name, &given.entry()).unwrap().is_none());
     assert_eq!(index.remove(&name).unwrap(), Deleted::Deleted);
 }
 

@@ -196,6 +196,18 @@ fn a_store_that_was_wiped_is_no_store_and_nothing_is_deleted() {
     assert_eq!((&report["queued"], server.documents().len()), (&json!(0), 3), "{report}");
 }
 
+// S9: requests are counted there
+#[test]
+fn a_document_is_looked_at_for_its_name_and_for_its_proof() {
+    let (server, desk) = (gemini::server(), desk());
+    add(&desk, &server);
+    let asked =
+        || server.asked().iter().filter(|it| it.starts_with("GET ") && it.contains("/documents/")).count();
+    let before = asked();
+    json(&desk, &["sync"]);
+    assert_eq!((uploaded(&desk), asked() - before), (json!(2), 4), "{:#?}", server.asked());
+}
+
 // S9: the list was late, and two devices had begun a store each.
 #[test]
 fn what_is_in_the_younger_of_two_stores_moves_to_the_older() {
@@ -206,9 +218,16 @@ fn what_is_in_the_younger_of_two_stores_moves_to_the_older() {
     server.set(&json!({ "frozen_time": "2026-11-21T01:00:00Z" }));
     let older = server.make_store("papers");
     json(&desk, &["sync"]);
-    let names: Vec<Value> = server.documents().iter().map(|it| it["name"].clone()).collect();
-    assert!(names.iter().all(|name| name.as_str().unwrap().starts_with(&older)), "{names:?}");
-    assert_eq!((names.len(), uploaded(&desk)), (2, json!(2)));
+    let of_older = || {
+        let documents = server.documents();
+        let of = documents.iter().filter(|it| it["name"].as_str().unwrap().starts_with(&older)).count();
+        (of, documents.len())
+    };
+    assert_eq!((of_older(), uploaded(&desk)), ((2, 4), json!(2)), "T7: nothing is deleted by a refill");
+    // T2: what is left in the younger one is the clean-up's.
+    desk.run(&["config", "set", "orphans.grace_days", "0"]).expect(0);
+    json(&desk, &["orphans", "clean"]);
+    assert_eq!((of_older(), uploaded(&desk)), ((2, 2), json!(2)));
     let answer = json(&desk, &["ask", "where do cats sleep"]);
     assert_eq!(answer["sources"][0]["document"]["path"], "cats.md");
 }

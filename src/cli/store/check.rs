@@ -131,6 +131,7 @@ fn report_json(
         "more_differences": report.counts.all() - report.differences.len() as u64,
         "in_line": report.in_line,
         "adopted": report.adopted,
+        "other_devices": report.other_devices,
         "left": report.left(),
         "read": report.read,
         "unread": report.unread,
@@ -218,6 +219,12 @@ fn print(
     if report.adopted > 0 {
         let n = plural(report.adopted, "object is an orphan", "objects are orphans");
         out.line(format!("  {n} now: shelflist orphans"))?;
+    }
+    if report.counts.strangers > 0 && !report.other_devices.is_empty() {
+        let others = plural(report.other_devices.len() as u64, "other device keeps", "other devices keep");
+        out.line(format!(
+            "  {others} objects there: what nobody knows of may be theirs, and is let alone; see: shelflist store devices {name}"
+        ))?;
     }
     if report.left() > 0 && !options.repair {
         out.line(format!("  to put this in order: shelflist store check {name} --repair"))?;

@@ -7,6 +7,7 @@ use crate::catalog::{CatalogError, Sender, libraries, queue, stores};
 use crate::cli::context::Context;
 use crate::cli::enrich::look_all;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::orphans::kept_json;
 use crate::cli::output::plural;
 use crate::cli::scan::{print_problems, went_away};
 use crate::clock::Clock;
@@ -58,6 +59,7 @@ pub(super) fn run(context: &mut Context, store: Option<&str>) -> Result<Exit, Fa
             "retired_objects": pushed.retired_objects,
             "recalled_objects": pushed.recalled_objects,
             "decisions": pushed.decisions,
+            "kept": pushed.kept.iter().map(kept_json).collect::<Vec<_>>(),
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),
             "problems": pushed.problems,

@@ -137,18 +137,40 @@ pub trait Index: Send + Sync + fmt::Debug {
     fn put(&self, entry: &Entry<'_>) -> Result<RemoteName, StoreError>;
 
     /// What the index has under each of these keys, the best first (searchable before not yet before failed, then the newest).
-    /// May be as expensive as a complete list; asked for many keys at once for that reason.
     ///
     /// # Errors
     /// The store's trouble; never an incomplete answer.
-    fn locate(&self, keys: &[&ObjectKey]) -> Result<Vec<Vec<RemoteName>>, StoreError>;
+    fn locate(&self, keys: &[&ObjectKey]) -> Result<Vec<Vec<RemoteName>>, StoreError> {
+        let found = self.locate_while(keys, &|| true)?;
+        Ok(found.expect("it goes on to its end where nobody ends it"))
+    }
 
-    /// Whether what the index has under that name is this document, as far as the index lets it be proved: the key beside it,
-    /// its length, its texts read back. `false` also where there is no such object.
+    /// As [`Index::locate`], which may be as expensive as a complete list; asked for many keys at once for that reason. `None`
+    /// where `goes_on` has said no meanwhile.
     ///
     /// # Errors
     /// The store's trouble.
-    fn prove(&self, name: &RemoteName, entry: &Entry<'_>) -> Result<bool, StoreError>;
+    fn locate_while(
+        &self,
+        keys: &[&ObjectKey],
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Vec<RemoteName>>>, StoreError>;
+
+    /// How far an object is that is this document, as far as the index lets it be proved: the key beside it, its length, its
+    /// texts read back. `None` where it is something else, half of it, or nothing.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    fn prove(&self, name: &RemoteName, entry: &Entry<'_>) -> Result<Option<Standing>, StoreError>;
+
+    /// Whether a name is of a former life of this store, or of another that was called the same: what it stands for is not
+    /// looked at when the store is filled again, and not deleted to make room for it (T7).
+    ///
+    /// # Errors
+    /// The store's trouble.
+    fn is_former(&self, _name: &RemoteName) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 
     /// How far an object is.
     ///

@@ -478,13 +478,19 @@ impl Index for Chroma {
         self.give_all(entry, &prefix, &texts)?.ok_or_else(|| self.away())
     }
 
-    fn locate(&self, keys: &[&ObjectKey]) -> Result<Vec<Vec<RemoteName>>, StoreError> {
-        let Some(place) = self.of_our_manner()? else { return Ok(vec![Vec::new(); keys.len()]) };
+    fn locate_while(
+        &self,
+        keys: &[&ObjectKey],
+        _: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Vec<RemoteName>>>, StoreError> {
+        // Nothing is listed: a few answers.
+        let none = || vec![Vec::new(); keys.len()];
+        let Some(place) = self.of_our_manner()? else { return Ok(Some(none())) };
         // A name follows from document and key, so there is one for each key, and what was given twice is there once. What is
         // there by half is found, too: it has to be taken away by somebody.
         let Some(mut found) = self.named_by_keys(&place.id, keys, true)? else {
             self.make_sure_of_the_store()?;
-            return Ok(vec![Vec::new(); keys.len()]);
+            return Ok(Some(none()));
         };
         let missing: Vec<&ObjectKey> =
             keys.iter().filter(|key| !found.contains_key(key.as_str())).copied().collect();
@@ -493,13 +499,13 @@ impl Index for Chroma {
             let prefixes = found.get(key.as_str()).into_iter().flatten();
             prefixes.map(|prefix| name_of(&place.id, prefix.as_str())).collect()
         };
-        Ok(keys.iter().map(names).collect())
+        Ok(Some(keys.iter().map(names).collect()))
     }
 
-    fn prove(&self, name: &RemoteName, entry: &Entry<'_>) -> Result<bool, StoreError> {
+    fn prove(&self, name: &RemoteName, entry: &Entry<'_>) -> Result<Option<Standing>, StoreError> {
         let prefix = Prefix::of(entry.document, entry.key.as_str());
         let Some((collection, _)) = parts_of(name).filter(|(_, in_it)| *in_it == prefix.as_str()) else {
-            return Ok(false);
+            return Ok(None);
         };
         let pieces = pieces(entry);
         let numbers: Vec<usize> = (0..pieces.len()).collect();
@@ -508,7 +514,7 @@ impl Index for Chroma {
             let asked = json!({ "ids": ids, "include": ["documents", "metadatas"] });
             let Some(records) = self.api.get(collection, &asked)? else {
                 self.make_sure_of_the_store()?;
-                return Ok(false);
+                return Ok(None);
             };
             let texts = records.documents.unwrap_or_default();
             let metadatas = records.metadatas.unwrap_or_default();
@@ -522,10 +528,11 @@ impl Index for Chroma {
                     && said.get("shelf_parts").and_then(Value::as_u64) == Some(pieces.len() as u64)
             });
             if !whole {
-                return Ok(false);
+                return Ok(None);
             }
         }
-        Ok(true)
+        // All of it is there: it can be found.
+        Ok(Some(Standing { readiness: Readiness::Searchable, expires_at: None }))
     }
 
     fn standing(&self, name: &RemoteName) -> Result<Standing, StoreError> {

@@ -86,27 +86,29 @@ impl Held {
         memory.doubts += 1;
     }
 
-    /// What it has under each key, the best first, out of the list, which `list` makes where there is none to be trusted.
+    /// What it has under each key, the best first, out of the list, which `list` makes where there is none to be trusted; `None`
+    /// where that was given up.
     pub(super) fn under(
         &self,
         keys: &[&ObjectKey],
-        list: impl FnOnce() -> Result<Vec<(ObjectKey, Seen)>, StoreError>,
-    ) -> Result<Vec<Vec<RemoteName>>, StoreError> {
+        list: impl FnOnce() -> Result<Option<Vec<(ObjectKey, Seen)>>, StoreError>,
+    ) -> Result<Option<Vec<Vec<RemoteName>>>, StoreError> {
         let _listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
         let doubts = {
             let memory = self.lock();
             match &memory.listed {
-                Some((doubts, _)) if *doubts == memory.doubts => return Ok(answer(&memory, keys)),
+                Some((doubts, _)) if *doubts == memory.doubts => return Ok(Some(answer(&memory, keys))),
                 _ => memory.doubts,
             }
         };
+        let Some(listed) = list()? else { return Ok(None) };
         let mut by_key = ByKey::new();
-        for (key, seen) in list()? {
+        for (key, seen) in listed {
             by_key.entry(key).or_default().push(seen);
         }
         let mut memory = self.lock();
         memory.listed = Some((doubts, by_key));
-        Ok(answer(&memory, keys))
+        Ok(Some(answer(&memory, keys)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -152,8 +154,8 @@ mod tests {
     }
 
     fn all(held: &Held, list: &[Seen]) -> Vec<String> {
-        let list = || Ok(list.iter().map(|seen| (key("a"), seen.clone())).collect());
-        held.under(&[&key("a")], list).unwrap().remove(0).iter().map(ToString::to_string).collect()
+        let list = || Ok(Some(list.iter().map(|seen| (key("a"), seen.clone())).collect()));
+        held.under(&[&key("a")], list).unwrap().unwrap().remove(0).iter().map(ToString::to_string).collect()
     }
 
     fn best(held: &Held, list: &[Seen]) -> Option<String> {
@@ -205,9 +207,9 @@ mod tests {
         let held = Held::default();
         let answers = held.under(&[&key("a")], || {
             held.doubt();
-            Ok(Vec::new())
+            Ok(Some(Vec::new()))
         });
-        assert_eq!(answers.unwrap(), [[]]);
+        assert_eq!(answers.unwrap().unwrap(), [[]]);
         assert_eq!(best(&held, &[seen("late", Readiness::NotYet, 1)]).as_deref(), Some("late"));
     }
 }

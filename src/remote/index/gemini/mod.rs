@@ -59,6 +59,9 @@ pub(super) struct Gemini {
     patience: Patience,
 }
 
+/// What a look at one document is called in errors.
+const LOOK: &str = "look at a document";
+
 impl Gemini {
     /// A way to it. Asks it nothing yet.
     pub(super) fn new(place: &Place, access: &Access) -> Result<Self, StoreError> {
@@ -212,6 +215,16 @@ impl Gemini {
         })
     }
 
+    fn standing_of(&self, path: &str, document: &wire::Document) -> Standing {
+        let readiness = match document.readiness() {
+            Readiness::Failed(said) if document.error.is_none() => {
+                Readiness::Failed(self.why_failed(path).unwrap_or(said))
+            }
+            readiness => readiness,
+        };
+        Standing { readiness, expires_at: document.expiration_time }
+    }
+
     /// Why a document could not be read, where its upload's operation still says so.
     fn why_failed(&self, name: &str) -> Option<String> {
         let (store, last) = name.split_once("/documents/")?;
@@ -298,10 +311,17 @@ impl Index for Gemini {
         Ok(named)
     }
 
-    fn locate(&self, keys: &[&ObjectKey]) -> Result<Vec<Vec<RemoteName>>, StoreError> {
+    fn locate_while(
+        &self,
+        keys: &[&ObjectKey],
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Vec<RemoteName>>>, StoreError> {
         self.held.under(keys, || {
             let mut ours = Vec::new();
             for document in self.documents()? {
+                if !goes_on() {
+                    return Ok(None);
+                }
                 let document = document?;
                 if let Some(key) = card::key_of(&document) {
                     let readiness = document.readiness();
@@ -309,37 +329,35 @@ impl Index for Gemini {
                     ours.push((key, Seen { name: RemoteName::new(document.name), readiness, created }));
                 }
             }
-            Ok(ours)
+            Ok(Some(ours))
         })
     }
 
-    fn prove(&self, name: &RemoteName, entry: &Entry<'_>) -> Result<bool, StoreError> {
-        let doing = "look at a document";
-        let path = self.checked(name, doing)?;
-        if store_of(path) != self.resource()? {
-            // In a store of a former life, or in the younger of two that were made at once: nobody asks that one.
-            return Ok(false);
+    fn prove(&self, name: &RemoteName, entry: &Entry<'_>) -> Result<Option<Standing>, StoreError> {
+        let path = self.checked(name, LOOK)?;
+        if self.is_former(name)? {
+            // Nobody asks that one.
+            return Ok(None);
         }
-        let Some(document) = self.document(path, doing)? else { return Ok(false) };
+        let Some(document) = self.document(path, LOOK)? else { return Ok(None) };
         // What is left out is zero, or not told; the key says the content.
         let length = entry.content.len() as u64;
-        let is_whole = document.size_bytes.is_none_or(|bytes| bytes == length);
-        Ok(is_whole && card::key_of(&document).as_ref() == Some(entry.key))
+        let is_it = document.size_bytes.is_none_or(|bytes| bytes == length)
+            && card::key_of(&document).as_ref() == Some(entry.key);
+        Ok(is_it.then(|| self.standing_of(path, &document)))
+    }
+
+    fn is_former(&self, name: &RemoteName) -> Result<bool, StoreError> {
+        // Or in the younger of two that were made at once.
+        Ok(store_of(self.checked(name, LOOK)?) != self.resource()?)
     }
 
     fn standing(&self, name: &RemoteName) -> Result<Standing, StoreError> {
-        let doing = "look at a document";
-        let path = self.checked(name, doing)?;
-        let Some(document) = self.document(path, doing)? else {
-            return Ok(Standing { readiness: Readiness::Gone, expires_at: None });
-        };
-        let readiness = match document.readiness() {
-            Readiness::Failed(said) if document.error.is_none() => {
-                Readiness::Failed(self.why_failed(path).unwrap_or(said))
-            }
-            readiness => readiness,
-        };
-        Ok(Standing { readiness, expires_at: document.expiration_time })
+        let path = self.checked(name, LOOK)?;
+        Ok(match self.document(path, LOOK)? {
+            Some(document) => self.standing_of(path, &document),
+            None => Standing { readiness: Readiness::Gone, expires_at: None },
+        })
     }
 
     fn remove(&self, name: &RemoteName) -> Result<Deleted, StoreError> {

@@ -341,6 +341,6 @@ impl Backend for Cloud {
 
 /// Whether a name in a store's place is the store's own, or harmless.
 pub(super) fn is_ours(name: &str) -> bool {
-    [GENERATION_OBJECT, TEMPORARY_DIRECTORY, "original", "enriched", "probe"].contains(&name)
+    [GENERATION_OBJECT, TEMPORARY_DIRECTORY, "original", "enriched", "devices", "probe"].contains(&name)
         || is_litter(name.as_bytes())
 }
