@@ -6,10 +6,9 @@
 //!
 //! The storage library does everything but that: it does not tell what its uploads are called.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::Read;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -56,8 +55,8 @@ pub(in crate::remote) struct Cloud {
     /// How uploads in parts are spoken of; none where that is left to the storage library.
     dialect: Option<Box<dyn Dialect>>,
     sizes: PartSizes,
-    /// Uploads that a server listed and did not know.
-    over: Mutex<BTreeSet<String>>,
+    /// Uploads that the server listed, and that could not be gone on with.
+    over: parts::Over,
     /// Contents in memory: many small ones, or a few large ones.
     room: Arc<Semaphore>,
 }
@@ -95,7 +94,7 @@ impl Cloud {
             },
             dialect: family.dialect,
             sizes: access.parts,
-            over: Mutex::default(),
+            over: parts::Over::default(),
             room: Arc::new(Semaphore::new(ROOM_UNITS)),
         })
     }

@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -94,6 +95,9 @@ pub(super) fn choose(found: Vec<Upload>, cut: Cut) -> (Option<Upload>, Vec<Uploa
     (usable.pop(), useless, usable)
 }
 
+/// Uploads that are known not to be gone on with, by name and id.
+pub(super) type Over = Mutex<BTreeSet<(String, String)>>;
+
 /// What a store needs to send in parts.
 pub(super) struct Sender<'a> {
     pub(super) dialect: &'a dyn Dialect,
@@ -120,17 +124,17 @@ impl From<StoreError> for Stopped {
 }
 
 impl Sender<'_> {
-    /// Sends what is not there yet, and makes an object of it. `over` has the uploads that are known to be gone, whatever a list
-    /// says.
+    /// Sends what is not there yet, and makes an object of it. What is `over` is not taken up, whatever the server lists.
     pub(super) fn publish(
         &self,
         content: &mut Measured<'_>,
         only_if_absent: bool,
-        over: &std::sync::Mutex<BTreeSet<String>>,
+        over: &Over,
     ) -> Result<Published, StoreError> {
-        let over = || over.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let over = || over.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = |upload: &Upload| (self.name.to_owned(), upload.id.clone());
         let mut found = self.unfinished()?;
-        found.retain(|upload| !over().contains(&upload.id));
+        found.retain(|upload| !over().contains(&named(upload)));
         let (mut upload, useless, others) = choose(found, self.cut);
         useless.iter().for_each(|upload| self.abort(&upload.id));
         let taken_up = upload.is_some();
@@ -141,7 +145,7 @@ impl Sender<'_> {
                 Ok(published)
             }
             Err(Stopped::Over) => {
-                over().extend(upload.map(|upload| upload.id));
+                over().extend(upload.as_ref().map(named));
                 // Whether there is an object now is looked for by who asked for it.
                 Ok(Published::Taken)
             }
@@ -159,7 +163,7 @@ impl Sender<'_> {
                     // It was what we met that the server will not have gone on with: some cannot put another part in the place
                     // of a damaged one. No verdict on the content, which is sent from its beginning the next time.
                     tracing::debug!(store = self.store, name = self.name, %error, "an upload cannot be taken up");
-                    over().extend(upload.map(|upload| upload.id));
+                    over().extend(upload.as_ref().map(named));
                     return Ok(Published::Taken);
                 }
                 Err(error)
