@@ -9,11 +9,12 @@ mod lent;
 mod peers;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use peers::proxy::{Fault, Proxy};
-use peers::{PASSWORD, Peer, USER, rclone_s3};
+use peers::{PASSWORD, Peer, USER, rclone_s3, rclone_webdav};
 use shelflist::catalog::queue::{self, Operation};
 use shelflist::catalog::{Catalog, CatalogError, Ids, RunLock, Sender, libraries, settings, stores};
 use shelflist::clock::{Clock, FixedClock, SystemClock};
@@ -22,6 +23,7 @@ use shelflist::model::{OperationState, setting};
 use shelflist::monitor::{Counter, Monitor, TestMonitor};
 use shelflist::remote::{self, Access, StoreUrl};
 use shelflist::scan::Options;
+use shelflist::sync::keep::{Ended, Host, Keep, Until, Waiting, keep_sending};
 use shelflist::sync::{self, Here, PushReport};
 
 /// A library whose originals go to one store, and a clock that stands.
@@ -46,7 +48,10 @@ impl Office {
         office.scan();
         let mut catalog = office.catalog();
         let url = StoreUrl::parse(url, Path::new("/")).unwrap();
-        let command = format!("printf {USER}:{PASSWORD}");
+        let command = match &url {
+            StoreUrl::WebDav(_) => format!("printf {PASSWORD}"),
+            _ => format!("printf {USER}:{PASSWORD}"),
+        };
         let access = Access::known(Some(&command), None);
         let identity =
             remote::create(&url, &access, office.clock.now()).unwrap().identity().unwrap().unwrap();
@@ -72,6 +77,14 @@ impl Office {
         }
         let proxy = Proxy::before(peer.port);
         let url = format!("s3://bucket?endpoint=http://127.0.0.1:{}&region=r", proxy.port);
+        (Office::new(files, &url), proxy, peer)
+    }
+
+    /// With a proxy before a server that says no hash of what it took: all is read back.
+    fn at_webdav(files: usize) -> (Office, Proxy, Peer) {
+        let peer = rclone_webdav();
+        let proxy = Proxy::before(peer.port);
+        let url = format!("webdav+http://{USER}@127.0.0.1:{}/bucket/far", proxy.port);
         (Office::new(files, &url), proxy, peer)
     }
 
@@ -102,10 +115,18 @@ impl Office {
     }
 
     fn push(&self) -> PushReport {
+        self.push_watched(&TestMonitor::default())
+    }
+
+    fn push_watched(&self, monitor: &dyn Monitor) -> PushReport {
         let mut catalog = self.catalog();
         let here = [self.here(&mut catalog)];
         let sender = Sender::take(&mut catalog, self.clock.now_ms()).unwrap();
-        sync::push(&mut catalog, &sender, &here, None, &self.clock, &TestMonitor::default()).unwrap()
+        sync::push(&mut catalog, &sender, &here, None, &self.clock, monitor).unwrap()
+    }
+
+    fn store(&self) -> stores::StoreRow {
+        stores::by_name(self.catalog().read(), "mirror").unwrap().unwrap()
     }
 
     fn queue(&self) -> Vec<Operation> {
@@ -172,6 +193,349 @@ fn one_object_in_fifty_that_is_refused_is_given_up_alone() {
         (OperationState::Dead, Some("SHELF-SYNC-004"))
     );
     assert_eq!(office.push().refused, 0, "a sixth time nobody asks");
+}
+
+/// A person who wants the run to end while a file is read.
+struct Impatient {
+    asked: AtomicU32,
+    owner: std::thread::ThreadId,
+}
+
+impl Monitor for Impatient {
+    fn cancelled(&self) -> bool {
+        if std::thread::current().id() == self.owner {
+            return self.asked.load(Ordering::SeqCst) >= 3;
+        }
+        self.asked.fetch_add(1, Ordering::SeqCst) >= 2
+    }
+}
+
+// T3, T5: a large upload is ended soon, publishes nothing, and goes back into the queue without blame
+#[test]
+fn an_upload_that_a_person_ends_publishes_nothing_and_is_begun_again() {
+    for (office, _proxy, peer) in [Office::behind_a_proxy(0), Office::at_webdav(0)] {
+        std::fs::write(office.root().join("large.bin"), vec![b'x'; 20_000_000]).unwrap();
+        office.scan();
+        let impatient = Impatient { asked: AtomicU32::new(0), owner: std::thread::current().id() };
+        let report = office.push_watched(&impatient);
+        assert!(report.interrupted && report.problems.is_empty(), "{report:?}");
+        assert_eq!((report.queued, office.current_and_blamed()), (1, (0, 0)), "{report:?}");
+        assert_eq!(office.queue()[0].state, OperationState::Pending);
+        assert_eq!(objects_in(&peer), [], "half of it");
+        assert_eq!((office.push().queued, office.current_and_blamed()), (0, (1, 0)));
+    }
+}
+
+// S6: after a verdict it waits, with full jitter below a ceiling that doubles
+#[test]
+fn what_is_refused_is_not_asked_again_before_its_time() {
+    let (office, proxy, _peer) = Office::behind_a_proxy(3);
+    proxy.each(&key_of(1), Fault::Say("400 Bad Request", "<Error><Code>InvalidRequest</Code></Error>"));
+    let mut waits = Vec::new();
+    for verdicts in 1..=4 {
+        let report = office.push();
+        assert_eq!(report.refused, 1, "{report:?}");
+        let refused = office.queue().remove(0);
+        let wait_ms = refused.not_before - office.clock.now_ms();
+        assert!((0..=1_000 << (verdicts - 1)).contains(&wait_ms), "{verdicts}: {wait_ms}");
+        waits.push(wait_ms);
+        if wait_ms > 0 {
+            office.clock.advance(SignedDuration::from_millis(wait_ms - 1));
+            assert_eq!((office.push().refused, office.queue()[0].attempts), (0, verdicts), "it was early");
+        }
+        office.clock.advance(SignedDuration::from_millis(1));
+    }
+    assert!(waits.iter().sum::<i64>() > 0, "they are no waits: {waits:?}");
+}
+
+/// Lets half a minute pass whenever the run is asked whether it is to end, and looks whether its word is good.
+struct LongRun<'a> {
+    clock: &'a FixedClock,
+    catalog: PathBuf,
+    asked: AtomicU32,
+}
+
+impl Monitor for LongRun<'_> {
+    fn cancelled(&self) -> bool {
+        let conn = rusqlite::Connection::open(&self.catalog).unwrap();
+        let until: i64 = conn.query_row("SELECT until FROM sender", [], |row| row.get(0)).unwrap();
+        let leased_until: Option<i64> = conn
+            .query_row("SELECT min(lease_until) FROM outbox WHERE state = 'leased'", [], |row| row.get(0))
+            .unwrap();
+        let now_ms = self.clock.now_ms();
+        assert!(until > now_ms, "its word has run out, and anybody may take over");
+        assert!(leased_until.is_none_or(|until| until > now_ms), "its leases have");
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.clock.advance(SignedDuration::from_secs(10));
+        false
+    }
+}
+
+// S3, T3: a run of hours says again and again that it is at it
+#[test]
+fn a_long_run_is_not_taken_over_from() {
+    let (office, _proxy, _peer) = Office::behind_a_proxy(60);
+    let mut catalog = office.catalog();
+    for setting in [&setting::SYNC_BATCH, &setting::SYNC_BATCH_MAX] {
+        catalog.change::<_, CatalogError>(|tx| settings::set(tx, setting, "2", 0)).unwrap();
+    }
+    let monitor = LongRun { clock: &office.clock, catalog: office.home(), asked: AtomicU32::new(0) };
+    let report = office.push_watched(&monitor);
+    assert!(monitor.asked.load(Ordering::SeqCst) > 100, "it was not long");
+    assert_eq!(
+        (report.queued, report.offline.len(), office.current_and_blamed()),
+        (0, 0, (60, 0)),
+        "{report:?}"
+    );
+}
+
+// T7, S12: begun anew by another computer, which knows nothing of what we had there
+#[test]
+fn a_store_that_was_begun_anew_is_filled_again_by_the_next_turn() {
+    let (office, _proxy, peer) = Office::behind_a_proxy(20);
+    office.push();
+    let mut before = objects_in(&peer);
+    let marker = "bucket/.shelflist-store.json";
+    let text = std::fs::read_to_string(peer.data().join(marker)).unwrap();
+    let anew = text.replace(&office.store().generation, "01K00000000000000000000000");
+    assert!(anew.contains(&office.store().remote_store) && anew != text, "{text}");
+    // Another server in its place: this one would go on listing for minutes what is deleted below it.
+    let (_gone, peer) = (peer, rclone_s3());
+    std::fs::write(peer.data().join(marker), anew).unwrap();
+    let url = format!("s3://bucket?endpoint={}&region=r", peer.http());
+    office.catalog().read().execute("UPDATE stores SET url = ?1", [url]).unwrap();
+
+    let mut report = office.push();
+    // Two writers who make one directory at once are answered 500 by this server.
+    office.clock.advance(SignedDuration::from_mins(10));
+    report.queued = office.push().queued;
+    assert_eq!((report.queued, report.deleted_objects, report.retired_objects), (0, 0, 0), "{report:?}");
+    assert_eq!(office.current_and_blamed(), (20, 0));
+    let mut after = objects_in(&peer);
+    after.sort();
+    before.sort();
+    assert_eq!(after, before);
+    assert_eq!(office.store().generation, "01K00000000000000000000000");
+}
+
+// T5: a firewall that forbids one text, a film that does not fit into what is left
+#[test]
+fn one_object_in_fifty_that_is_forbidden_or_does_not_fit_holds_up_nobody() {
+    for (status, body) in
+        [("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>"), ("507 Insufficient Storage", "")]
+    {
+        let (office, proxy, _peer) = Office::behind_a_proxy(50);
+        proxy.each(&key_of(17), Fault::Say(status, body));
+        let report = office.push();
+        assert_eq!((report.queued, report.offline.len(), report.refused), (1, 0, 0), "{status}: {report:?}");
+        assert_eq!(report.strayed, 1, "{status}: and it is said");
+        assert_eq!(office.current_and_blamed(), (49, 0), "{status}");
+        proxy.always(None);
+        office.clock.advance(SignedDuration::from_mins(10));
+        assert_eq!((office.push().strayed, office.current_and_blamed()), (0, (50, 0)), "{status}");
+    }
+}
+
+// T5, O2: a bucket that can only be read, a disk that is full, a server that cannot write: nothing got through at all
+#[test]
+fn a_turn_in_which_nothing_gets_through_is_the_stores_trouble() {
+    for (files, status) in [
+        (1, "403 Forbidden"),
+        (20, "403 Forbidden"),
+        (1, "507 Insufficient Storage"),
+        (3, "500 Internal Server Error"),
+        (20, "500 Internal Server Error"),
+    ] {
+        let (office, proxy, _peer) = Office::behind_a_proxy(files);
+        proxy.each("PUT ", Fault::Say(status, ""));
+        let begun = office.clock.now();
+        let report = office.push();
+        let waits = u64::try_from(files).unwrap();
+        assert_eq!(
+            (report.offline.len(), report.strayed, report.queued),
+            (1, 0, waits),
+            "{status} {report:?}"
+        );
+        assert!(
+            office.clock.now().duration_since(begun) < SignedDuration::from_secs(3),
+            "it is not waited for"
+        );
+        assert_eq!(office.current_and_blamed(), (0, 0), "{status}");
+        let due =
+            office.queue().iter().all(|op| op.not_before <= office.clock.now_ms() && op.error_text.is_none());
+        assert!(due, "{files} {status}: nobody waits longer for it");
+        proxy.each("nothing", Fault::Refuse);
+        assert_eq!((office.push().queued, office.current_and_blamed().0 as u64), (0, waits), "{status}");
+    }
+}
+
+// S6, T5: a store that says when to come back
+#[test]
+fn a_store_that_is_busy_is_waited_for_or_left_alone_until_it_said() {
+    let (office, proxy, _peer) = Office::behind_a_proxy(3);
+    // Soon: in the same turn.
+    proxy.first("PUT /bucket/original", Fault::Say("429 Too Many Requests\r\nRetry-After: 7", ""));
+    let begun = office.clock.now();
+    let report = office.push();
+    let waited = office.clock.now().duration_since(begun);
+    assert_eq!((report.queued, report.strayed, report.offline.len()), (0, 0, 0), "{report:?}");
+    assert!(waited >= SignedDuration::from_secs(7), "{waited:?}");
+    assert_eq!(office.current_and_blamed(), (3, 0));
+
+    // In an hour: nobody calls before.
+    let (office, proxy, _peer) = Office::behind_a_proxy(20);
+    proxy.each("PUT ", Fault::Say("503 Slow Down\r\nRetry-After: 3600", ""));
+    let report = office.push();
+    assert_eq!((report.offline.len(), report.queued), (1, 20));
+    assert_eq!(office.store().not_before, office.clock.now_ms() + 3_600_000);
+    proxy.each("nothing", Fault::Refuse);
+    let connections = proxy.connections();
+    office.clock.advance(SignedDuration::from_mins(59));
+    let report = office.push();
+    assert!(matches!(report.offline[0].error, sync::Away::AskedToWait { .. }), "{report:?}");
+    assert_eq!((proxy.connections(), office.current_and_blamed()), (connections, (0, 0)), "it was called");
+    office.clock.advance(SignedDuration::from_mins(1));
+    assert_eq!((office.push().queued, office.current_and_blamed()), (0, (20, 0)));
+    assert_eq!(office.store().not_before, 0);
+}
+
+// S6, T5: and one that does not say
+#[test]
+fn a_store_that_is_busy_for_ever_ends_the_turn_and_is_asked_again_by_the_next() {
+    let (office, proxy, _peer) = Office::behind_a_proxy(20);
+    proxy.each("PUT ", Fault::Say("429 Too Many Requests", ""));
+    let begun = office.clock.now();
+    let report = office.push();
+    assert_eq!((report.offline.len(), report.queued, office.current_and_blamed()), (1, 20, (0, 0)));
+    let waited = office.clock.now().duration_since(begun);
+    assert!(waited < SignedDuration::from_secs(32), "full jitter: 1 + 2 + 4 + 8 + 16 s at most, {waited:?}");
+    assert_eq!(office.store().not_before, 0, "it named no time");
+    proxy.each("nothing", Fault::Refuse);
+    assert_eq!((office.push().queued, office.current_and_blamed()), (0, (20, 0)));
+}
+
+/// Rewrites a file the n-th time a worker asks whether it is to go on: in the middle of sending it.
+struct Rewrites {
+    path: PathBuf,
+    content: &'static str,
+    asked: AtomicU32,
+    owner: std::thread::ThreadId,
+}
+
+impl Monitor for Rewrites {
+    fn cancelled(&self) -> bool {
+        // The line asks, too; a worker asks once a read.
+        if std::thread::current().id() != self.owner && self.asked.fetch_add(1, Ordering::SeqCst) == 2 {
+            use std::io::{Seek, SeekFrom, Write};
+            let mut file = std::fs::File::options().write(true).open(&self.path).unwrap();
+            let end = self.content.len() as i64;
+            file.seek(SeekFrom::End(-end)).unwrap();
+            file.write_all(self.content.as_bytes()).unwrap();
+        }
+        false
+    }
+}
+
+// D9, T4, T5: nothing wrong is published, nobody is blamed, and the next scan sends what is there now
+#[test]
+fn a_file_that_is_rewritten_while_it_is_sent_is_sent_by_the_next_scan() {
+    for large in [3_000_000, 20_000_000] {
+        for (office, _proxy, peer) in [Office::behind_a_proxy(1), Office::at_webdav(1)] {
+            let path = office.root().join("large.bin");
+            std::fs::write(&path, vec![b'x'; large]).unwrap();
+            office.scan();
+            let rewrites = Rewrites {
+                path: path.clone(),
+                content: "other words",
+                asked: AtomicU32::new(0),
+                owner: std::thread::current().id(),
+            };
+            let report = office.push_watched(&rewrites);
+            assert!(rewrites.asked.load(Ordering::SeqCst) > 2, "it was not in the middle of it");
+            assert_eq!((report.problems.len(), report.refused, report.strayed), (1, 0, 0), "{report:?}");
+            assert_eq!((report.offline.len(), report.queued, office.current_and_blamed()), (0, 1, (1, 0)));
+            let wrong: Vec<_> = objects_in(&peer).into_iter().filter(|(name, hash)| name != hash).collect();
+            assert!(wrong.is_empty(), "published under a name that is not its content's: {wrong:?}");
+            assert_eq!(objects_in(&peer).len(), 1);
+
+            // As an editor leaves it.
+            let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+            office.scan();
+            office.clock.advance(SignedDuration::from_mins(10));
+            let report = office.push();
+            assert_eq!((report.queued, report.uploaded_objects, office.current_and_blamed()), (0, 1, (2, 0)));
+            let now = blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string();
+            assert!(objects_in(&peer).contains(&(now.clone(), now)));
+        }
+    }
+}
+
+/// The originals that a server has: what each is called, and the hash of what it is.
+fn objects_in(peer: &Peer) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut dirs = vec![peer.data()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                dirs.push(entry.path());
+            } else if entry.path().components().any(|part| part.as_os_str() == "original") {
+                found.push((name, blake3::hash(&std::fs::read(entry.path()).unwrap()).to_hex().to_string()));
+            }
+        }
+    }
+    found
+}
+
+// T2, T3: a short answer looks like damage, and is none
+#[test]
+fn a_proof_that_is_read_back_short_is_read_once_more_before_anything_is_deleted() {
+    for fault in [Fault::Say("200 OK", "conte"), Fault::CutAnswer(300), Fault::DropAnswer] {
+        let (office, proxy, peer) = Office::at_webdav(4);
+        proxy.first("GET /bucket/far/original", fault);
+        let named = || proxy.asked("MOVE").values().sum::<usize>();
+        let before = named();
+        let report = office.push();
+        assert_eq!((report.queued, report.refused, report.offline.len()), (0, 0, 0), "{fault:?} {report:?}");
+        assert_eq!((office.current_and_blamed(), objects_in(&peer).len()), ((4, 0), 4), "{fault:?}");
+        assert!(proxy.asked("DELETE").keys().all(|line| !line.contains("/original/")), "{fault:?}");
+        assert_eq!(named() - before, 4, "{fault:?}: sent twice");
+    }
+}
+
+// T2, T3, T7: gone between its arrival and its proof
+#[test]
+fn what_is_deleted_behind_our_back_before_it_was_proved_is_sent_again() {
+    let (office, proxy, peer) = Office::at_webdav(3);
+    proxy.each("GET /bucket/far/original", Fault::DropAnswer);
+    let report = office.push();
+    assert_eq!((report.queued, office.current_and_blamed()), (3, (0, 0)), "{report:?}");
+    assert_eq!(objects_in(&peer).len(), 3, "they have arrived");
+    proxy.each("nothing", Fault::Refuse);
+    for (name, _) in objects_in(&peer).into_iter().take(2) {
+        // By its server, which would go on listing for minutes what is deleted below it.
+        let login =
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{USER}:{PASSWORD}"));
+        let answer = peers::request(
+            peer.port,
+            &format!(
+                "DELETE /bucket/far/original/{}/{name} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic {login}\r\n\
+                 Connection: close\r\n\r\n",
+                &name[..2]
+            ),
+        );
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    }
+    office.clock.advance(SignedDuration::from_mins(10));
+    let report = office.push();
+    assert_eq!(
+        (report.queued, report.refused, office.current_and_blamed()),
+        (0, 0, (3, 0)),
+        "{report:?} {:?}",
+        office.queue()
+    );
+    assert_eq!(objects_in(&peer).len(), 3);
 }
 
 // S4, T3: applied once, attempts 0
@@ -329,4 +693,48 @@ fn looks_that_are_in_vain_are_saved() {
     };
     assert_eq!((of_objects("PUT"), of_objects("GET")), (FILES, 0), "its own hash is the proof");
     assert!(of_objects("HEAD") < FILES / 3, "{} looks", of_objects("HEAD"));
+}
+
+/// Lets things happen while it waits.
+struct Night<'a>(&'a Office, &'a mut dyn FnMut());
+
+impl Host for Night<'_> {
+    fn here(&mut self, catalog: &mut Catalog) -> Result<Vec<Here>, CatalogError> {
+        Ok(vec![self.0.here(catalog)])
+    }
+
+    fn waits(&mut self, _: &Waiting<'_>) {
+        (self.1)();
+    }
+}
+
+// S6, T5: a store that is full is not sent the same bytes every thirty seconds, and filled when there is room again
+#[test]
+fn a_full_store_is_tried_less_and_less_often() {
+    let (office, proxy, _peer) = Office::behind_a_proxy(5);
+    proxy.each("/original/", Fault::Say("507 Insufficient Storage", ""));
+    let begun = office.clock.now();
+    let until_ms = begun.as_millisecond() + 3_600_000;
+    let (mut tried, mut mended) = (0, false);
+    let all = Keep { only: None, at_once: true, until: Until::Drained, time_up_ms: Some(until_ms) };
+    let (report, ended) = keep_sending(
+        &mut office.catalog(),
+        &all,
+        &mut Night(&office, &mut || {
+            if !mended && office.clock.now().duration_since(begun) > SignedDuration::from_mins(30) {
+                mended = true;
+                tried = stores::all(office.catalog().read()).unwrap()[0].failures;
+                proxy.always(None);
+            }
+        }),
+        &[],
+        &office.clock,
+        &TestMonitor::default(),
+    )
+    .unwrap();
+    assert_eq!((ended, report.queued, office.current_and_blamed()), (Ended::Drained, 0, (5, 0)));
+    // Full jitter up to five minutes: two and a half on average.
+    assert!((8..50).contains(&tried), "tried {tried} times in half an hour");
+    let took = office.clock.now().duration_since(begun);
+    assert!(took <= SignedDuration::from_mins(36), "{took:?}");
 }

@@ -316,7 +316,13 @@ fn operations_are_coalesced_only_until_their_first_lease() {
             outbox::end(tx, &held[0], outbox::Ending::Released { not_before: 0 }, 11)
         })
         .unwrap();
-    assert_eq!(lease(&mut catalog, "t3", 12)[0].op_id, held[0].op_id);
+    let held = lease(&mut catalog, "t3", 12);
+    assert_eq!((held.len(), states(&catalog)[0].0.as_str()), (1, "leased"));
+    // Also where it has to wait and the newer one has not.
+    let waits = outbox::Ending::Released { not_before: 1_000 };
+    catalog.change::<_, CatalogError>(|tx| outbox::end(tx, &held[0], waits, 13)).unwrap();
+    assert!(lease(&mut catalog, "t4", 20).is_empty(), "the newer one overtakes");
+    assert_eq!(lease(&mut catalog, "t5", 1_000)[0].op_id, held[0].op_id);
 }
 
 // S3: whoever was stopped past his lease can no longer acknowledge

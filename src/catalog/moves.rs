@@ -1,7 +1,7 @@
 //! Moves, as the catalogue sees them: what a scan lost, what appeared, and what becomes of both where they are one.
 //!
 //! Which is which is decided elsewhere (`scan::moves`); here stands what it is decided from. A file that another one was
-//! moved over is lost like one that a complete listing does not show (see [`replaced`](super::replaced)), and its place is
+//! moved over is lost like one that a complete listing does not show (see [`replaced`]), and its place is
 //! where something appeared.
 
 use std::collections::HashSet;

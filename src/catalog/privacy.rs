@@ -6,7 +6,7 @@
 //! change can be told from a repetition.
 //!
 //! What becomes stricter is taken back: every object of the document becomes an orphan that is to be deleted at once
-//! ([`recall`]), in the transaction of the change (T1). Upload first (T2) does not apply, nor the clean-up's grace and brake:
+//! (`recall`), in the transaction of the change (T1). Upload first (T2) does not apply, nor the clean-up's grace and brake:
 //! somebody wants it gone. A word on a card is a person's, and [`super::edits`] can put it back. A rule is one line that may be
 //! about everything: where it takes back more than the guard allows, a decision waits (D6), while nothing more is sent.
 

@@ -130,6 +130,18 @@ pub fn listed(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Whether an operation waits because it alone did not get through.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_astray(conn: &Connection, seq: i64) -> Result<bool> {
+    Ok(conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM outbox WHERE seq = ?1 AND state = 'pending' AND error_class = 'channel')",
+        )?
+        .query_row([seq], |row| row.get(0))?)
+}
+
 /// What became of one that was to be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retried {

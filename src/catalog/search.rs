@@ -10,7 +10,7 @@
 //! | `postings` | which documents fit |
 //! | `rank` | which of them comes first |
 //! | `slips` | what may have been meant |
-//! | [`find`] | all of it together |
+//! | [`find()`] | all of it together |
 //! | `snippet` | a piece of a text round the words |
 //!
 //! Two indexes: the cards (title, author, tags, notes, path, values that filters ask for) and the texts. A word may stand in

@@ -18,6 +18,18 @@ pub(crate) fn add_document(conn: &Connection, n: u8) -> Result<()> {
     Ok(())
 }
 
+/// Another text for a document of [`add_document`].
+pub(crate) fn write_text(conn: &Connection, n: u8, text: &str) -> Result<()> {
+    conn.execute("UPDATE texts SET text = ?2 WHERE content_hash = ?1", ([n; 32], text))?;
+    Ok(())
+}
+
+/// A document whose text cannot be had any more.
+pub(crate) fn lose_text(conn: &Connection, n: u8) -> Result<()> {
+    conn.execute("UPDATE enrichments SET outcome = 'failed' WHERE content_hash = ?1", [[n; 32]])?;
+    Ok(())
+}
+
 /// An original that is document 1's orphan.
 pub(crate) fn add_orphan(conn: &Connection, object_id: i64, key: &str, hash: [u8; 32]) -> Result<()> {
     conn.execute(
@@ -43,4 +55,9 @@ pub(crate) fn say_local_only(conn: &Connection) -> Result<()> {
 pub(crate) fn count(conn: &Connection, what: &str) -> i64 {
     let sql = format!("SELECT count(*) FROM {what}");
     conn.query_row(&sql, [], |row| row.get(0)).unwrap()
+}
+
+/// The key of the ledger's only object.
+pub(crate) fn only_remote_id(conn: &Connection) -> String {
+    conn.query_row("SELECT remote_id FROM remote_objects", [], |row| row.get(0)).unwrap()
 }

@@ -13,7 +13,7 @@ use crate::model::path::display_name;
 use crate::model::setting::SettingError;
 use crate::remote::{AwayReason, StoreError, UrlError};
 use crate::scan::ScanError;
-use crate::sync::SyncError;
+use crate::sync::{Away, SyncError};
 
 /// How the program ends. Design section 8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -317,49 +317,78 @@ impl From<UrlError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let (exit, hint) = match &error {
-            StoreError::Away { reason, .. } => match reason {
-                AwayReason::RootMissing | AwayReason::NoStoreInRoot => {
-                    (Exit::Offline, "mount its disk, then run the command again")
-                }
-                AwayReason::NoBucket => (
-                    Exit::Failed,
-                    "make the bucket with the provider's own tools (shelflist never does, buckets are paid for), or mend its name",
-                ),
-                AwayReason::NoneOfThatName => (
-                    Exit::Offline,
-                    "was it deleted, or is the key another project's? where it is to be filled again: shelflist store remove NAME; \
-                     shelflist store add URL",
-                ),
-                AwayReason::NoEmbedder => (
-                    Exit::Offline,
-                    "start the server that embed= names in its URL, then run the command again",
-                ),
-                AwayReason::NameUnknown => {
-                    (Exit::Offline, "check the name in its URL, and that this computer has a network")
-                }
-                AwayReason::Untrusted => (
-                    Exit::Failed,
-                    "for HTTPS, let this computer trust the server's certificate (SSL_CERT_FILE names one); for sftp:, log in once \
-                     with ssh and check the host's key",
-                ),
-                AwayReason::Unreachable => {
-                    (Exit::Offline, "check the network and the server, then run the command again")
-                }
-            },
-            StoreError::Full { .. } => (Exit::Offline, "make room there, then run the command again"),
-            StoreError::Busy { .. } => (Exit::Offline, "wait a while, then run the command again"),
-            StoreError::Credentials { .. } => (
-                Exit::Failed,
-                "where keys and passwords are looked for stands in docs/stores.md; --password-command names a command that prints one",
-            ),
-            StoreError::ClockSkew { .. } => {
-                (Exit::Failed, "set this computer's clock (or let it be set: timedatectl set-ntp true)")
-            }
-            StoreError::Denied { .. } => (Exit::Failed, "check that this user may write there"),
-            _ => (Exit::Failed, "look at what is at that place, then run the command again"),
-        };
+        let (exit, hint) = what_to_do(&error);
         Failure::of(exit, &error, Some(hint))
+    }
+}
+
+/// How a command ends that needs the store, and what a person can do about it.
+fn what_to_do(error: &StoreError) -> (Exit, &'static str) {
+    match error {
+        StoreError::Away { reason, .. } => match reason {
+            AwayReason::RootMissing | AwayReason::NoStoreInRoot => {
+                (Exit::Offline, "mount its disk, then run the command again")
+            }
+            AwayReason::NoBucket => (
+                Exit::Failed,
+                "make the bucket with the provider's own tools (shelflist never does, buckets are paid for), or mend its name",
+            ),
+            AwayReason::NoneOfThatName => (
+                Exit::Offline,
+                "was it deleted, or is the key another project's? where it is to be filled again: shelflist store remove NAME; \
+                 shelflist store add URL",
+            ),
+            AwayReason::NoEmbedder => {
+                (Exit::Offline, "start the server that embed= names in its URL, then run the command again")
+            }
+            AwayReason::NameUnknown => {
+                (Exit::Offline, "check the name in its URL, and that this computer has a network")
+            }
+            AwayReason::Untrusted => (
+                Exit::Failed,
+                "for HTTPS, let this computer trust the server's certificate (SSL_CERT_FILE names one); for sftp:, log in once \
+                 with ssh and check the host's key",
+            ),
+            AwayReason::Unreachable => {
+                (Exit::Offline, "check the network and the server, then run the command again")
+            }
+        },
+        StoreError::Full { .. } => (Exit::Offline, "make room there, then run the command again"),
+        StoreError::Busy { .. } => (Exit::Offline, "wait a while, then run the command again"),
+        StoreError::Credentials { .. } => (
+            Exit::Failed,
+            "where keys and passwords are looked for stands in docs/stores.md; --password-command names a command that prints one",
+        ),
+        StoreError::ClockSkew { .. } => {
+            (Exit::Failed, "set this computer's clock (or let it be set: timedatectl set-ntp true)")
+        }
+        StoreError::Denied { .. } => {
+            (Exit::Failed, "check that this user, or this key, has the permission to write and delete there")
+        }
+        _ => (Exit::Failed, "look at what is at that place, then run the command again"),
+    }
+}
+
+/// What a person can do about a store that what waits cannot be sent to. Nothing where there is nothing to do but wait: a disk
+/// that is elsewhere and a network that is away are normal.
+pub(super) fn hint_of_away(away: &Away) -> Option<&'static str> {
+    match away {
+        Away::AskedToWait { .. }
+        | Away::Store(
+            StoreError::Busy { .. }
+            | StoreError::Io { .. }
+            | StoreError::Away {
+                reason: AwayReason::RootMissing | AwayReason::NoStoreInRoot | AwayReason::Unreachable,
+                ..
+            },
+        ) => None,
+        Away::Store(error) => Some(what_to_do(error).1),
+        Away::OtherStore { .. } => {
+            Some("was its disk swapped? where the store has moved: shelflist store relocate STORE URL")
+        }
+        Away::NotAStore => {
+            Some("where it was emptied and is to be filled again: shelflist store check STORE --repair")
+        }
     }
 }
 

@@ -2,15 +2,17 @@ mod now;
 mod queue;
 mod standing;
 mod steer;
+mod wait;
 
 use std::sync::Arc;
 
 use clap::Subcommand;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::context::Context;
 use super::enrich::{commands_json, exit_of_commands, print_commands, print_read};
-use super::exit::{Exit, Failure, chain};
+use super::exit::{Exit, Failure, chain, hint_of_away};
 use super::orphans::{kept_json, print_kept};
 use super::output::{Out, plural, size};
 use super::scan::{exit_of, no_library, print_problems, print_turn, scan_all, turn_json, went_away};
@@ -20,6 +22,7 @@ use crate::clock::Clock;
 use crate::enrich;
 use crate::enrich::commands::{self, AskReport};
 use crate::scan::Options;
+use crate::sync::keep::Ended;
 use crate::sync::{self, Here, Offline, PushReport};
 
 /// Scan, read text and metadata, and bring the stores in line; or look after what waits to be sent.
@@ -32,6 +35,9 @@ pub(super) struct Args {
     command: Option<Command>,
     /// Name, id or root of a library to scan; without it all of them.
     library: Option<String>,
+    /// Stay until nothing waits that can be sent, for instance for a store that is away; for so long at most: --wait=20m.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = wait::duration)]
+    wait: Option<Option<SignedDuration>>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,6 +52,9 @@ enum Command {
     Now {
         /// Name or URL of a store; without it to all of them.
         store: Option<String>,
+        /// Stay until nothing waits that can be sent, for instance for a store that is away; for so long at most: --wait=20m.
+        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = wait::duration)]
+        wait: Option<Option<SignedDuration>>,
     },
     /// Put what was given up in line again: with its id, or all of it.
     Retry {
@@ -87,11 +96,11 @@ impl Args {
 }
 
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
-    let Args { command, library } = args;
+    let Args { command, library, wait } = args;
     match command {
-        None => scan_and_send(context, library),
+        None => scan_and_send(context, library, wait),
         Some(Command::Status { probe }) => standing::run(context, probe),
-        Some(Command::Now { store }) => now::run(context, store.as_deref()),
+        Some(Command::Now { store, wait }) => now::run(context, store.as_deref(), wait),
         Some(Command::Retry { ids, force }) => steer::retry(context, &ids, force),
         Some(Command::Pause { store }) => steer::pause(context, store.as_deref(), true),
         Some(Command::Resume { store }) => steer::pause(context, store.as_deref(), false),
@@ -106,11 +115,31 @@ fn store_named(catalog: &Catalog, named: &str) -> Result<StoreRow, Failure> {
     })
 }
 
+/// What the sending part of a run comes to.
+fn exit_of_sending(pushed: &PushReport, ended: Option<Ended>) -> Exit {
+    Exit::worst([
+        match ended {
+            // Who has waited knows more than that a store was away once.
+            Some(Ended::TimeUp) => Exit::Offline,
+            None if !pushed.offline.is_empty() => Exit::Offline,
+            Some(Ended::Drained | Ended::Cancelled) | None => Exit::Done,
+        },
+        if pushed.interrupted { Exit::Interrupted } else { Exit::Done },
+        if pushed.problems.is_empty() && pushed.refused + pushed.strayed == 0 {
+            Exit::Done
+        } else {
+            Exit::Problems
+        },
+        if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
+    ])
+}
+
 /// Stores that could not be reached, as both ways to send tell of them.
 fn offline_json(offline: &[Offline]) -> Vec<Value> {
     let one = |offline: &Offline| {
         json!({
             "store": offline.store, "url": offline.url, "code": sync::code::CONNECTION, "message": chain(&offline.error),
+            "hint": hint_of_away(&offline.error),
         })
     };
     offline.iter().map(one).collect()
@@ -120,6 +149,9 @@ fn print_offline(out: &mut Out, offline: &[Offline]) -> std::io::Result<()> {
     for offline in offline {
         let Offline { store, error, .. } = offline;
         out.line(format!("{store}: queued, offline: {} ({})", chain(error), sync::code::CONNECTION))?;
+        if let Some(hint) = hint_of_away(error) {
+            out.line(format!("  hint: {hint}"))?;
+        }
     }
     Ok(())
 }
@@ -141,6 +173,12 @@ fn print_sent(out: &mut Out, pushed: &PushReport) -> std::io::Result<()> {
         out.line(format!("taken back: {n} of documents that may leave no more, or less far"))?;
     }
     print_kept(out, &pushed.kept)?;
+    if pushed.strayed > 0 {
+        let n = plural(pushed.strayed, "operation", "operations");
+        out.line(format!(
+            "{n} did not get through, to be tried again later; see: shelflist sync queue --errors"
+        ))?;
+    }
     for decision in &pushed.decisions {
         out.line(format!(
             "decision {decision}: a rule about privacy would take back much; nothing more of it is sent; see: shelflist decision show {decision}"
@@ -149,7 +187,11 @@ fn print_sent(out: &mut Out, pushed: &PushReport) -> std::io::Result<()> {
     Ok(())
 }
 
-fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit, Failure> {
+fn scan_and_send(
+    context: &mut Context,
+    library: Option<String>,
+    wait: Option<wait::Wait>,
+) -> Result<Exit, Failure> {
     let mut catalog = context.open()?;
     // All of them also from within a library's directory: the outbox is everybody's.
     let libraries = match library.as_deref() {
@@ -185,14 +227,22 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
     };
     // Who scans next need not wait until all is sent.
     drop(lock);
-    let (pushed, another_sends) = match Sender::take(&mut catalog, context.clock.now_ms()) {
-        Ok(sender) => (sync::push(&mut catalog, &sender, &here, None, &context.clock, &*ui)?, false),
-        Err(CatalogError::Locked(_)) => {
-            let queued =
-                crate::catalog::queue::standing(catalog.read(), None, context.clock.now_ms())?.pending;
-            (PushReport { queued, ..PushReport::default() }, true)
+    let mut another_sends = false;
+    let (pushed, ended) = match wait {
+        Some(wait) => {
+            let (pushed, ended) = wait::send(context, &mut catalog, None, wait, &ui)?;
+            (pushed, Some(ended))
         }
-        Err(error) => return Err(error.into()),
+        None => match Sender::take(&mut catalog, context.clock.now_ms()) {
+            Ok(sender) => (sync::push(&mut catalog, &sender, &here, None, &context.clock, &*ui)?, None),
+            Err(CatalogError::Locked(_)) => {
+                another_sends = true;
+                let now_ms = context.clock.now_ms();
+                let queued = crate::catalog::queue::standing(catalog.read(), None, now_ms)?.pending;
+                (PushReport { queued, ..PushReport::default() }, None)
+            }
+            Err(error) => return Err(error.into()),
+        },
     };
     ui.clear();
     let enriched = enriched?;
@@ -205,15 +255,10 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
     problems.extend(pushed.problems.iter().cloned());
     let exit = Exit::worst([
         exit_of(&turns, false),
-        if enriched.interrupted || asked.interrupted || pushed.interrupted {
-            Exit::Interrupted
-        } else {
-            Exit::Done
-        },
-        if pushed.offline.is_empty() { Exit::Done } else { Exit::Offline },
+        if enriched.interrupted || asked.interrupted { Exit::Interrupted } else { Exit::Done },
+        exit_of_sending(&pushed, ended),
         if another_sends { Exit::Locked } else { Exit::Done },
-        if problems.is_empty() && pushed.refused == 0 { Exit::Done } else { Exit::Problems },
-        if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
+        if problems.is_empty() { Exit::Done } else { Exit::Problems },
         exit_of_commands(&asked),
     ]);
     if context.json {
@@ -231,8 +276,10 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
             "decisions": pushed.decisions,
             "kept": pushed.kept.iter().map(kept_json).collect::<Vec<_>>(),
             "pulled": 0,
+            "strayed": pushed.strayed,
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),
+            "ended": ended.map(wait::word),
             "problems": problems,
         }))?;
         return Ok(exit);

@@ -37,7 +37,7 @@ pub struct Import {
 }
 
 impl Import {
-    /// What is asked, for [`super::edit`]. Rows with a conflict are not among it.
+    /// What is asked, for [`super::edit()`]. Rows with a conflict are not among it.
     pub fn asks(&self) -> impl Iterator<Item = Ask<'_>> {
         self.wanted.iter().map(|(_, (document_id, ulid), fields)| Ask {
             document_id: *document_id,
@@ -83,7 +83,7 @@ fn column(name: &str) -> Option<Column> {
     }
 }
 
-/// Reads a list that [`super::export`] wrote, in whatever dialect a spreadsheet saved it since: commas, semicolons or tabs,
+/// Reads a list that [`super::export()`] wrote, in whatever dialect a spreadsheet saved it since: commas, semicolons or tabs,
 /// with a byte-order mark or without, any order of columns. Missing columns change nothing.
 ///
 /// # Errors

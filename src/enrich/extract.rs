@@ -1,6 +1,5 @@
-//! What all extractors have in common. One file each: [`text`](super::text), [`markdown`](super::markdown),
-//! [`html`](super::html), [`pdf`](super::pdf), [`epub`](super::epub), [`rtf`](super::rtf), [`mail`](super::mail),
-//! [`audio`](super::audio), [`archive`](super::archive), [`image`](super::image), [`svg`](super::svg); those of
+//! What all extractors have in common. One file each: [`text`], [`markdown`], [`html`], [`pdf`], [`epub`], [`rtf`], [`mail`],
+//! [`audio`], [`archive`], [`image`], [`svg`]; those of
 //! [`office`](super::office) stand together.
 //!
 //! An extractor is given bytes, never a file: the whole input was read before it starts, so no error that it meets can

@@ -10,7 +10,7 @@
 //! looked at again another time.
 //!
 //! What is absent, on purpose:
-//! - No path, time or device gets into the enriched content ([`render`]): a move changes no byte of it.
+//! - No path, time or device gets into the enriched content ([`render()`]): a move changes no byte of it.
 //! - Nothing here writes files or opens what is not a regular file.
 
 use serde::{Deserialize, Serialize};

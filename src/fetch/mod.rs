@@ -1,13 +1,13 @@
 //! A content back in one's hands: from another disk that has it, from a store, or its text out of the catalogue.
 //!
 //! A catalogue that knows a content by its hash need not care where it comes from: whatever gives these bytes gives this
-//! file. So every place that may have it is gone to in turn ([`plan`]), what it gives is held against the hash while it is
+//! file. So every place that may have it is gone to in turn ([`plan()`]), what it gives is held against the hash while it is
 //! written, and a disk that was pulled, a file that was changed or has rotted, a store that is away is passed over for the
 //! next one, and said.
 //!
 //! What is absent, on purpose:
 //! - Nothing gets a name that was not proved, byte by byte, to be what the catalogue knows.
-//! - Nothing is written over anything, into a library or a store, or outside the directory that was named ([`target`]).
+//! - Nothing is written over anything, into a library or a store, or outside the directory that was named (`target`).
 //! - Nothing is written into the catalogue: fetching waits for no other run, and none waits for it.
 //! - Privacy is about what leaves this computer. It does not stop anybody from having his own file.
 

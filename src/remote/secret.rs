@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A password or key. Its text is had by name only ([`Secret::expose`]), and by this room only; `Debug` and `Display`
+/// A password or key. Its text is had by name only (`Secret::expose`), and by this room only; `Debug` and `Display`
 /// say `***`, and there is no way to serialise it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

@@ -9,7 +9,8 @@
 //! A verdict is the operation's, and counts (T5). Trouble on the way counts for nobody, but has to be told from trouble with
 //! one operation: a proxy that resets on one text would hold up all others for ever. So after such an error the store is
 //! asked who it is. Where it does not answer, it is away, and the turn ends; where it does, this operation waits, longer each
-//! time, and the others go on. Several such errors in a row are the channel's whatever it answers.
+//! time, and the others go on. Several such errors in a row are the channel's whatever it answers, and so is a turn in which
+//! nothing got through.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -107,8 +108,14 @@ impl Done {
                     None
                 }
             },
+            // A key that may write and not delete says nothing of what is to be sent.
             Done::Erased(_, erased) => match erased.take() {
-                Some(Err(error)) if error.class() == ErrorClass::Channel => Some(error),
+                Some(Err(error))
+                    if error.class() == ErrorClass::Channel
+                        && !matches!(error, StoreError::Denied { .. }) =>
+                {
+                    Some(error)
+                }
                 other => {
                     *erased = other;
                     None
@@ -240,6 +247,8 @@ impl Run<'_> {
         let mut due_ms = self.now_ms();
         let mut patience_ms = WAITING_MS;
         let mut strikes = Strikes::default();
+        // Whether anything was done in this turn; and the trouble it went on after.
+        let (mut any_done, mut survived) = (false, None);
         loop {
             self.renew()?;
             if self.monitor.cancelled() {
@@ -255,14 +264,23 @@ impl Run<'_> {
                 let now_ms = self.now_ms();
                 // What was due by then was leased just now.
                 self.wakes = self.wakes.split_off(&(due_ms + 1));
+                // What was said in so many words is not asked twice.
+                let is_said = survived.as_ref().is_some_and(says_no);
                 match self.wakes.first().copied() {
-                    Some(at) if at - now_ms <= patience_ms => {
+                    Some(at) if at - now_ms <= patience_ms && (any_done || !is_said) => {
                         patience_ms -= self.pause(u64::try_from(at - now_ms).unwrap_or(0));
                         due_ms = self.now_ms();
                         continue;
                     }
-                    _ => return Ok(Ok(())),
+                    // Where nothing got through at all it was nobody in particular.
+                    _ if !any_done && (is_said || self.strayed.len() > 1) => {
+                        if let Some(error) = survived {
+                            return self.ends_with(error, &strikes);
+                        }
+                    }
+                    _ => {}
                 }
+                return Ok(Ok(()));
             }
             if trouble.is_none() {
                 trouble = self.take_back(&mut line, workers)?;
@@ -274,6 +292,7 @@ impl Run<'_> {
             let strayed = std::mem::take(&mut line.strayed);
             if std::mem::take(&mut self.got_through) {
                 strikes = Strikes::default();
+                any_done = true;
             } else {
                 strikes.strayed.extend(&strayed);
             }
@@ -281,19 +300,31 @@ impl Run<'_> {
             // What was not handed out at all strays nowhere: the store could not be asked for what was lost.
             strikes.unasked += u32::from(strayed.is_empty());
             match self.goes_on(&error, &mut strikes) {
-                true => workers.halt.store(false, Ordering::Relaxed),
+                true => {
+                    survived = Some(error);
+                    workers.halt.store(false, Ordering::Relaxed);
+                }
                 false => {
-                    let now_ms = self.now_ms();
                     strikes.strayed.extend(strayed);
-                    self.catalog.change::<_, CatalogError>(|tx| {
-                        strikes.strayed.iter().try_for_each(|seq| outbox::clear_stray(tx, *seq, now_ms))
-                    })?;
-                    return Ok(Err(error));
+                    return self.ends_with(error, &strikes);
                 }
             }
             due_ms = self.now_ms();
             batch = self.limits.batch;
         }
+    }
+
+    /// Ends the turn with trouble that was everybody's: nobody strayed in it.
+    fn ends_with(
+        &mut self,
+        error: StoreError,
+        strikes: &Strikes,
+    ) -> Result<Result<(), StoreError>, SyncError> {
+        let now_ms = self.now_ms();
+        self.catalog.change::<_, CatalogError>(|tx| {
+            strikes.strayed.iter().try_for_each(|seq| outbox::clear_stray(tx, *seq, now_ms))
+        })?;
+        Ok(Err(error))
     }
 
     /// Whether the turn goes on after trouble on the way.
@@ -313,13 +344,17 @@ impl Run<'_> {
                 !self.monitor.cancelled()
             }
             StoreError::Io { .. } | StoreError::Away { reason: AwayReason::Unreachable, .. } => {
-                // One operation may fail for ever without saying anything of the others.
-                strikes.strayed.len() < STRIKES as usize
-                    && strikes.unasked < STRIKES
-                    && matches!(self.store.identity(), Ok(Some(identity)) if identity.store == self.row.remote_store)
+                strikes.unasked < STRIKES && self.others_may_get_through(strikes)
             }
+            error if says_no(error) => strikes.unasked == 0 && self.others_may_get_through(strikes),
             _ => false,
         }
+    }
+
+    /// One operation may fail for ever without saying anything of the others.
+    fn others_may_get_through(&self, strikes: &Strikes) -> bool {
+        strikes.strayed.len() < STRIKES as usize
+            && matches!(self.store.identity(), Ok(Some(identity)) if identity.store == self.row.remote_store)
     }
 
     /// Lets time pass, unless the user wants the run to end. Returns how much, in milliseconds.
@@ -412,6 +447,12 @@ impl Run<'_> {
         let waiting: Vec<Leased> = line.waiting.drain(..).collect();
         Ok(self.release(&waiting)?)
     }
+}
+
+/// Whether a store says that it will not write, to all or to one: a firewall before it that forbids one text, and a last
+/// gigabyte that one film does not fit into, say so in the words of a bucket that can only be read and of a full disk.
+const fn says_no(error: &StoreError) -> bool {
+    matches!(error, StoreError::Denied { .. } | StoreError::Full { .. })
 }
 
 fn work(

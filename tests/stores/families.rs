@@ -18,6 +18,7 @@ macro_rules! family {
 family!(rclone_s3);
 family!(moto);
 family!(azurite);
+family!(gcs);
 family!(webdav);
 family!(sftp);
 family!(openssh);
@@ -34,6 +35,7 @@ fn what_a_server_really_does_is_found_out_by_trying() {
     assert!(!found(&place::rclone_s3().0).conditional_put, "it takes the condition and replaces");
     assert!(found(&place::moto().0).conditional_put);
     assert!(found(&place::azurite().0).conditional_put);
+    assert!(found(&place::gcs().0).conditional_put);
     assert!(found(&place::webdav().0).conditional_put, "MOVE with Overwrite: F");
     let (openssh, _dir) = place::openssh();
     assert!(found(&openssh).conditional_put, "a link");
@@ -59,7 +61,7 @@ fn trying_out_leaves_nothing_behind() {
 fn of_several_devices_one_is_the_creator() {
     let (openssh, _dir) = place::openssh();
     // (rclone's S3 answers 500 to writers of one object at the same moment.)
-    for place in [place::moto().0, place::azurite().0, openssh] {
+    for place in [place::moto().0, place::azurite().0, place::gcs().0, openssh] {
         let first = place.store();
         let found = Some(found(&place));
         let access = Access { found, ..place.access.clone() };
@@ -191,9 +193,14 @@ fn a_large_object_arrives_whole_and_a_changed_one_not_at_all() {
     let mut changed = large.clone();
     changed[20_000_000] ^= 1;
     let expect = remote::Expect::of(&large);
-    for place in
-        [place::rclone_s3().0, place::moto().0, place::azurite().0, place::webdav().0, place::openssh().0]
-    {
+    for place in [
+        place::rclone_s3().0,
+        place::moto().0,
+        place::azurite().0,
+        place::gcs().0,
+        place::webdav().0,
+        place::openssh().0,
+    ] {
         let store = place.store();
         let error = store.put_if_absent(&key("a/large"), &mut changed.as_slice(), &expect).unwrap_err();
         assert!(matches!(error, StoreError::ContentChanged { .. }), "{error:?}");

@@ -23,6 +23,7 @@ mod gemini;
 mod gemini_commands;
 #[path = "../common/index_contract.rs"]
 mod index_contract;
+mod luck;
 mod model;
 mod place;
 mod resumed;

@@ -80,6 +80,13 @@ pub(crate) fn azurite() -> (Place, &'static Peer) {
     (Place::new(url, peers::AZURITE_ACCOUNT, peers::AZURITE_KEY), peer)
 }
 
+pub(crate) fn gcs() -> (Place, &'static Peer) {
+    static PEER: OnceLock<Peer> = OnceLock::new();
+    let peer = PEER.get_or_init(peers::gcs);
+    let url = format!("gcs://bucket/{}/{ODD}?endpoint={}", fresh(), peer.http());
+    (Place::new(url, "", &peers::gcs_key(peer)), peer)
+}
+
 pub(crate) fn webdav() -> (Place, &'static Peer) {
     static PEER: OnceLock<Peer> = OnceLock::new();
     let peer = PEER.get_or_init(peers::rclone_webdav);

@@ -166,6 +166,16 @@ impl WebDav {
         }
     }
 
+    /// Whether the directory is there that all writing goes through.
+    fn can_be_written_to(&self) -> Result<bool, StoreError> {
+        let (operator, call) = self.dal.begin();
+        match self.dal.waiter.wait(operator.stat(&format!("{TEMPORARY_DIRECTORY}/"))) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == opendal::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.dal.error(&call, &error, || "look at its directory".to_owned())),
+        }
+    }
+
     /// Streams a content to a name under `.tmp/`, where nobody looks.
     fn upload(&self, temporary: &str, content: &mut Measured<'_>) -> Result<(), StoreError> {
         let doing = || format!("write {temporary}");
@@ -202,7 +212,18 @@ impl WebDav {
         match answer {
             Ok(status) if status.is_success() => Ok(()),
             // RFC 4918, 9.7.1: the directory is not there.
-            Ok(StatusCode::CONFLICT | StatusCode::NOT_FOUND) => Err(self.lost()),
+            Ok(StatusCode::CONFLICT) => Err(self.lost()),
+            // Of a directory that is there Go's server says so where nothing can be made in it.
+            Ok(StatusCode::NOT_FOUND) if self.can_be_written_to()? => {
+                let source = call.refusal().said();
+                Err(StoreError::Denied { store: self.dal.store.clone(), doing: doing(), source })
+            }
+            Ok(StatusCode::NOT_FOUND) => Err(self.lost()),
+            // It took one when the store was added. Go's server says so of a full disk: no verdict about what is sent (T5).
+            Ok(StatusCode::METHOD_NOT_ALLOWED) => {
+                let source = call.refusal().said();
+                Err(StoreError::Io { store: self.dal.store.clone(), doing: doing(), source })
+            }
             _ => Err(sort::store_error(&self.dal.store, &call.refusal(), doing)),
         }
     }
