@@ -143,7 +143,9 @@ fn gcs(
         // It replaces what is there with the same content.
         heeds_conditions: false,
     };
-    Ok(Family { operator: Operator::new(builder), dialect: Some(Box::new(dialect)) })
+    // Servers of other makes have the JSON interface, hardly ever this one: there uploads are left to the library.
+    let dialect = place.endpoint.is_none().then(|| Box::new(dialect) as Box<dyn Dialect>);
+    Ok(Family { operator: Operator::new(builder), dialect })
 }
 
 fn azblob(
