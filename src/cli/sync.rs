@@ -122,6 +122,8 @@ fn exit_of_sending(pushed: &PushReport, ended: Option<Ended>) -> Exit {
             // Who has waited knows more than that a store was away once.
             Some(Ended::TimeUp) => Exit::Offline,
             None if !pushed.offline.is_empty() => Exit::Offline,
+            // What waits there waits for something else first, a text for instance; its store is away all the same.
+            Some(Ended::Drained) if !pushed.offline.is_empty() && pushed.queued > 0 => Exit::Offline,
             Some(Ended::Drained | Ended::Cancelled) | None => Exit::Done,
         },
         if pushed.interrupted { Exit::Interrupted } else { Exit::Done },
