@@ -301,7 +301,10 @@ fn scan_and_send(
         out.line("another shelflist is sending, and sends what waits, too; see: shelflist sync status")?;
     }
     if pushed.queued > 0 {
-        out.line(format!("queue: {} wait", plural(pushed.queued, "operation", "operations")))?;
+        out.line(format!(
+            "queue: {}; see: shelflist sync queue",
+            plural(pushed.queued, "operation waits", "operations wait")
+        ))?;
     } else if stores::all(catalog.read())?.is_empty() {
         out.line("no store yet; add one with: shelflist store add dir:PATH")?;
     }
