@@ -20,6 +20,7 @@ pub mod export;
 pub mod files;
 pub mod history;
 mod ids;
+pub mod invalid;
 pub mod ledger;
 pub mod libraries;
 mod lock;
@@ -233,6 +234,14 @@ impl Catalog {
     /// SQLite's.
     pub fn snapshot(&self) -> Result<Transaction<'_>> {
         Ok(self.conn.unchecked_transaction()?)
+    }
+
+    /// Another number whenever somebody else has changed something: another process, or another connection of this one.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn others_changes(&self) -> Result<i64> {
+        Ok(self.conn.query_row("PRAGMA data_version", [], |row| row.get(0))?)
     }
 
     /// How it is written from now on.

@@ -242,44 +242,13 @@ pub struct Ask<'a> {
 /// # Errors
 /// SQLite's.
 pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased>> {
-    let seqs: Vec<i64> = {
-        let mut statement = conn.prepare_cached(
-            "SELECT o.seq FROM outbox o JOIN documents d USING (document_id) JOIN stores s ON s.store_id = o.channel_id
-             WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = ?2 AND o.not_before <= ?3 AND o.held_by IS NULL
-               AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.document_id = o.document_id
-                               AND (e.state = 'leased' OR ((e.state = 'pending' OR (e.state = 'dead' AND e.kind = 'mirror'))
-                                    AND NOT (o.kind = 'delete' AND EXISTS (SELECT 1 FROM remote_objects t
-                                             WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))))
-                               AND e.channel_id = o.channel_id AND (e.seq < o.seq OR e.state = 'leased'))
-               AND (NOT ?6 OR o.kind <> 'delete' OR EXISTS (SELECT 1 FROM remote_objects t
-                                                            WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))
-               AND (o.kind = 'delete' OR (
-                    (s.payload = 'original' OR d.enrich_stale = 0)
-                    AND (s.payload = 'enriched' OR (s.payload = 'both' AND o.halfway = 0)
-                        OR EXISTS (SELECT 1 FROM withheld w WHERE w.document_id = d.document_id)
-                        OR EXISTS (
-                         SELECT 1 FROM files f JOIN dirs r USING (dir_id)
-                         WHERE f.document_id = d.document_id AND f.presence = 'present'
-                           AND f.content_hash = d.content_hash
-                           AND r.library_id IN (SELECT value FROM json_each(?4)))
-                        OR EXISTS (
-                         SELECT 1 FROM remote_objects h WHERE h.document_id = d.document_id AND h.store_id = s.store_id
-                           AND h.payload = 'original' AND h.state = 'current' AND h.upload_hash = d.content_hash))))
-             ORDER BY o.seq LIMIT ?5",
-        )?;
-        let rows = statement.query_map(
-            params![
-                ask.channel_id,
-                ask.kind,
-                now_ms,
-                serde_json::to_string(ask.readable)?,
-                i64::try_from(ask.limit).unwrap_or(i64::MAX),
-                ask.only_recalled
-            ],
-            |row| row.get(0),
-        )?;
-        rows.collect::<rusqlite::Result<_>>()?
-    };
+    let mut seqs = Vec::new();
+    let Ask { channel_id, kind, readable, only_recalled, limit, .. } = *ask;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    leasable(conn, &Heads { channel_id, kind, readable, only_recalled, due_ms: now_ms, limit }, |head| {
+        seqs.push(head.seq);
+        true
+    })?;
     let mut leased = Vec::with_capacity(seqs.len());
     for seq in seqs {
         leased.push(
@@ -308,6 +277,107 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
         );
     }
     Ok(leased)
+}
+
+/// An operation that nothing holds back but the time.
+struct Head {
+    seq: i64,
+    not_before: i64,
+    /// Its file could not be read the last time.
+    is_unread: bool,
+}
+
+/// Which operations are asked for.
+struct Heads<'a> {
+    channel_id: i64,
+    kind: &'a str,
+    readable: &'a [i64],
+    only_recalled: bool,
+    due_ms: i64,
+    /// At most so many; all where that is negative.
+    limit: i64,
+}
+
+/// Gives what a lease may take, in its order, for as long as `more` are wanted.
+fn leasable(conn: &Connection, asked: &Heads<'_>, mut more: impl FnMut(&Head) -> bool) -> Result<()> {
+    {
+        let mut statement = conn.prepare_cached(
+            "SELECT o.seq, o.not_before, o.error_class IS 'source' FROM outbox o JOIN documents d USING (document_id) JOIN stores s ON s.store_id = o.channel_id
+             WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = ?2 AND o.not_before <= ?3 AND o.held_by IS NULL
+               AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.document_id = o.document_id
+                               AND (e.state = 'leased' OR ((e.state = 'pending' OR (e.state = 'dead' AND e.kind = 'mirror'))
+                                    AND NOT (o.kind = 'delete' AND EXISTS (SELECT 1 FROM remote_objects t
+                                             WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))))
+                               AND e.channel_id = o.channel_id AND (e.seq < o.seq OR e.state = 'leased'))
+               AND (NOT ?6 OR o.kind <> 'delete' OR EXISTS (SELECT 1 FROM remote_objects t
+                                                            WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))
+               AND (o.kind = 'delete' OR (
+                    (s.payload = 'original' OR d.enrich_stale = 0)
+                    AND (s.payload = 'enriched' OR (s.payload = 'both' AND o.halfway = 0)
+                        OR EXISTS (SELECT 1 FROM withheld w WHERE w.document_id = d.document_id)
+                        OR EXISTS (
+                         SELECT 1 FROM files f JOIN dirs r USING (dir_id)
+                         WHERE f.document_id = d.document_id AND f.presence = 'present'
+                           AND f.content_hash = d.content_hash
+                           AND r.library_id IN (SELECT value FROM json_each(?4)))
+                        OR EXISTS (
+                         SELECT 1 FROM remote_objects h WHERE h.document_id = d.document_id AND h.store_id = s.store_id
+                           AND h.payload = 'original' AND h.state = 'current' AND h.upload_hash = d.content_hash))))
+             ORDER BY o.seq LIMIT ?5",
+        )?;
+        let readable = serde_json::to_string(asked.readable)?;
+        let mut rows = statement.query(params![
+            asked.channel_id,
+            asked.kind,
+            asked.due_ms,
+            readable,
+            asked.limit,
+            asked.only_recalled
+        ])?;
+        while let Some(row) = rows.next()? {
+            let head = Head { seq: row.get(0)?, not_before: row.get(1)?, is_unread: row.get(2)? };
+            if !more(&head) {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// When there is something to do on a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Due {
+    /// When something is due that time alone makes so, in milliseconds: long ago where it is now. What waits for a person, a disk
+    /// or a text is not meant.
+    pub at: Option<i64>,
+    /// When files are tried again that could not be read, in milliseconds: whether that helps is not a matter of time.
+    pub unread_at: Option<i64>,
+}
+
+/// When a lease would find something, given the disks that can be read. What another sender has, or had when it died, is due.
+///
+/// # Errors
+/// SQLite's.
+pub fn due(conn: &Connection, channel_id: i64, readable: &[i64], now_ms: i64) -> Result<Due> {
+    let leased: bool = conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE channel_id = ?1 AND state = 'leased')")?
+        .query_row([channel_id], |row| row.get(0))?;
+    if leased {
+        return Ok(Due { at: Some(i64::MIN), unread_at: None });
+    }
+    let mut due = Due::default();
+    for kind in ["delete", "mirror"] {
+        leasable(
+            conn,
+            &Heads { channel_id, kind, readable, only_recalled: false, due_ms: i64::MAX, limit: -1 },
+            |head| {
+                let sooner = if head.is_unread { &mut due.unread_at } else { &mut due.at };
+                *sooner = Some(sooner.map_or(head.not_before, |at| at.min(head.not_before)));
+                due.at.is_none_or(|at| at > now_ms)
+            },
+        )?;
+    }
+    Ok(due)
 }
 
 /// Fixes the bytes of a leased operation (T4).
@@ -341,6 +411,13 @@ pub enum Ending<'a> {
         /// Due again from then, in milliseconds.
         not_before: i64,
     },
+    /// Its file could not be read, or is another one now: back into the queue, nothing counted (T5). The next scan looks at it.
+    Unread {
+        /// What happened.
+        text: &'a str,
+        /// Due again from then, in milliseconds.
+        not_before: i64,
+    },
     /// What can be sent without a disk was. The rest waits for one.
     Halfway,
     /// Not its fault as far as can be told (T5), but it alone did not get through: back into the queue with what happened to
@@ -364,6 +441,13 @@ pub enum Ending<'a> {
         /// How many verdicts end it.
         limit: u32,
     },
+    /// As it stands it can never be carried out: given up at once, nothing counted.
+    Invalid {
+        /// For people.
+        text: &'a str,
+        /// SHELF-SYNC-00N.
+        code: &'a str,
+    },
     /// Its document changed since its bytes were fixed: a fresh operation stands in line for it.
     Superseded,
 }
@@ -382,12 +466,22 @@ pub fn end(conn: &Connection, op: &Leased, ending: Ending<'_>, now_ms: i64) -> R
             ))?
             .execute(params![op.seq, op.token, now_ms, note])?,
         Ending::Released { not_before } => conn
-            .prepare_cached(&format!("UPDATE outbox SET state = 'pending', not_before = ?4, {FREE} {MINE}"))?
+            .prepare_cached(&format!(
+                "UPDATE outbox SET state = 'pending', not_before = ?4, {FREE},
+                        error_text = CASE WHEN error_class IS 'source' THEN NULL ELSE error_text END,
+                        error_class = nullif(error_class, 'source') {MINE}"
+            ))?
             .execute(params![op.seq, op.token, now_ms, not_before])?,
+        Ending::Unread { text, not_before } => conn
+            .prepare_cached(&format!(
+                "UPDATE outbox SET state = 'pending', error_class = 'source', error_code = NULL, error_text = ?4,
+                        not_before = ?5, {FREE} {MINE}"
+            ))?
+            .execute(params![op.seq, op.token, now_ms, text, not_before])?,
         Ending::Halfway => conn
             // One that was put in line meanwhile must not wait for the rest of this one.
             .prepare_cached(&format!(
-                "UPDATE outbox SET halfway = 1, error_text = NULL, {FREE},
+                "UPDATE outbox SET halfway = 1, error_class = NULL, error_text = NULL, {FREE},
                         state = CASE WHEN EXISTS (SELECT 1 FROM outbox n WHERE n.document_id = outbox.document_id
                                                   AND n.channel_id = outbox.channel_id AND n.state = 'pending'
                                                   AND n.kind = 'mirror') THEN 'superseded' ELSE 'pending' END
@@ -408,6 +502,11 @@ pub fn end(conn: &Connection, op: &Leased, ending: Ending<'_>, now_ms: i64) -> R
                         error_text = ?4, not_before = ?6, {FREE} {MINE}"
             ))?
             .execute(params![op.seq, op.token, now_ms, text, code, not_before, limit])?,
+        Ending::Invalid { text, code } => conn
+            .prepare_cached(&format!(
+                "UPDATE outbox SET state = 'dead', error_class = 'payload', error_code = ?5, error_text = ?4, {FREE} {MINE}"
+            ))?
+            .execute(params![op.seq, op.token, now_ms, text, code])?,
         Ending::Superseded => conn
             .prepare_cached(&format!("UPDATE outbox SET state = 'superseded', {FREE} {MINE}"))?
             .execute(params![op.seq, op.token, now_ms])?,

@@ -266,11 +266,11 @@ pub fn settle(catalog: &mut Catalog, now_ms: i64) -> Result<()> {
         rows.collect::<rusqlite::Result<_>>()?
     };
     let mut ids = Ids::default();
-    while marked(catalog.read(), 1)?.first().is_some() {
+    while !marked(catalog.read(), 1)?.is_empty() {
         catalog.change(|tx| settle_marked(tx, &mut ids, &stores, now_ms))?;
     }
     for store_id in stores {
-        while waiting(catalog.read(), store_id, 1)?.first().is_some() {
+        while !waiting(catalog.read(), store_id, 1)?.is_empty() {
             catalog.change(|tx| settle_waiting(tx, store_id, now_ms))?;
         }
     }

@@ -69,8 +69,12 @@ pub struct StoreRow {
     pub last_ok: Option<i64>,
     /// Since when nothing gets through, in milliseconds.
     pub offline_since: Option<i64>,
+    /// The last failure on the way: SHELF-SYNC-00N.
+    pub error_code: Option<String>,
     /// The last failure on the way.
     pub error_text: Option<String>,
+    /// When it was heard of last, be it a failure, in milliseconds.
+    pub heard_at: i64,
     /// The command that prints its secret.
     pub password_command: Option<String>,
     /// What trying it out has found, where its family has to be tried out.
@@ -83,7 +87,7 @@ pub struct StoreRow {
 
 const SELECT: &str =
     "SELECT s.store_id, c.name, s.url, s.payload, s.remote_store, s.generation, c.state, c.paused,
-     c.failures, c.not_before, c.last_ok, c.offline_since, c.error_text,
+     c.failures, c.not_before, c.last_ok, c.offline_since, c.error_code, c.error_text, c.updated_at AS heard_at,
      s.password_command, s.probe, s.probed_at, s.scope
      FROM stores s JOIN channels c ON c.channel_id = s.store_id";
 
@@ -101,7 +105,9 @@ fn store(row: &Row<'_>) -> rusqlite::Result<StoreRow> {
         not_before: row.get("not_before")?,
         last_ok: row.get("last_ok")?,
         offline_since: row.get("offline_since")?,
+        error_code: row.get("error_code")?,
         error_text: row.get("error_text")?,
+        heard_at: row.get("heard_at")?,
         password_command: row.get("password_command")?,
         // What a later version wrote down and this one does not understand was not found out.
         found: row.get::<_, Option<String>>("probe")?.and_then(|probe| serde_json::from_str(&probe).ok()),
@@ -254,15 +260,12 @@ pub fn remove(conn: &Connection, store_id: i64) -> Result<()> {
     Ok(())
 }
 
-/// Whether anything is sent is a person's word.
+/// Whether anything is sent is a person's word, and says nothing of the way: `updated_at` of a channel is when it was heard of.
 ///
 /// # Errors
 /// SQLite's.
-pub fn pause(conn: &Connection, store_id: i64, paused: bool, now_ms: i64) -> Result<()> {
-    conn.execute(
-        "UPDATE channels SET paused = ?2, updated_at = ?3 WHERE channel_id = ?1",
-        params![store_id, paused, now_ms],
-    )?;
+pub fn pause(conn: &Connection, store_id: i64, paused: bool) -> Result<()> {
+    conn.execute("UPDATE channels SET paused = ?2 WHERE channel_id = ?1", params![store_id, paused])?;
     Ok(())
 }
 
@@ -270,11 +273,8 @@ pub fn pause(conn: &Connection, store_id: i64, paused: bool, now_ms: i64) -> Res
 ///
 /// # Errors
 /// SQLite's.
-pub fn call_at_once(conn: &Connection, store_id: i64, now_ms: i64) -> Result<()> {
-    conn.execute(
-        "UPDATE channels SET not_before = 0, updated_at = ?2 WHERE channel_id = ?1 AND not_before > 0",
-        params![store_id, now_ms],
-    )?;
+pub fn call_at_once(conn: &Connection, store_id: i64) -> Result<()> {
+    conn.execute("UPDATE channels SET not_before = 0 WHERE channel_id = ?1 AND not_before > 0", [store_id])?;
     Ok(())
 }
 

@@ -18,6 +18,12 @@ pub(crate) fn add_document(conn: &Connection, n: u8) -> Result<()> {
     Ok(())
 }
 
+/// Another text for a document of [`add_document`].
+pub(crate) fn write_text(conn: &Connection, n: u8, text: &str) -> Result<()> {
+    conn.execute("UPDATE texts SET text = ?2 WHERE content_hash = ?1", ([n; 32], text))?;
+    Ok(())
+}
+
 /// A document whose text cannot be had any more.
 pub(crate) fn lose_text(conn: &Connection, n: u8) -> Result<()> {
     conn.execute("UPDATE enrichments SET outcome = 'failed' WHERE content_hash = ?1", [[n; 32]])?;

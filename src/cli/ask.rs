@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Failure, chain};
+use super::heard;
 use super::hits::Hits;
 use crate::catalog::search::{self, Query};
 use crate::catalog::stores::{self, StoreRow};
@@ -56,7 +57,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
              `shelflist find` looks everywhere",
         )
     })?;
-    let catalog = context.open()?;
+    let mut catalog = context.open()?;
     let Some(row) = store_that_answers(&catalog, store.as_deref())? else {
         let why = "there is no store that answers questions".to_owned();
         let hint = "add one with: shelflist store add gemini://NAME";
@@ -69,15 +70,12 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
             &Unanswered { why, hint, exit: Exit::Problems },
         );
     };
-    match ask(&row, &question, &filter, context) {
+    let answer = ask(&row, &question, &filter, context);
+    heard::keep(context, &mut catalog, &row, &answer)?;
+    match answer {
         Ok(answer) => show(context, &catalog, &row, &question, &answer),
         Err(error) if error.class() == ErrorClass::Channel => {
-            let exit = match &error {
-                StoreError::Credentials { .. }
-                | StoreError::Denied { .. }
-                | StoreError::Away { reason: AwayReason::Untrusted, .. } => Exit::Failed,
-                _ => Exit::Offline,
-            };
+            let exit = heard::exit_of(&error);
             let failure = Failure::from(error);
             let hint = failure.said_hint().unwrap_or_default();
             let why = failure.message().to_owned();
@@ -357,15 +355,20 @@ fn instead(
         }
     }
     let hits = Hits::gather(context, catalog, &found.hits, Some(&query))?;
+    let unsent = row.map(|row| heard::unsent(context, catalog, row)).transpose()?;
     if context.json {
         context.out.json(&json!({
             "question": question, "store": row.map(|row| &row.name), "answered": false, "answer": null, "model": null,
-            "sources": [], "citations": [], "reason": { "message": why, "hint": hint },
+            "sources": [], "citations": [],
+            "reason": { "message": why, "hint": hint, "code": heard::code_of(*exit), "unsent": unsent },
             "hits": hits.json(), "total": found.total,
         }))?;
         return Ok(*exit);
     }
     eprintln!("no answer: {}", crate::model::path::display_name(why.as_bytes()));
+    if let (Some(row), Some(unsent), Exit::Offline) = (row, unsent, exit) {
+        eprintln!("{}", crate::model::path::display_name(heard::offline(row, unsent).as_bytes()));
+    }
     eprintln!("hint: {}", crate::model::path::display_name(hint.as_bytes()));
     if hits.len() == 0 {
         context.out.line("the catalogue finds nothing for it either")?;

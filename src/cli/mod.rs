@@ -25,6 +25,7 @@ mod export;
 mod fetch;
 mod fields;
 mod find;
+mod heard;
 mod history;
 mod hits;
 mod import;

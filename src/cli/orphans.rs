@@ -10,6 +10,7 @@ use crate::catalog::ledger::RemoteObject;
 use crate::catalog::{Catalog, CatalogError, Sender, ledger, query, stores};
 use crate::clock::Clock;
 use crate::model::OperationState;
+use crate::sync::code;
 use crate::sync::devices::Kept;
 use crate::sync::orphans::{self, CleanOptions};
 
@@ -139,7 +140,9 @@ fn clean(context: &mut Context, dry_run: bool, force: bool) -> Result<Exit, Fail
             "in_grace": report.in_grace,
             "refused": report.braked.iter().map(|(store, due, all)| json!({ "store": store, "due": due, "objects": all })).collect::<Vec<_>>(),
             "kept": report.kept.iter().map(kept_json).collect::<Vec<_>>(),
-            "offline": report.offline.iter().map(|offline| json!({ "store": offline.store, "message": chain(&offline.error) })).collect::<Vec<_>>(),
+            "offline": report.offline.iter().map(|offline| json!({
+                "store": offline.store, "code": code::CONNECTION, "message": chain(&offline.error),
+            })).collect::<Vec<_>>(),
         }))?;
         return Ok(exit);
     }
@@ -154,7 +157,8 @@ fn clean(context: &mut Context, dry_run: bool, force: bool) -> Result<Exit, Fail
     }
     print_kept(out, &report.kept)?;
     for offline in &report.offline {
-        out.line(format!("{}: queued, offline: {}", offline.store, chain(&offline.error)))?;
+        let why = chain(&offline.error);
+        out.line(format!("{}: queued, offline: {why} ({})", offline.store, code::CONNECTION))?;
     }
     let deleted = plural(report.deleted, "orphan deleted", "orphans deleted");
     let grace = if report.in_grace > 0 {

@@ -63,7 +63,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
                     "is_online": known.is_online(),
                     "last_online_at": rfc3339_or_null(store.last_ok),
                     "offline_duration_seconds": known.offline_ms(now_ms).map(|ms| ms / 1_000),
-                    "code": (!known.is_online()).then_some(code::CONNECTION),
+                    "code": store.error_code.as_deref().filter(|_| !known.is_online()),
                 })
             })
             .collect();
@@ -127,7 +127,7 @@ pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
                 "store {}: offline{since}: {} ({})",
                 store.name,
                 store.error_text.as_deref().unwrap_or("?"),
-                code::CONNECTION
+                store.error_code.as_deref().unwrap_or(code::CONNECTION)
             ))?;
         }
     }

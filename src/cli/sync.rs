@@ -2,10 +2,12 @@ mod now;
 mod queue;
 mod standing;
 mod steer;
+mod wait;
 
 use std::sync::Arc;
 
 use clap::Subcommand;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::context::Context;
@@ -20,6 +22,7 @@ use crate::clock::Clock;
 use crate::enrich;
 use crate::enrich::commands::{self, AskReport};
 use crate::scan::Options;
+use crate::sync::keep::Ended;
 use crate::sync::{self, Here, Offline, PushReport};
 
 /// Scan, read text and metadata, and bring the stores in line; or look after what waits to be sent.
@@ -32,6 +35,9 @@ pub(super) struct Args {
     command: Option<Command>,
     /// Name, id or root of a library to scan; without it all of them.
     library: Option<String>,
+    /// Stay until nothing waits that can be sent, for instance for a store that is away; for so long at most: --wait=20m.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = wait::duration)]
+    wait: Option<Option<SignedDuration>>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,6 +52,9 @@ enum Command {
     Now {
         /// Name or URL of a store; without it to all of them.
         store: Option<String>,
+        /// Stay until nothing waits that can be sent, for instance for a store that is away; for so long at most: --wait=20m.
+        #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, value_parser = wait::duration)]
+        wait: Option<Option<SignedDuration>>,
     },
     /// Put what was given up in line again: with its id, or all of it.
     Retry {
@@ -87,11 +96,11 @@ impl Args {
 }
 
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
-    let Args { command, library } = args;
+    let Args { command, library, wait } = args;
     match command {
-        None => scan_and_send(context, library),
+        None => scan_and_send(context, library, wait),
         Some(Command::Status { probe }) => standing::run(context, probe),
-        Some(Command::Now { store }) => now::run(context, store.as_deref()),
+        Some(Command::Now { store, wait }) => now::run(context, store.as_deref(), wait),
         Some(Command::Retry { ids, force }) => steer::retry(context, &ids, force),
         Some(Command::Pause { store }) => steer::pause(context, store.as_deref(), true),
         Some(Command::Resume { store }) => steer::pause(context, store.as_deref(), false),
@@ -104,6 +113,27 @@ fn store_named(catalog: &Catalog, named: &str) -> Result<StoreRow, Failure> {
     stores::by_name(catalog.read(), named)?.ok_or_else(|| {
         Failure::new(Exit::Failed, format!("there is no store {named}")).hint("see: shelflist store list")
     })
+}
+
+/// What the sending part of a run comes to.
+fn exit_of_sending(pushed: &PushReport, ended: Option<Ended>) -> Exit {
+    Exit::worst([
+        match ended {
+            // Who has waited knows more than that a store was away once.
+            Some(Ended::TimeUp) => Exit::Offline,
+            None if !pushed.offline.is_empty() => Exit::Offline,
+            // What waits there waits for something else first, a text for instance; its store is away all the same.
+            Some(Ended::Drained) if !pushed.offline.is_empty() && pushed.queued > 0 => Exit::Offline,
+            Some(Ended::Drained | Ended::Cancelled) | None => Exit::Done,
+        },
+        if pushed.interrupted { Exit::Interrupted } else { Exit::Done },
+        if pushed.problems.is_empty() && pushed.refused + pushed.strayed == 0 {
+            Exit::Done
+        } else {
+            Exit::Problems
+        },
+        if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
+    ])
 }
 
 /// Stores that could not be reached, as both ways to send tell of them.
@@ -159,7 +189,11 @@ fn print_sent(out: &mut Out, pushed: &PushReport) -> std::io::Result<()> {
     Ok(())
 }
 
-fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit, Failure> {
+fn scan_and_send(
+    context: &mut Context,
+    library: Option<String>,
+    wait: Option<wait::Wait>,
+) -> Result<Exit, Failure> {
     let mut catalog = context.open()?;
     // All of them also from within a library's directory: the outbox is everybody's.
     let libraries = match library.as_deref() {
@@ -195,14 +229,22 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
     };
     // Who scans next need not wait until all is sent.
     drop(lock);
-    let (pushed, another_sends) = match Sender::take(&mut catalog, context.clock.now_ms()) {
-        Ok(sender) => (sync::push(&mut catalog, &sender, &here, None, &context.clock, &*ui)?, false),
-        Err(CatalogError::Locked(_)) => {
-            let queued =
-                crate::catalog::queue::standing(catalog.read(), None, context.clock.now_ms())?.pending;
-            (PushReport { queued, ..PushReport::default() }, true)
+    let mut another_sends = false;
+    let (pushed, ended) = match wait {
+        Some(wait) => {
+            let (pushed, ended) = wait::send(context, &mut catalog, None, wait, &ui)?;
+            (pushed, Some(ended))
         }
-        Err(error) => return Err(error.into()),
+        None => match Sender::take(&mut catalog, context.clock.now_ms()) {
+            Ok(sender) => (sync::push(&mut catalog, &sender, &here, None, &context.clock, &*ui)?, None),
+            Err(CatalogError::Locked(_)) => {
+                another_sends = true;
+                let now_ms = context.clock.now_ms();
+                let queued = crate::catalog::queue::standing(catalog.read(), None, now_ms)?.pending;
+                (PushReport { queued, ..PushReport::default() }, None)
+            }
+            Err(error) => return Err(error.into()),
+        },
     };
     ui.clear();
     let enriched = enriched?;
@@ -215,15 +257,10 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
     problems.extend(pushed.problems.iter().cloned());
     let exit = Exit::worst([
         exit_of(&turns, false),
-        if enriched.interrupted || asked.interrupted || pushed.interrupted {
-            Exit::Interrupted
-        } else {
-            Exit::Done
-        },
-        if pushed.offline.is_empty() { Exit::Done } else { Exit::Offline },
+        if enriched.interrupted || asked.interrupted { Exit::Interrupted } else { Exit::Done },
+        exit_of_sending(&pushed, ended),
         if another_sends { Exit::Locked } else { Exit::Done },
-        if problems.is_empty() && pushed.refused + pushed.strayed == 0 { Exit::Done } else { Exit::Problems },
-        if pushed.decisions.is_empty() { Exit::Done } else { Exit::Decision },
+        if problems.is_empty() { Exit::Done } else { Exit::Problems },
         exit_of_commands(&asked),
     ]);
     if context.json {
@@ -244,6 +281,7 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
             "strayed": pushed.strayed,
             "queued": pushed.queued,
             "offline": offline_json(&pushed.offline),
+            "ended": ended.map(wait::word),
             "problems": problems,
         }))?;
         return Ok(exit);
@@ -263,7 +301,10 @@ fn scan_and_send(context: &mut Context, library: Option<String>) -> Result<Exit,
         out.line("another shelflist is sending, and sends what waits, too; see: shelflist sync status")?;
     }
     if pushed.queued > 0 {
-        out.line(format!("queue: {} wait", plural(pushed.queued, "operation", "operations")))?;
+        out.line(format!(
+            "queue: {}; see: shelflist sync queue",
+            plural(pushed.queued, "operation waits", "operations wait")
+        ))?;
     } else if stores::all(catalog.read())?.is_empty() {
         out.line("no store yet; add one with: shelflist store add dir:PATH")?;
     }

@@ -13,6 +13,7 @@ use crate::monitor::{Counter, Monitor, Phase};
 #[derive(Debug)]
 pub(super) struct Ui {
     bar: ProgressBar,
+    quiet: bool,
     verbose: bool,
 }
 
@@ -22,7 +23,20 @@ impl Ui {
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(None, target).with_style(nothing());
         catch_ctrl_c();
-        Ui { bar, verbose }
+        Ui { bar, quiet, verbose }
+    }
+
+    /// Says for what it waits: on a terminal now, in the place of what was said before; elsewhere only what `is_new`, because
+    /// there every line stays.
+    pub(super) fn waits(&self, line: &str, is_new: bool) {
+        // Names of stores may hold anything.
+        let line = display_name(line.as_bytes());
+        if !self.bar.is_hidden() {
+            self.bar.set_style(nothing());
+            self.bar.set_message(line.clone());
+        } else if is_new && !self.quiet {
+            eprintln!("{line}");
+        }
     }
 
     /// Ends the progress line.

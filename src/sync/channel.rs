@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::connectivity::{self, Heard};
+use super::connectivity::{self, Connectivity, Heard};
 use super::{Away, SyncError, devices};
 use crate::catalog::stores::{self, StoreRow};
 use crate::catalog::{Catalog, CatalogError, Connection, Ids, ledger, outbox};
@@ -36,24 +36,29 @@ pub(super) fn open_known(
             stores::refill(tx, &mut Ids::default(), row.store_id, &identity.generation, now_ms)?;
         }
         put_in_line_anew(tx, row, &store, now_ms)?;
-        connectivity::note(tx, row, Heard::Answer, None, now_ms)?;
+        // One that answers and takes nothing is as it was until something gets through: or it would be called as often as it
+        // answers, and nobody would be told why nothing gets there.
+        if !Connectivity::of(row).is_broken() {
+            connectivity::note(tx, row, Heard::Answer, None, now_ms)?;
+        }
         Ok(())
     })?;
     Ok(Ok(store))
 }
 
-/// Opens a store to send to it: as [`open_known`], and it knows that this device does.
+/// Opens a store to send to it: as [`open_known`], and it knows that this device does. What is away is told from what answers
+/// and does not let us in, or not write.
 pub(super) fn enter(
     catalog: &mut Catalog,
     row: &StoreRow,
     clock: &dyn Clock,
-) -> Result<Result<Opened, Away>, SyncError> {
+) -> Result<Result<Opened, (Heard, Away)>, SyncError> {
     let store = match open_known(catalog, row, clock)? {
         Ok(store) => store,
-        Err(away) => return Ok(Err(away)),
+        Err(away) => return Ok(Err((Heard::at_the_door(&away), away))),
     };
     let registered = devices::register(catalog, row.store_id, &store, clock.now_ms())?;
-    Ok(registered.map(|()| store).map_err(Away::Store))
+    Ok(registered.map(|()| store).map_err(|error| (Heard::BrokeOff, Away::Store(error))))
 }
 
 /// What a store has and has to be given again: what it will soon forget, and what it was given in another manner.
@@ -75,10 +80,11 @@ pub(super) fn put_in_line_anew(
     Ok(())
 }
 
-/// Nothing gets through. What a store asked for is kept.
+/// Nothing gets through, or not to the end. What a store asked for is kept.
 pub(super) fn note_offline(
     catalog: &mut Catalog,
     row: &StoreRow,
+    heard: Heard,
     error: &Away,
     clock: &dyn Clock,
 ) -> Result<(), CatalogError> {
@@ -92,7 +98,7 @@ pub(super) fn note_offline(
     let not_before =
         asked.map_or(0, |asked| now_ms.saturating_add(i64::try_from(asked.as_millis()).unwrap_or(i64::MAX)));
     catalog.change(|tx| {
-        connectivity::note(tx, row, Heard::NothingGotThrough, Some(&chain(error)), now_ms)?;
+        connectivity::note(tx, row, heard, Some(&chain(error)), now_ms)?;
         stores::set_not_before(tx, row.store_id, not_before)
     })
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 use ulid::Ulid;
 
 use super::channel::{chain, open_known};
+use super::connectivity::{self, Heard};
 use super::{Away, SyncError, devices};
 use crate::catalog::compare::{self, Stranger};
 use crate::catalog::ledger::RemoteObject;
@@ -203,7 +204,11 @@ pub fn check(
             return begin_anew(catalog, row, clock);
         }
         Err(Away::NotAStore) => return Ok(CheckReport::ended(Outcome::Wiped)),
-        Err(away) => return Ok(CheckReport::ended(Outcome::Away(away))),
+        Err(away) => {
+            let now_ms = clock.now_ms();
+            connectivity::hear(catalog, row, Heard::NoAnswer, Some(&chain(&away)), &[], now_ms)?;
+            return Ok(CheckReport::ended(Outcome::Away(away)));
+        }
     };
     let known = stores::by_name(catalog.read(), &row.name)?;
     if known.is_some_and(|known| known.generation != row.generation) {
@@ -244,7 +249,11 @@ fn begin_anew(catalog: &mut Catalog, row: &StoreRow, clock: &dyn Clock) -> Resul
 
 fn holds_anything(opened: &Opened) -> Result<bool, StoreError> {
     Ok(match opened {
-        Opened::Objects(store) => store.list("")?.next().transpose()?.is_some(),
+        Opened::Objects(store) => {
+            let mut objects =
+                store.list("")?.filter(|item| !item.as_ref().is_ok_and(|item| devices::is_number(&item.key)));
+            objects.next().transpose()?.is_some()
+        }
         Opened::Index(index) => index.list()?.next().transpose()?.is_some(),
     })
 }

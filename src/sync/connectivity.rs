@@ -6,7 +6,7 @@
 //! and a probe is an `identity()` of the store, asked by [`probe`] in a thread that nobody waits for beyond its time.
 
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use super::channel::chain;
@@ -16,6 +16,11 @@ use crate::catalog::{Catalog, CatalogError, Connection, settings};
 use crate::clock::Clock;
 use crate::model::setting;
 use crate::remote::{self, Access, AwayReason, StoreError, StoreUrl};
+
+/// That a store answered is written down again after so long, in milliseconds.
+const FRESH_MS: i64 = 10_000;
+/// How often it is looked whether a probe is still wanted, in milliseconds.
+const TICK_MS: u64 = 100;
 
 /// How channels are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +57,37 @@ pub enum Heard {
     NoAnswer,
     /// A whole turn did not: nothing gets through.
     NothingGotThrough,
+    /// It answered, and the turn broke off all the same: it is full, or lets us in and not write.
+    BrokeOff,
+}
+
+impl Heard {
+    /// What it says of the way that a store could not be opened.
+    #[must_use]
+    pub(super) const fn at_the_door(away: &Away) -> Heard {
+        match away {
+            // It answered: that it lets us not in, or has no room. Asked every half a minute it may lock us out.
+            Away::Store(
+                StoreError::Credentials { .. }
+                | StoreError::Denied { .. }
+                | StoreError::ClockSkew { .. }
+                | StoreError::Full { .. }
+                | StoreError::Busy { .. },
+            ) => Heard::BrokeOff,
+            _ => Heard::NothingGotThrough,
+        }
+    }
+
+    /// What the answer to one question says of the way. Nothing, where it is about something else: that the store is busy, does not
+    /// let us in or is another one, is found out by what is sent there.
+    #[must_use]
+    pub fn in_answer<T>(answer: &Result<T, StoreError>) -> Option<Heard> {
+        match answer {
+            Ok(_) => Some(Heard::Answer),
+            Err(StoreError::Away { .. } | StoreError::Io { .. }) => Some(Heard::NoAnswer),
+            Err(_) => None,
+        }
+    }
 }
 
 /// What is known of a channel.
@@ -67,6 +103,8 @@ pub struct Connectivity {
     pub offline_since: Option<i64>,
     /// When something was heard last, be it a failure, in milliseconds.
     pub heard_at: Option<i64>,
+    /// Whether the last failure was a turn that broke off although it answered.
+    pub broke_off: bool,
 }
 
 impl Connectivity {
@@ -79,6 +117,7 @@ impl Connectivity {
             last_ok: None,
             offline_since: None,
             heard_at: None,
+            broke_off: false,
         }
     }
 
@@ -90,7 +129,8 @@ impl Connectivity {
             failures: row.failures,
             last_ok: row.last_ok,
             offline_since: row.offline_since,
-            heard_at: row.last_ok.max(row.offline_since),
+            heard_at: if row.failures > 0 { Some(row.heard_at) } else { row.last_ok },
+            broke_off: row.error_code.as_deref() == Some(code::REFUSED),
         }
     }
 
@@ -100,18 +140,18 @@ impl Connectivity {
         self.state != ChannelState::Offline
     }
 
+    /// Whether it is there and takes nothing.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broke_off && !self.is_online()
+    }
+
     /// For how long it has been offline, in milliseconds.
     #[must_use]
     pub fn offline_ms(&self, now_ms: i64) -> Option<i64> {
         let since = self.offline_since.filter(|_| !self.is_online())?;
         // A clock that was set back makes no negative time.
         Some((now_ms - since).max(0))
-    }
-
-    /// When it is to be probed next, in milliseconds.
-    #[must_use]
-    pub fn probe_at(&self, watch: &Watch) -> i64 {
-        self.heard_at.map_or(i64::MIN, |at| at.saturating_add(watch.interval_ms))
     }
 
     /// What is known after this.
@@ -124,10 +164,11 @@ impl Connectivity {
                 last_ok: Some(now_ms),
                 offline_since: None,
                 heard_at: Some(now_ms),
+                broke_off: false,
             };
         }
         let failures = self.failures.saturating_add(1);
-        let is_over = heard == Heard::NothingGotThrough
+        let is_over = matches!(heard, Heard::NothingGotThrough | Heard::BrokeOff)
             || failures >= watch.failures
             || self.state == ChannelState::Offline;
         Connectivity {
@@ -136,6 +177,7 @@ impl Connectivity {
             last_ok: self.last_ok,
             offline_since: self.offline_since.or(Some(now_ms)),
             heard_at: Some(now_ms),
+            broke_off: heard == Heard::BrokeOff,
         }
     }
 }
@@ -180,9 +222,10 @@ pub(super) fn note(
     let after = before.after(heard, &Watch::of(conn)?, now_ms);
     match heard {
         Heard::Answer => stores::channel_ok(conn, row.store_id, now_ms)?,
-        Heard::NoAnswer | Heard::NothingGotThrough => {
+        Heard::NoAnswer | Heard::NothingGotThrough | Heard::BrokeOff => {
             let text = error.unwrap_or("no answer");
-            stores::channel_missed(conn, row.store_id, after.state, code::CONNECTION, text, now_ms)?;
+            let code = if after.broke_off { code::REFUSED } else { code::CONNECTION };
+            stores::channel_missed(conn, row.store_id, after.state, code, text, now_ms)?;
         }
     }
     Ok((before, after))
@@ -209,6 +252,31 @@ pub fn hear(
     Ok(after)
 }
 
+/// A store was asked something by somebody who waits for the answer: real traffic, as what is sent is. Nothing is written where
+/// that is no news.
+///
+/// # Errors
+/// SQLite's.
+pub fn overhear<T>(
+    catalog: &mut Catalog,
+    row: &StoreRow,
+    answer: &Result<T, StoreError>,
+    now_ms: i64,
+) -> Result<(), CatalogError> {
+    let Some(heard) = Heard::in_answer(answer) else { return Ok(()) };
+    let known = Connectivity::of(row);
+    let is_no_news = known.state == ChannelState::Online
+        && known.failures == 0
+        && known.last_ok.is_some_and(|at| (now_ms - at).abs() < FRESH_MS);
+    // One that answers and takes nothing answers, and takes nothing.
+    if heard == Heard::Answer && (is_no_news || known.is_broken()) {
+        return Ok(());
+    }
+    let error = answer.as_ref().err().map(|error| chain(error));
+    hear(catalog, row, heard, error.as_deref(), &[], now_ms)?;
+    Ok(())
+}
+
 /// Asks a store who it is, for so long at most, and keeps what came of it.
 ///
 /// # Errors
@@ -219,6 +287,18 @@ pub fn probe(
     listeners: &[&dyn Listener],
     clock: &dyn Clock,
 ) -> Result<Connectivity, SyncError> {
+    let known = probe_while(catalog, row, listeners, &|| true, clock)?;
+    Ok(known.expect("nobody ends it"))
+}
+
+/// The same, as long as it `goes_on`. Returns nothing where it was ended: then nothing was heard.
+pub(super) fn probe_while(
+    catalog: &mut Catalog,
+    row: &StoreRow,
+    listeners: &[&dyn Listener],
+    goes_on: &dyn Fn() -> bool,
+    clock: &dyn Clock,
+) -> Result<Option<Connectivity>, SyncError> {
     let url = StoreUrl::parse(&row.url, Path::new("/"))
         .map_err(|source| SyncError::Url { store: row.name.clone(), source })?;
     let watch = Watch::of(catalog.read())?;
@@ -231,7 +311,17 @@ pub fn probe(
         let answer = remote::open(&url, &access, now).and_then(|opened| opened.identity());
         let _ = say.send(answer);
     });
-    let answer = match said.recv_timeout(Duration::from_millis(watch.timeout_ms)) {
+    let mut left_ms = watch.timeout_ms;
+    let said = loop {
+        let slice_ms = left_ms.min(TICK_MS);
+        left_ms -= slice_ms;
+        match said.recv_timeout(Duration::from_millis(slice_ms)) {
+            Err(RecvTimeoutError::Timeout) if !goes_on() => return Ok(None),
+            Err(RecvTimeoutError::Timeout) if left_ms > 0 => {}
+            said => break said,
+        }
+    };
+    let answer = match said {
         Ok(Ok(Some(identity))) if identity.store == store => Ok(()),
         Ok(Ok(Some(identity))) => Err(Away::OtherStore { expected: store, found: identity.store }),
         Ok(Ok(None)) => Err(Away::NotAStore),
@@ -242,10 +332,10 @@ pub fn probe(
         }
     };
     let now_ms = clock.now_ms();
-    Ok(match answer {
+    Ok(Some(match answer {
         Ok(()) => hear(catalog, row, Heard::Answer, None, listeners, now_ms)?,
         Err(away) => hear(catalog, row, Heard::NoAnswer, Some(&chain(&away)), listeners, now_ms)?,
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -288,12 +378,13 @@ mod tests {
         assert!(!gone.after(Heard::NoAnswer, &WATCH, 5_000).is_online());
     }
 
-    // O1: traffic counts as a probe
+    // S6: one that answers and takes nothing is told from one that is away
     #[test]
-    fn what_was_heard_of_just_now_is_not_probed() {
-        assert_eq!(Connectivity::unknown().probe_at(&WATCH), i64::MIN);
-        assert_eq!(all(&[Heard::NoAnswer, Heard::Answer]).probe_at(&WATCH), 31_000);
-        assert_eq!(all(&[Heard::Answer, Heard::NothingGotThrough]).probe_at(&WATCH), 31_000);
+    fn what_breaks_off_at_a_store_that_answers_is_another_thing_than_a_store_that_is_away() {
+        let full = all(&[Heard::Answer, Heard::BrokeOff]);
+        assert!(full.is_broken() && !full.is_online());
+        assert!(!full.after(Heard::NothingGotThrough, &WATCH, 5_000).is_broken());
+        assert!(!full.after(Heard::Answer, &WATCH, 5_000).is_broken());
     }
 
     proptest! {

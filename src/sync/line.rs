@@ -108,8 +108,14 @@ impl Done {
                     None
                 }
             },
+            // A key that may write and not delete says nothing of what is to be sent.
             Done::Erased(_, erased) => match erased.take() {
-                Some(Err(error)) if error.class() == ErrorClass::Channel => Some(error),
+                Some(Err(error))
+                    if error.class() == ErrorClass::Channel
+                        && !matches!(error, StoreError::Denied { .. }) =>
+                {
+                    Some(error)
+                }
                 other => {
                     *erased = other;
                     None

@@ -11,6 +11,7 @@ mod channel;
 pub mod check;
 pub mod connectivity;
 pub mod devices;
+pub mod keep;
 mod line;
 mod making;
 pub mod orphans;
@@ -22,6 +23,7 @@ mod settle;
 mod transfer;
 #[cfg(test)]
 mod trials;
+pub mod wake;
 
 use jiff::Timestamp;
 
@@ -103,4 +105,7 @@ pub mod code {
     pub const CONNECTION: &str = "SHELF-SYNC-001";
     /// The batch, or this operation of it, was refused.
     pub const REFUSED: &str = "SHELF-SYNC-002";
+    // -003, conflict detected, is the hub's, and -004, max retries exceeded, the outbox's own.
+    /// The operation as it stands cannot be carried out by anybody, or not by this store.
+    pub const INVALID: &str = "SHELF-SYNC-005";
 }

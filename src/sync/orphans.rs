@@ -5,7 +5,8 @@
 //!
 //! Names that say their content can be shared: an orphan whose bytes another document needs loses its row, not the bytes.
 
-use super::channel::enter;
+use super::channel::{enter, note_offline};
+use super::connectivity::Heard;
 use super::devices::{self, Kept};
 use super::line::What;
 use super::push::{PushReport, Run, With};
@@ -94,9 +95,9 @@ pub fn clean(
         }
         let entered = match enter(catalog, &row, clock)? {
             Ok(store) if options.force => Ok((store, Vec::new())),
-            Ok(store) => {
-                devices::others(catalog, &store, now_ms)?.map(|others| (store, others)).map_err(Away::Store)
-            }
+            Ok(store) => devices::others(catalog, &store, now_ms)?
+                .map(|others| (store, others))
+                .map_err(|error| (Heard::BrokeOff, Away::Store(error))),
             Err(away) => Err(away),
         };
         if let Ok((_, others)) = &entered
@@ -112,7 +113,7 @@ pub fn clean(
         })?;
         point("clean-queued");
         report.due.extend(due);
-        let error = match entered {
+        let trouble = match entered {
             Ok((store, _)) => {
                 let mut pushed = PushReport::default();
                 let mut turn = Run::begin(
@@ -124,11 +125,12 @@ pub fn clean(
                 )?;
                 let drained = turn.drain(What::Deletions)?;
                 report.deleted += pushed.deleted_objects;
-                drained.err().map(Away::Store)
+                drained.err().map(|error| (Heard::BrokeOff, Away::Store(error)))
             }
-            Err(error) => Some(error),
+            Err(away) => Some(away),
         };
-        if let Some(error) = error {
+        if let Some((heard, error)) = trouble {
+            note_offline(catalog, &row, heard, &error, clock)?;
             report.offline.push(Offline { store: row.name, url: row.url, error });
         }
     }

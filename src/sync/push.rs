@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::channel::{enter, note_offline};
+use super::connectivity::{self, Connectivity, Heard};
 use super::devices::{self, Kept};
 use super::line::What;
-use super::{Away, Here, Offline, SyncError};
+use super::{Away, Here, Offline, SyncError, code};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
 use crate::catalog::stores::{self, StorePayload, StoreRow};
 use crate::catalog::{
-    Catalog, CatalogError, Ids, SENDER_MS, Sender, ledger, privacy, queue, scope, settings,
+    Catalog, CatalogError, Ids, SENDER_MS, Sender, invalid, ledger, privacy, queue, scope, settings,
 };
 use crate::clock::Clock;
 use crate::model::{Problem, setting};
@@ -72,6 +73,18 @@ pub fn push(
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<PushReport, SyncError> {
+    push_to(catalog, sender, here, &|row| only.is_none_or(|only| only == row.store_id), clock, monitor)
+}
+
+/// The same, to those that are `wanted`.
+pub(super) fn push_to(
+    catalog: &mut Catalog,
+    sender: &Sender,
+    here: &[Here],
+    wanted: &dyn Fn(&StoreRow) -> bool,
+    clock: &dyn Clock,
+    monitor: &dyn Monitor,
+) -> Result<PushReport, SyncError> {
     let now_ms = clock.now_ms();
     // Before anything leaves: what is new, or moved, or of another kind.
     let decisions = privacy::settle(catalog, now_ms)?.decisions;
@@ -81,12 +94,13 @@ pub fn push(
     let grace_scans = settings::integer(catalog.read(), &setting::MISSING_GRACE_SCANS)?;
     report.retired_objects = catalog.change::<_, CatalogError>(|tx| {
         outbox::prune(tx, KEEP_DONE_MS, now_ms)?;
+        report.refused += invalid::give_up(tx, code::INVALID, now_ms)? as u64;
         ledger::retire_gone(tx, now_ms - grace_days * 24 * 60 * 60 * 1_000, grace_scans, now_ms)
     })?;
     let waiting = queue::standing(catalog.read(), None, now_ms)?;
     monitor.phase(Phase::Push, Some(waiting.pending));
     for row in stores::all(catalog.read())? {
-        if row.paused || only.is_some_and(|only| only != row.store_id) || monitor.cancelled() {
+        if row.paused || !wanted(&row) || monitor.cancelled() {
             continue;
         }
         if row.not_before > clock.now_ms() {
@@ -96,13 +110,16 @@ pub fn push(
             continue;
         }
         let entered = match enter(catalog, &row, clock)? {
-            Ok(store) => keeps(catalog, &row, &store, clock, &mut report)?.map(|keeps| (store, keeps)),
+            Ok(store) => match keeps(catalog, &row, &store, clock, &mut report)? {
+                Ok(keeps) => Ok((store, keeps)),
+                Err(error) => Err((Heard::BrokeOff, error)),
+            },
             Err(error) => Err(error),
         };
         let (store, only_recalled) = match entered {
             Ok(entered) => entered,
-            Err(error) => {
-                note_offline(catalog, &row, &error, clock)?;
+            Err((heard, error)) => {
+                note_offline(catalog, &row, heard, &error, clock)?;
                 report.offline.push(Offline { store: row.name, url: row.url, error });
                 continue;
             }
@@ -117,10 +134,17 @@ pub fn push(
             Opened::Index(index) if !monitor.cancelled() => index.settle(),
             _ => Ok(()),
         });
-        if let Err(error) = settled {
-            let error = Away::Store(error);
-            note_offline(catalog, &row, &error, clock)?;
-            report.offline.push(Offline { store: row.name, url: row.url, error });
+        match settled {
+            Err(error) => {
+                let error = Away::Store(error);
+                note_offline(catalog, &row, Heard::BrokeOff, &error, clock)?;
+                report.offline.push(Offline { store: row.name, url: row.url, error });
+            }
+            // Said only now of one that answered before, too, and took nothing.
+            Ok(()) if Connectivity::of(&row).is_broken() && !monitor.cancelled() => {
+                connectivity::hear(catalog, &row, Heard::Answer, None, &[], clock.now_ms())?;
+            }
+            Ok(()) => {}
         }
     }
     sender.rest(catalog)?;
@@ -229,11 +253,13 @@ pub(super) enum Fate {
     /// Its objects cannot be found yet: looked at again at that time, in milliseconds.
     Waits(i64),
     /// What was to be sent could not be read.
-    Source,
+    Source(String),
     /// It did not get through, and it cannot be told whose fault that was.
     Strayed(String),
     /// The store will not have it as it is.
     Refused(String),
+    /// Nor will it ever, and it need not be asked again.
+    Invalid(String),
     /// The lease is another's.
     Lost,
 }
@@ -245,10 +271,11 @@ impl Fate {
             Fate::Halfway => 1,
             Fate::Waits(_) => 2,
             Fate::Back => 3,
-            Fate::Source => 4,
+            Fate::Source(_) => 4,
             Fate::Strayed(_) => 5,
             Fate::Refused(_) => 6,
-            Fate::Lost => 7,
+            Fate::Invalid(_) => 7,
+            Fate::Lost => 8,
         }
     }
 

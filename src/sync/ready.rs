@@ -1,13 +1,13 @@
 //! From a leased operation to what the workers are handed: its bytes are made and fixed, and each step is written down before
 //! anything is sent.
 
-use super::SyncError;
 use super::channel::REFRESH_MS;
 use super::line::{Erasure, Job, Line};
 use super::making::{Making, fingerprint, make};
 use super::plan::{Step, Wanted, plan};
 use super::push::{Run, SOURCE_PAUSE_MS};
 use super::transfer::{Bytes, Transfer};
+use super::{SyncError, code};
 use crate::catalog::outbox::{self, Ending, Leased};
 use crate::catalog::{CatalogError, Connection, documents, ledger, privacy};
 use crate::model::{ObjectState, Privacy};
@@ -89,6 +89,7 @@ impl Run<'_> {
                 }
                 Made::Done => self.monitor.count(Counter::OperationsDone, 1),
                 Made::Ended => {}
+                Made::Invalid => self.report.refused += 1,
                 Made::Later(at_ms) => {
                     self.wakes.insert(at_ms);
                 }
@@ -159,6 +160,8 @@ pub(super) enum Made {
     Done,
     /// It went back, or another takes its place.
     Ended,
+    /// It was given up.
+    Invalid,
     /// It went back, and is due then, in milliseconds.
     Later(i64),
 }
@@ -288,10 +291,15 @@ fn erasure(tx: &Connection, op: &Leased, now_ms: i64) -> Result<Made, CatalogErr
         outbox::end(tx, op, Ending::Done { note: Some("its bytes are another document's, too") }, now_ms)?;
         return Ok(Made::Ended);
     }
+    let Ok(key) = object.remote_id.parse() else {
+        let text = format!("the ledger calls the object {:?}, which is no name of ours", object.remote_id);
+        outbox::end(tx, op, Ending::Invalid { text: &text, code: code::INVALID }, now_ms)?;
+        return Ok(Made::Invalid);
+    };
     let erasure = Erasure {
         seq: op.seq,
         object_id: object.object_id,
-        key: object.remote_id.parse().expect("the ledger holds only names we made"),
+        key,
         name: object.server_id.map(RemoteName::new),
     };
     Ok(Made::Jobs { jobs: vec![Job::Erase(erasure)], halfway: false })

@@ -60,6 +60,7 @@ impl Run<'_> {
         }
         let now_ms = self.now_ms();
         let moment = Moment { now_ms, random: self.random(), verdicts: self.limits.verdicts, again: false };
+        let most = self.store.capabilities().max_object_bytes;
         let mut sum = Sum::default();
         let mut problems = Vec::new();
         let (strayed, wakes) = (&mut self.strayed, &mut self.wakes);
@@ -85,7 +86,7 @@ impl Run<'_> {
                             }
                         }
                         if let Some(stopped) = carried.stopped {
-                            going.fate.turn(judge(stopped, &transfer, now_ms, &mut problems));
+                            going.fate.turn(judge(stopped, &transfer, most, now_ms, &mut problems));
                         }
                     }
                     Done::Erased(erasure, Some(Ok(_))) => {
@@ -191,20 +192,30 @@ fn record(tx: &Connection, transfer: &Transfer, carried: &Carried, now_ms: i64) 
 }
 
 /// Whose fault is it that an object came no further? (T5)
-fn judge(stopped: Stopped, transfer: &Transfer, now_ms: i64, problems: &mut Vec<Problem>) -> Fate {
+fn judge(
+    stopped: Stopped,
+    transfer: &Transfer,
+    most: Option<u64>,
+    now_ms: i64,
+    problems: &mut Vec<Problem>,
+) -> Fate {
     match stopped {
         Stopped::Cancelled | Stopped::Withdrawn => Fate::Back,
         Stopped::NotYet => Fate::Waits(now_ms + look_after(transfer.uploaded_at.map_or(0, |at| now_ms - at))),
         Stopped::Error(error) => match error.class() {
             // The line has taken those out.
             ErrorClass::Channel => Fate::Strayed(chain(&error)),
+            // Larger than the store takes: nobody makes it smaller by asking again.
+            ErrorClass::Verdict if most.is_some_and(|most| transfer.expect.bytes > most) => {
+                Fate::Invalid(chain(&error))
+            }
             ErrorClass::Verdict => Fate::Refused(chain(&error)),
             ErrorClass::Source => {
                 if let Bytes::File { rel, .. } = &transfer.bytes {
                     let message = format!("not sent, the next scan looks at it again: {}", chain(&error));
                     problems.push(Problem::new(rel.clone(), ProblemKind::ReadError, message));
                 }
-                Fate::Source
+                Fate::Source(chain(&error))
             }
         },
     }
@@ -241,11 +252,15 @@ fn end(
         }
         Fate::Back => Ending::Released { not_before: now_ms },
         Fate::Waits(at) => Ending::Released { not_before: *at },
-        Fate::Source => Ending::Released { not_before: now_ms + SOURCE_PAUSE_MS },
+        Fate::Source(text) => Ending::Unread { text, not_before: now_ms + SOURCE_PAUSE_MS },
         Fate::Strayed(text) => {
             // Soon at first, however often it was leased: the turn waits for it.
             let wait = STRAY_MS + backoff(if again { op.leases } else { 1 }, random);
             Ending::Waits { text, code: code::CONNECTION, not_before: later(wait) }
+        }
+        Fate::Invalid(text) => {
+            sum.refused += 1;
+            Ending::Invalid { text, code: code::INVALID }
         }
         Fate::Refused(text) => {
             sum.refused += 1;

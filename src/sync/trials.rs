@@ -17,12 +17,15 @@ use super::transfer::{Bytes, Rendered};
 use super::{SyncError, channel, ready};
 use crate::catalog::outbox::{self, Ask};
 use crate::catalog::stores::{self, NewStore, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Connection, Ids, Sender, privacy, trial};
+use crate::catalog::{Catalog, CatalogError, Connection, Ids, Sender, ledger, privacy, trial};
 use crate::clock::{Clock, FixedClock};
 use crate::model::{Payload, Privacy};
 use crate::monitor::{Monitor, Unwatched};
 use crate::remote::index::{Entry, Index, IndexListing, Readiness, RemoteName, Standing};
 use crate::remote::{Capabilities, Deleted, Identity, ObjectKey, Opened, StoreError};
+
+/// What the index takes that takes short texts: a card without much, and no more.
+const SHORT_BYTES: u64 = 300;
 
 /// What an index does otherwise than it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +42,12 @@ enum Habit {
     Forgets,
     /// What it was sent can never be found.
     Never,
+    /// It takes short texts only.
+    Small,
     /// It refuses to delete.
     Keeps,
+    /// It lets us write, and not delete.
+    Forbids,
 }
 
 #[derive(Debug)]
@@ -98,7 +105,7 @@ impl Index for Odd {
             conditional_put: false,
             server_hash: false,
             needs_searchable: true,
-            max_object_bytes: None,
+            max_object_bytes: (self.habit == Habit::Small).then_some(SHORT_BYTES),
             parallel: 2,
         }
     }
@@ -113,7 +120,8 @@ impl Index for Odd {
     }
     fn put(&self, entry: &Entry<'_>) -> Result<RemoteName, StoreError> {
         assert!(self.habit != Habit::Panics, "what nobody thought of");
-        if self.habit == Habit::Refuses {
+        let is_long = self.habit == Habit::Small && entry.content.len() as u64 > SHORT_BYTES;
+        if self.habit == Habit::Refuses || is_long {
             return Err(refusal("take it"));
         }
         let n = self.puts.fetch_add(1, Ordering::Relaxed);
@@ -161,8 +169,17 @@ impl Index for Odd {
         Ok(Standing { readiness, expires_at })
     }
     fn remove(&self, name: &RemoteName) -> Result<Deleted, StoreError> {
-        if self.habit == Habit::Keeps {
-            return Err(refusal("delete it"));
+        match self.habit {
+            Habit::Keeps => return Err(refusal("delete it")),
+            Habit::Forbids => {
+                let source = io::Error::other("403");
+                return Err(StoreError::Denied {
+                    store: "odd:".to_owned(),
+                    doing: "delete it".to_owned(),
+                    source,
+                });
+            }
+            _ => {}
         }
         self.there.lock().unwrap().remove(name.as_str());
         Ok(Deleted::Deleted)
@@ -435,6 +452,27 @@ fn what_is_taken_back_is_asked_for_until_the_store_deletes_it() {
     assert_eq!(desk.report.recalled_objects, 1);
 }
 
+// S6: a key that may write and not delete
+#[test]
+fn what_may_not_be_deleted_holds_up_nothing_that_is_to_be_sent() {
+    let mut desk = Desk::of(9);
+    let there = There::default();
+    desk.drain(&Odd::in_life(1, Habit::None, &there)).unwrap();
+    let now_ms = desk.clock.now_ms();
+    let put_in_line = desk.catalog.change::<_, CatalogError>(|tx| {
+        for object_id in 1..=8 {
+            ledger::orphan(tx, object_id, "replaced", now_ms)?;
+            outbox::enqueue_delete(tx, &mut Ids::default(), object_id, now_ms)?;
+        }
+        trial::add_document(tx, 10)?;
+        outbox::enqueue_mirror(tx, &mut Ids::default(), 10, now_ms)
+    });
+    put_in_line.unwrap();
+    desk.drain(&Odd::in_life(1, Habit::Forbids, &there)).unwrap();
+    assert_eq!(desk.report.refused, 8);
+    assert_eq!(desk.count("remote_objects WHERE state = 'current' AND document_id = 10"), 1);
+}
+
 // S10: a text that cannot be made any more is not asked for by every run
 #[test]
 fn a_document_without_a_text_is_not_put_in_line_anew_for_its_manner() {
@@ -588,4 +626,40 @@ fn what_is_being_deleted_is_not_found_there_by_another_document() {
     assert!(matches!(made, ready::Made::Later(_)), "{made:?}");
     assert_eq!(desk.count("outbox WHERE kind = 'mirror' AND state = 'pending' AND attempts = 0"), 1);
     assert_eq!(desk.count("remote_objects"), 1, "nothing is written down that may be deleted");
+}
+
+// S6: SHELF-SYNC-005 at once, and nobody else is held up
+#[test]
+fn what_is_larger_than_a_store_takes_is_not_asked_for_five_times() {
+    let mut desk = Desk::of(3);
+    trial::write_text(desk.catalog.read(), 2, &"long ".repeat(200)).unwrap();
+    let store = Odd::opened(Habit::Small);
+    desk.drain(&store).unwrap();
+    assert_eq!((desk.count("remote_objects WHERE state = 'current'"), desk.report.refused), (2, 1));
+    let dead =
+        "outbox WHERE state = 'dead' AND document_id = 2 AND attempts = 0 AND error_code = 'SHELF-SYNC-005'";
+    assert_eq!(desk.count(dead), 1);
+    // What becomes of it later is another matter.
+    trial::write_text(desk.catalog.read(), 2, "short").unwrap();
+    let now_ms = desk.clock.now_ms();
+    desk.catalog
+        .change::<_, CatalogError>(|tx| outbox::enqueue_mirror(tx, &mut Ids::default(), 2, now_ms))
+        .unwrap();
+    desk.drain(&store).unwrap();
+    assert_eq!(desk.count("remote_objects WHERE state = 'current'"), 3);
+}
+
+// S6, T3: a ledger that was damaged ends no run
+#[test]
+fn a_name_that_is_none_of_ours_is_given_up_alone() {
+    let mut desk = Desk::of(2);
+    trial::add_orphan(desk.catalog.read(), 7, "no name/of ours", [1; 32]).unwrap();
+    let now_ms = desk.clock.now_ms();
+    desk.catalog
+        .change::<_, CatalogError>(|tx| outbox::enqueue_delete(tx, &mut Ids::default(), 7, now_ms))
+        .unwrap();
+    desk.drain(&Odd::opened(Habit::None)).unwrap();
+    assert_eq!((desk.count("outbox WHERE state = 'done'"), desk.report.refused), (2, 1));
+    let dead = "outbox WHERE state = 'dead' AND kind = 'delete' AND error_code = 'SHELF-SYNC-005'";
+    assert_eq!(desk.count(dead), 1);
 }

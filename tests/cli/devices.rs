@@ -59,6 +59,9 @@ fn a_deletion_that_was_put_in_line_offline_waits_for_a_word_too() {
     fs::rename(desks[0].path("unplugged"), desks[0].mirror()).unwrap();
     let synced = run(&desks[0], &["sync"]).expect(0).json();
     assert_eq!(synced["kept"][0]["orphans"], 1, "{synced}");
+    // T6: no time changes that, so nobody waits for it.
+    let waited = run(&desks[0], &["sync", "now", "--wait=10m"]).expect(0).json();
+    assert_eq!((&waited["ended"], &waited["queued"]), (&json!("drained"), &json!(1)), "{waited}");
     assert!(desks[0].run(&["sync", "now"]).expect(0).stdout.contains("1 orphan stays"));
     assert!(text_is_there(&desks, "on both"));
     // S8: what is taken back is not for others to keep.

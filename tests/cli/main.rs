@@ -10,6 +10,7 @@ mod contract;
 mod curation;
 mod desk;
 mod devices;
+mod draining;
 mod enrich;
 mod fetch;
 mod kills;

@@ -169,3 +169,51 @@ fn what_waits_for_a_store_that_is_away_stays_in_line() {
     assert_eq!(desk.objects().len(), 2);
     assert_eq!(desk.json(&["sync", "status"])["stores"][0]["state"], "online");
 }
+
+// S6: SHELF-SYNC-005: rows as no version of this program writes them
+#[test]
+fn an_operation_that_nobody_can_carry_out_is_given_up_and_holds_up_nobody() {
+    let desk = desk();
+    desk.run(&["sync"]).expect(0);
+    desk.write("a.txt", "alpha, edited");
+    desk.scan();
+    desk.run(&["enrich"]).expect(0);
+    // Before what is really to be sent, of the same documents.
+    desk.execute(
+        "PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF;
+         UPDATE outbox SET seq = seq + 100 WHERE state = 'pending';
+         INSERT INTO outbox (seq, op_id, channel_id, document_id, kind, object_id, payload_hash, attempts, created_at, updated_at)
+         VALUES (11, 'newer', 1, 1, 'teleport', NULL, NULL, 0, 0, 0),
+                (12, 'no document', 1, 999, 'mirror', NULL, NULL, 0, 0, 0),
+                (13, 'no object', 1, 1, 'delete', 999, NULL, 0, 0, 0),
+                (14, 'which object', 1, 1, 'delete', NULL, NULL, 0, 0, 0),
+                (15, 'a hash', 1, 2, 'mirror', NULL, x'00', 0, 0, 0),
+                (16, 'minus', 1, 2, 'delete', (SELECT min(object_id) FROM remote_objects), NULL, -3, 0, 0);",
+    );
+    let report = desk.run(&["sync", "now", "--wait", "--json"]).expect(3).json();
+    assert_eq!((&report["ended"], &report["uploaded_objects"]), (&json!("drained"), &json!(1)), "{report}");
+    let failed = queue(&desk, &["--errors"]);
+    let told: Vec<(&str, &str)> =
+        failed.iter().map(|it| (it["id"].as_str().unwrap(), it["error"].as_str().unwrap())).collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "newer",
+                "this version of shelflist does not know operations of the kind teleport; a newer one may"
+            ),
+            ("no document", "its document is not in the catalogue any more"),
+            ("no object", "the object that it is to delete is not in the ledger of this store"),
+            ("which object", "it is to delete an object and does not say which"),
+            ("a hash", "what was fixed to be sent is damaged"),
+            ("minus", "its row is damaged"),
+        ]
+    );
+    assert!(failed.iter().all(|it| it["error_code"] == "SHELF-SYNC-005" && it["state"] == "dead"));
+    assert!(failed.iter().all(|it| it["attempts"] == 0), "nobody was asked (T5)");
+    let text = desk.run(&["sync", "queue", "--errors"]).expect(0).stdout;
+    assert!(text.contains("given up") && text.contains("teleport"), "{text}");
+    // Another run has nothing to say of it.
+    desk.run(&["sync", "now"]).expect(0);
+    assert_eq!(desk.objects().len(), 3);
+}

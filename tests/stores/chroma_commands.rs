@@ -106,7 +106,7 @@ fn a_library_goes_to_chroma_and_is_found_by_what_it_means() {
     assert!(hit["nearness"].as_f64().unwrap() > 0.5, "{hit}");
     assert_eq!((&hit["snippet"], &hit["available"]), (&json!("whale ship harbour"), &json!(true)));
     assert_eq!(hit["stores"], json!(["meanings"]));
-    assert_eq!(found["meaning"], json!({ "store": "meanings", "unsent": 0, "error": null }));
+    assert_eq!(found["meaning"], json!({ "store": "meanings", "unsent": 0, "error": null, "code": null }));
     assert_eq!(titles(&shelf.find(&["ship", "--limit", "1"])).len(), 1);
 
     // For people.
@@ -230,10 +230,8 @@ fn a_store_that_was_wiped_waits_for_a_person() {
 fn with_the_store_away_the_words_are_searched() {
     let shelf = Shelf::with(&[("a.txt", "whale ship"), ("b.txt", "fish")]);
     shelf.sync();
-    let away = shelf
-        .desk
-        .sql::<String>("SELECT url FROM stores")
-        .replace(&format!(":{}/", server().port), &format!(":{}/", peers::free_port()));
+    let here = shelf.desk.sql::<String>("SELECT url FROM stores");
+    let away = here.replace(&format!(":{}/", server().port), &format!(":{}/", peers::free_port()));
     shelf.desk.execute(&format!("UPDATE stores SET url = '{away}'"));
     let ran = shelf.desk.run(&["find", "--meaning", "whale", "--json"]).expect(5);
     let found = ran.json();
@@ -251,6 +249,14 @@ fn with_the_store_away_the_words_are_searched() {
         "{ran:?}"
     );
     assert!(ran.stdout.contains("whale ship"), "{ran:?}");
+    assert!(ran.stderr.contains("offline (SHELF-SYNC-001)"), "{ran:?}");
+    assert_eq!(found["meaning"]["code"], "SHELF-SYNC-001");
+    // O1: nobody answered four times, and somebody does.
+    let state = || shelf.desk.json(&["sync", "status"])["stores"][0]["state"].take();
+    assert_eq!(state(), "offline");
+    shelf.desk.execute(&format!("UPDATE stores SET url = '{here}'"));
+    shelf.desk.run(&["find", "--meaning", "whale"]).expect(0);
+    assert_eq!(state(), "online");
 }
 
 #[test]

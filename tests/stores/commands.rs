@@ -3,12 +3,15 @@
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use super::desk::{Desk, Ran};
+use super::peers::proxy::{Fault, Proxy};
 use super::peers::{PASSWORD, USER};
 use super::place;
+use super::wait::until;
 
 /// Runs with what the environment says of stores.
 fn run(desk: &Desk, environment: &[(&str, &str)], args: &[&str]) -> Ran {
@@ -282,4 +285,31 @@ fn a_sync_that_was_stopped_past_its_lease_is_taken_over_from_and_says_so() {
         )
         .unwrap();
     assert_eq!((current, blamed), (2, 0));
+}
+
+// O1, O2: a server that is cut off while things are sent to it, and comes back, gets the rest without anybody's word
+#[test]
+fn a_server_that_comes_back_gets_what_waits_for_it() {
+    let (place, peer) = place::rclone_s3();
+    let proxy = Proxy::before(peer.port);
+    let url = place.through(peer.port, proxy.port).url;
+    let desk = desk();
+    run(&desk, &AWS, &["store", "add", &url, "--name", "far", "--payload", "both"]).expect(0);
+    desk.run(&["config", "set", "connectivity.interval_ms", "1000"]).expect(0);
+    proxy.always(Some(Fault::Refuse));
+    let mut waiting = desk.command(&["sync", "--wait", "--json"]);
+    let waiting = waiting.envs(AWS).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("it to be away for a while", || desk.sql::<i64>("SELECT failures FROM channels") > 2);
+    // T5, C3: an edit meanwhile is sent with the rest.
+    desk.run(&["tag", "two.md", "meanwhile"]).expect(0);
+    proxy.always(None);
+    let ran: Ran = waiting.wait_with_output().unwrap().into();
+    let report = ran.expect(0).json();
+    assert_eq!(
+        (&report["ended"], &report["queued"], &report["uploaded_objects"]),
+        (&"drained".into(), &0.into(), &4.into())
+    );
+    assert_eq!(desk.sql::<i64>("SELECT max(attempts) FROM outbox"), 0);
+    let listed = desk.json(&["store", "list"])["stores"][0].take();
+    assert_eq!((&listed["state"], &listed["pending"]), (&"online".into(), &0.into()), "{listed}");
 }

@@ -385,12 +385,27 @@ fn a_question_without_a_network_is_answered_by_the_catalogue() {
     let offline = run(&desk, &["ask", "where do cats sleep", "--json"]).expect(5).json();
     assert_eq!((&offline["answered"], &offline["answer"]), (&json!(false), &Value::Null));
     assert!(offline["reason"]["message"].as_str().unwrap().contains("does not answer"), "{offline}");
+    assert_eq!(
+        (&offline["reason"]["code"], &offline["reason"]["unsent"]),
+        (&json!("SHELF-SYNC-001"), &json!(0))
+    );
     assert_eq!(offline["hits"][0]["path"], "cats.md", "{offline}");
     let offline = run(&desk, &["ask", "cats", "--where", "lang:xx"]).expect(5);
     assert!(offline.stdout.contains("finds nothing"), "{offline:?}");
+    desk.write("new.md", "# New\n\nAbout shelves.\n");
+    desk.run(&["scan"]).expect(0);
     let offline = run(&desk, &["ask", "cats sleep"]).expect(5);
     assert!(offline.stderr.contains("no answer: store") && offline.stdout.contains("cats.md"), "{offline:?}");
-    drop(server);
+    assert!(
+        offline.stderr.contains("google: queued, offline: 1 change waits for it (SHELF-SYNC-001)"),
+        "{offline:?}"
+    );
+    // O1: three questions that nobody answered, and one that somebody did.
+    let status = || json(&desk, &["sync", "status"])["stores"][0].take();
+    assert_eq!((&status()["is_online"], &status()["failures"]), (&json!(false), &json!(3)), "{}", status());
+    desk.execute(&format!("UPDATE stores SET url = '{}'", server.url("papers")));
+    assert_eq!(json(&desk, &["ask", "where do cats sleep"])["answered"], true);
+    assert_eq!((&status()["is_online"], &status()["code"]), (&json!(true), &Value::Null), "{}", status());
 }
 
 // O2

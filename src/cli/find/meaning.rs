@@ -11,13 +11,13 @@ use serde_json::json;
 use super::{Filters, by_words};
 use crate::catalog::search::{self, Query};
 use crate::catalog::stores::{self, StoreRow};
-use crate::catalog::{Catalog, ledger, queue};
+use crate::catalog::{Catalog, ledger};
 use crate::cli::ask::any_word;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, chain};
+use crate::cli::heard;
 use crate::cli::hits::Hits;
 use crate::cli::output::plural;
-use crate::clock::Clock;
 use crate::model::path::display_name;
 use crate::remote::index::{ByMeaning, Near, Question, by_meaning};
 use crate::remote::{Access, AwayReason, ErrorClass, StoreError, StoreUrl};
@@ -33,9 +33,11 @@ pub(super) fn run(
         return Err(Failure::usage("--meaning needs a question")
             .hint("for instance: --meaning \"how ships were named\""));
     }
-    let catalog = context.open()?;
+    let mut catalog = context.open()?;
     let row = chosen(&catalog, store)?;
-    let near = match ask(&catalog, &row, question, &filters, limit) {
+    let near = ask(&catalog, &row, question, &filters, limit);
+    heard::keep(context, &mut catalog, &row, &near)?;
+    let near = match near {
         Ok(near) => near,
         Err(error) if error.class() == ErrorClass::Channel => {
             return instead(context, &catalog, &row, question, filters, limit, &error);
@@ -53,8 +55,7 @@ pub(super) fn run(
         pieces.push((nearness, text));
     }
     let hits = Hits::gather(context, &catalog, &found, None)?.with_nearness(pieces);
-    let waiting = queue::standing(conn, Some(row.store_id), context.clock.now_ms())?;
-    let unsent = waiting.pending + waiting.leased;
+    let unsent = heard::unsent(context, &catalog, &row)?;
     if context.json {
         context.out.json(&json!({
             "hits": hits.json(),
@@ -62,7 +63,7 @@ pub(super) fn run(
             // There is always something a little farther away.
             "total_is_at_least": hits.len() == limit,
             "unindexed": 0,
-            "meaning": { "store": row.name, "unsent": unsent, "error": null },
+            "meaning": { "store": row.name, "unsent": unsent, "error": null, "code": null },
         }))?;
         return Ok(Exit::Done);
     }
@@ -162,19 +163,18 @@ fn instead(
         asked = Query::parse(&any);
         filters.add_to(&mut asked)?;
     }
-    let waiting = queue::standing(catalog.read(), Some(row.store_id), context.clock.now_ms())?;
+    let (unsent, exit) = (heard::unsent(context, catalog, row)?, heard::exit_of(error));
     if !context.json {
         // Not among the hits, which a script reads.
         eprintln!(
             "note: {}",
             display_name(format!("{said}; its words are searched in the catalogue instead").as_bytes())
         );
+        if exit == Exit::Offline {
+            eprintln!("{}", display_name(heard::offline(row, unsent).as_bytes()));
+        }
     }
-    let unsent = waiting.pending + waiting.leased;
-    let meaning = json!({ "store": row.name, "unsent": unsent, "error": said });
+    let meaning = json!({ "store": row.name, "unsent": unsent, "error": said, "code": heard::code_of(exit) });
     by_words(context, catalog, &asked, limit, Some(meaning))?;
-    Ok(match error {
-        StoreError::Credentials { .. } | StoreError::Denied { .. } => Exit::Failed,
-        _ => Exit::Offline,
-    })
+    Ok(exit)
 }

@@ -63,10 +63,9 @@ pub(super) fn pause(context: &mut Context, store: Option<&str>, paused: bool) ->
         Some(named) => vec![store_named(&catalog, named)?],
         None => stores::all(catalog.read())?,
     };
-    let now_ms = context.clock.now_ms();
     catalog.change::<_, CatalogError>(|tx| {
         for store in &wanted {
-            stores::pause(tx, store.store_id, paused, now_ms)?;
+            stores::pause(tx, store.store_id, paused)?;
         }
         Ok(())
     })?;
