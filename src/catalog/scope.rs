@@ -266,7 +266,7 @@ pub fn settle(catalog: &mut Catalog, now_ms: i64) -> Result<()> {
         rows.collect::<rusqlite::Result<_>>()?
     };
     let mut ids = Ids::default();
-    while !marked(catalog.read(), 1)?.is_empty() {
+    while is_unsettled(catalog.read())? {
         catalog.change(|tx| settle_marked(tx, &mut ids, &stores, now_ms))?;
     }
     for store_id in stores {
@@ -275,6 +275,14 @@ pub fn settle(catalog: &mut Catalog, now_ms: i64) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether there are documents of which it has to be found out anew what they are for.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_unsettled(conn: &Connection) -> Result<bool> {
+    Ok(!marked(conn, 1)?.is_empty())
 }
 
 fn marked(conn: &Connection, limit: usize) -> Result<Vec<i64>> {
