@@ -140,7 +140,7 @@ fn exit_of_sending(pushed: &PushReport, ended: Option<Ended>) -> Exit {
 fn offline_json(offline: &[Offline]) -> Vec<Value> {
     let one = |offline: &Offline| {
         json!({
-            "store": offline.store, "url": offline.url, "code": sync::code::CONNECTION, "message": chain(&offline.error),
+            "store": offline.store, "url": offline.url, "code": offline.code, "message": chain(&offline.error),
             "hint": hint_of_away(&offline.error),
         })
     };
@@ -149,8 +149,8 @@ fn offline_json(offline: &[Offline]) -> Vec<Value> {
 
 fn print_offline(out: &mut Out, offline: &[Offline]) -> std::io::Result<()> {
     for offline in offline {
-        let Offline { store, error, .. } = offline;
-        out.line(format!("{store}: queued, offline: {} ({})", chain(error), sync::code::CONNECTION))?;
+        let Offline { store, code, error, .. } = offline;
+        out.line(format!("{store}: queued, offline: {} ({code})", chain(error)))?;
         if let Some(hint) = hint_of_away(error) {
             out.line(format!("  hint: {hint}"))?;
         }

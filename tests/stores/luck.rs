@@ -134,9 +134,9 @@ const INTERNAL: &str = "<Error><Code>InternalError</Code></Error>";
 #[test]
 fn what_stands_between_us_and_a_store_is_told_with_what_to_do_and_blames_nobody() {
     let far = Far::s3(&FILES);
-    let assert_told = |what: &str, said: &str, hint: &str| {
-        // One that answers, and takes nothing, is no matter of the connection.
-        let code = if what.starts_with("PUT") { "SHELF-SYNC-002" } else { "SHELF-SYNC-001" };
+    // One that answers, and takes nothing, is no matter of the connection.
+    let (away, takes_nothing) = ("SHELF-SYNC-001", "SHELF-SYNC-002");
+    let assert_told = |what: &str, code: &str, said: &str, hint: &str| {
         let report = far.json(&["sync"], 5);
         let offline = &report["offline"][0];
         assert_eq!((&report["queued"], &offline["code"]), (&json!(2), &json!(code)), "{what}");
@@ -152,18 +152,18 @@ fn what_stands_between_us_and_a_store_is_told_with_what_to_do_and_blames_nobody(
         far.assert_whole(&[]);
     };
     // Whatever is asked, or only what is sent: a key that expires in the middle, a bucket that can only be read.
-    for (what, status, body, said, hint) in [
-        ("/bucket", "400 Bad Request", EXPIRED, "has expired", "docs/stores.md"),
-        ("PUT /bucket", "400 Bad Request", EXPIRED, "has expired", "docs/stores.md"),
-        ("/bucket", "403 Forbidden", SKEWED, "clocks are too far apart", "clock"),
-        ("/bucket", "403 Forbidden", DENIED, "does not let us", "permission"),
-        ("PUT /bucket", "403 Forbidden", DENIED, "does not let us write", "permission"),
-        ("PUT /bucket", "507 Insufficient Storage", "", "is full", "make room"),
-        ("/bucket", "500 Internal Server Error", INTERNAL, "could not", ""),
-        ("PUT /bucket", "500 Internal Server Error", INTERNAL, "could not write", ""),
+    for (what, status, body, code, said, hint) in [
+        ("/bucket", "400 Bad Request", EXPIRED, takes_nothing, "has expired", "docs/stores.md"),
+        ("PUT /bucket", "400 Bad Request", EXPIRED, takes_nothing, "has expired", "docs/stores.md"),
+        ("/bucket", "403 Forbidden", SKEWED, takes_nothing, "clocks are too far apart", "clock"),
+        ("/bucket", "403 Forbidden", DENIED, takes_nothing, "does not let us", "permission"),
+        ("PUT /bucket", "403 Forbidden", DENIED, takes_nothing, "does not let us write", "permission"),
+        ("PUT /bucket", "507 Insufficient Storage", "", takes_nothing, "is full", "make room"),
+        ("/bucket", "500 Internal Server Error", INTERNAL, away, "could not", ""),
+        ("PUT /bucket", "500 Internal Server Error", INTERNAL, takes_nothing, "could not write", ""),
     ] {
         far.proxy.each(what, Fault::Say(status, body));
-        assert_told(&format!("{what} {status}"), said, hint);
+        assert_told(&format!("{what} {status}"), code, said, hint);
     }
     far.proxy.always(None);
     // Where the way itself leads nowhere.
@@ -185,7 +185,7 @@ fn what_stands_between_us_and_a_store_is_told_with_what_to_do_and_blames_nobody(
         ),
     ] {
         far.set_url(&elsewhere);
-        assert_told(&elsewhere, said, hint);
+        assert_told(&elsewhere, away, said, hint);
     }
     far.set_url(&url);
     assert_eq!(far.json(&["sync"], 0)["uploaded_objects"], 2);
