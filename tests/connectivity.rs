@@ -218,27 +218,30 @@ fn when_the_time_is_up_what_waits_is_queued() {
     assert_eq!(desk.json(&["sync", "queue"])["queue"][0]["attempts"], 0);
 }
 
-// T6, C3: what another process commits is noticed, whoever it is
+// T6, C3, S5: what another process commits is noticed, whoever it is
 #[test]
 fn what_somebody_else_puts_in_line_is_sent_soon() {
-    let desk = waiting_desk("enriched");
-    desk.run(&["sync"]).expect(0);
-    let (clock, monitor) = (now(), TestMonitor::default());
-    monitor.cancel_after(Counter::OperationsDone, 1);
-    let mut put_at = None;
-    let for_ever = Keep { until: Until::Cancelled, at_once: false, ..ALL };
-    let (report, ended) = keep(&desk, for_ever, &clock, &monitor, &[], &mut |at, waiting| {
-        if at >= 100 && put_at.is_none() {
-            assert_eq!(waiting.what, For::News);
-            desk.write("c.txt", "gamma delta");
-            desk.scan();
-            desk.run(&["enrich"]).expect(0);
-            put_at = Some(clock.now());
-        }
-    });
-    assert_eq!((ended, report.uploaded_objects, report.interrupted), (Ended::Cancelled, 1, true));
-    let late = clock.now().duration_since(put_at.unwrap());
-    assert!(late <= SignedDuration::from_secs(2), "{late:?}");
+    for (poll_ms, from_ms, to_ms) in [("1000", 0, 2_000), ("30000", 20_000, 31_000)] {
+        let desk = waiting_desk("enriched");
+        desk.run(&["sync"]).expect(0);
+        desk.run(&["config", "set", "sync.poll_ms", poll_ms]).expect(0);
+        let (clock, monitor) = (now(), TestMonitor::default());
+        monitor.cancel_after(Counter::OperationsDone, 1);
+        let mut put_at = None;
+        let for_ever = Keep { until: Until::Cancelled, at_once: false, ..ALL };
+        let (report, ended) = keep(&desk, for_ever, &clock, &monitor, &[], &mut |_, waiting| {
+            if put_at.is_none() {
+                assert_eq!(waiting.what, For::News);
+                desk.write("c.txt", "gamma delta");
+                desk.scan();
+                desk.run(&["enrich"]).expect(0);
+                put_at = Some(clock.now());
+            }
+        });
+        assert_eq!((ended, report.uploaded_objects, report.interrupted), (Ended::Cancelled, 1, true));
+        let late_ms = clock.now().duration_since(put_at.unwrap()).as_millis();
+        assert!((from_ms..=to_ms).contains(&late_ms), "{poll_ms}: {late_ms}");
+    }
 }
 
 // T3: two at once are no error of the second

@@ -68,6 +68,7 @@ settings! {
     SYNC_BATCH = "sync.batch", "50", SettingKind::Integer(1, 10_000), "How many operations are leased at once, to begin with.";
     SYNC_BATCH_MAX = "sync.batch_max", "500", SettingKind::Integer(1, 10_000), "How many operations are leased at once while there is a backlog.";
     SYNC_ROOM_KB = "sync.room_kb", "8192", SettingKind::Integer(64, 4_194_304), "How much rendered content is in memory at once on its way to a store, in KiB; one document may pass it.";
+    SYNC_POLL_MS = "sync.poll_ms", "5000", SettingKind::Integer(100, 3_600_000), "How often who waits for a queue to drain looks whether something else has changed it, in milliseconds.";
     SYNC_VERDICTS = "sync.verdicts", "5", SettingKind::Integer(1, 1_000), "How often a store may refuse an operation before it is given up.";
     SCHEDULE_EVERY_MINUTES = "schedule.every_minutes", "60", SettingKind::Integer(1, 10_080), "How often an installed schedule runs, in minutes.";
     EXTRACT_TIMEOUT_MS = "extract.timeout_ms", "60000", SettingKind::Integer(100, 3_600_000), "How long one file's extraction may take, in milliseconds.";

@@ -3,8 +3,8 @@
 //!
 //! When to wake is decided in [`super::wake`], from what the catalogue says of the channels and of the queue. So nothing is kept
 //! here that would be lost with the process, and whoever begins goes on where another ended. Awake it was too early costs a look
-//! at the catalogue, no more: what somebody else commits (a scan, an edit, another sender) is noticed within a second by a
-//! number that SQLite keeps for that, and everything is decided anew.
+//! at the catalogue, no more: what somebody else commits (a scan, an edit, another sender) is noticed soon (`sync.poll_ms`) by
+//! a number that SQLite keeps for that, and everything is decided anew.
 //!
 //! The sender's lock is held while things are sent and not while they are waited for. Where another process sends it is waited
 //! for: perhaps it leaves nothing to do. A disk is asked for its root once a minute at most, and only where files of it wait.
@@ -19,15 +19,15 @@ use super::push::{PushReport, SOURCE_PAUSE_MS, push_to};
 use super::wake::{self, Channel, Wake, Why};
 use super::{Here, SyncError};
 use crate::catalog::stores::{self, ChannelState, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Connection, Sender, libraries, outbox, queue, scope};
+use crate::catalog::{Catalog, CatalogError, Connection, Sender, libraries, outbox, queue, scope, settings};
 use crate::clock::Clock;
-use crate::model::Problem;
+use crate::model::{Problem, setting};
 use crate::monitor::{Counter, Monitor, Phase};
 
 /// How often it is looked whether the user wants it to end, in milliseconds.
 const TICK_MS: i64 = 100;
-/// How often it is looked whether somebody else has changed something, in milliseconds.
-const NEWS_MS: i64 = 1_000;
+/// How often people are told for what it waits, in milliseconds.
+const TELL_MS: i64 = 1_000;
 /// When to try again to be the sender where another process is, in milliseconds.
 const SENDER_PAUSE_MS: i64 = 2_000;
 /// After so many turns that did nothing of what is due it is no matter of time.
@@ -342,7 +342,7 @@ impl Keeping<'_> {
         idle.turns += 1;
         let luck = u64::from(now.subsec_nanosecond().unsigned_abs());
         let wait_ms =
-            NEWS_MS + i64::try_from(backoff(idle.turns, luck)).expect("a wait has a cap of minutes");
+            TELL_MS + i64::try_from(backoff(idle.turns, luck)).expect("a wait has a cap of minutes");
         idle.rests_until = now.as_millisecond() + wait_ms;
     }
 
@@ -439,19 +439,24 @@ impl Keeping<'_> {
     fn pause(&mut self, waiting: &Waiting<'_>, seen: Option<i64>) -> Result<(), SyncError> {
         // Counted, too: a clock that stands, or is set back, prolongs no wait.
         let mut left_ms = waiting.until_ms - self.clock.now_ms();
-        let mut to_news_ms = 0;
+        let poll_ms = settings::integer(self.catalog.read(), &setting::SYNC_POLL_MS)?;
+        let (mut to_poll_ms, mut to_tell_ms) = (0, 0);
         while left_ms > 0 && waiting.until_ms > self.clock.now_ms() && !self.watched.cancelled() {
-            if to_news_ms <= 0 {
+            if to_poll_ms <= 0 {
                 if seen.is_some_and(|seen| self.catalog.others_changes().is_ok_and(|now| now != seen)) {
                     return Ok(());
                 }
+                to_poll_ms = poll_ms;
+            }
+            if to_tell_ms <= 0 {
                 self.host.waits(waiting);
-                to_news_ms = NEWS_MS;
+                to_tell_ms = TELL_MS;
             }
             let slice_ms = left_ms.min(TICK_MS);
             self.clock.pause(Duration::from_millis(slice_ms.unsigned_abs()));
             left_ms -= slice_ms;
-            to_news_ms -= slice_ms;
+            to_poll_ms -= slice_ms;
+            to_tell_ms -= slice_ms;
         }
         Ok(())
     }
