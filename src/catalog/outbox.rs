@@ -4,6 +4,8 @@
 //! fixed from then on (T4); until its first lease one row serves any number of changes. After a lease that ended without
 //! an answer the same bytes go out again, or the row is superseded by a fresh one.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, Row, params};
 
 use super::files::Recording;
@@ -147,11 +149,11 @@ fn insert_mirror(
     now_ms: i64,
 ) -> Result<()> {
     // The document changed: a verdict against its former bytes says nothing about the new ones, and what waits for a disk with
-    // the rest of them would hold up the text of the new ones.
+    // the rest of them is for the new ones to send. What a person has not answered stays, and goes first.
     conn.prepare_cached(
         "UPDATE outbox SET state = 'superseded', updated_at = ?3
          WHERE document_id = ?2 AND channel_id = ?1 AND kind = 'mirror'
-           AND (state = 'dead' OR (state = 'pending' AND halfway = 1))",
+           AND (state = 'dead' OR (state = 'pending' AND halfway = 1 AND held_by IS NULL))",
     )?
     .execute(params![channel_id, document_id, now_ms])?;
     conn.prepare_cached(
@@ -237,7 +239,7 @@ pub struct Ask<'a> {
 ///
 /// A `mirror` of enriched content waits until the content was enriched; one of originals until a disk with a copy is here,
 /// unless the store has the original already and only what is said of it has changed, or the original may not leave. One of
-/// both goes halfway without a disk, once.
+/// both goes halfway without a disk, once; what it waits for then holds up no newer text of its document.
 ///
 /// # Errors
 /// SQLite's.
@@ -245,8 +247,12 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
     let mut seqs = Vec::new();
     let Ask { channel_id, kind, readable, only_recalled, limit, .. } = *ask;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut mirrored = HashSet::new();
     leasable(conn, &Heads { channel_id, kind, readable, only_recalled, due_ms: now_ms, limit }, |head| {
-        seqs.push(head.seq);
+        // One that waited for a disk, and the newer one that it does not hold up, are not sent at once.
+        if kind == "delete" || mirrored.insert(head.document_id) {
+            seqs.push(head.seq);
+        }
         true
     })?;
     let mut leased = Vec::with_capacity(seqs.len());
@@ -282,6 +288,7 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
 /// An operation that nothing holds back but the time.
 struct Head {
     seq: i64,
+    document_id: i64,
     not_before: i64,
     /// Its file could not be read the last time.
     is_unread: bool,
@@ -302,10 +309,12 @@ struct Heads<'a> {
 fn leasable(conn: &Connection, asked: &Heads<'_>, mut more: impl FnMut(&Head) -> bool) -> Result<()> {
     {
         let mut statement = conn.prepare_cached(
-            "SELECT o.seq, o.not_before, o.error_class IS 'source' FROM outbox o JOIN documents d USING (document_id) JOIN stores s ON s.store_id = o.channel_id
+            "SELECT o.seq, o.document_id, o.not_before, o.error_class IS 'source' FROM outbox o JOIN documents d USING (document_id) JOIN stores s ON s.store_id = o.channel_id
              WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = ?2 AND o.not_before <= ?3 AND o.held_by IS NULL
                AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.document_id = o.document_id
-                               AND (e.state = 'leased' OR ((e.state = 'pending' OR (e.state = 'dead' AND e.kind = 'mirror'))
+                               AND (e.state = 'leased' OR (((e.state = 'pending'
+                                                             AND NOT (e.halfway = 1 AND e.held_by IS NULL AND o.kind = 'mirror'))
+                                                            OR (e.state = 'dead' AND e.kind = 'mirror'))
                                     AND NOT (o.kind = 'delete' AND EXISTS (SELECT 1 FROM remote_objects t
                                              WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))))
                                AND e.channel_id = o.channel_id AND (e.seq < o.seq OR e.state = 'leased'))
@@ -335,7 +344,12 @@ fn leasable(conn: &Connection, asked: &Heads<'_>, mut more: impl FnMut(&Head) ->
             asked.only_recalled
         ])?;
         while let Some(row) = rows.next()? {
-            let head = Head { seq: row.get(0)?, not_before: row.get(1)?, is_unread: row.get(2)? };
+            let head = Head {
+                seq: row.get(0)?,
+                document_id: row.get(1)?,
+                not_before: row.get(2)?,
+                is_unread: row.get(3)?,
+            };
             if !more(&head) {
                 break;
             }
