@@ -373,6 +373,23 @@ fn what_waits_for_an_original_holds_up_no_newer_text() {
     assert_eq!(waiting, 1, "one of them waits for the disk");
 }
 
+// T6: a computer whose battery was empty begins in another year, and is put right
+#[test]
+fn what_was_put_off_before_the_clock_was_set_back_is_due() {
+    const LATE: i64 = 1_000_000_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    put_in_line(&mut catalog);
+    let held = lease(&mut catalog, "t1", LATE).remove(0);
+    let waits = outbox::Ending::Released { not_before: LATE + 300_000 };
+    catalog.change::<_, CatalogError>(|tx| outbox::end(tx, &held, waits, LATE)).unwrap();
+    let due = |catalog: &Catalog, now_ms| outbox::due(catalog.read(), 1, &[], now_ms).unwrap().at;
+    assert_eq!(due(&catalog, LATE), Some(LATE + 300_000));
+    assert!(lease(&mut catalog, "t2", LATE).is_empty(), "not before its time");
+    assert_eq!(due(&catalog, 5_000), Some(5_000));
+    assert_eq!(lease(&mut catalog, "t3", 5_000).len(), 1);
+}
+
 // D6: what a decision holds stays held, whatever else becomes of its document
 #[test]
 fn what_is_held_and_waits_for_an_original_stays_held_when_a_card_is_edited() {

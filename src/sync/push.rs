@@ -102,8 +102,8 @@ pub(super) fn push_to(
         if row.paused || !wanted(&row) || monitor.cancelled() {
             continue;
         }
-        if row.not_before > clock.now_ms() {
-            let until = Timestamp::from_millisecond(row.not_before).unwrap_or(Timestamp::MAX);
+        if let Some(until_ms) = row.asked_until(clock.now_ms()) {
+            let until = Timestamp::from_millisecond(until_ms).unwrap_or(Timestamp::MAX);
             let error = Away::AskedToWait { until };
             report.offline.push(Offline { store: row.name, url: row.url, error });
             continue;
