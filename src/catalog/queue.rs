@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Result, word_of};
-use crate::model::OperationState;
+use crate::model::{OperationState, words};
 
 /// How the queue stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -45,6 +45,16 @@ pub fn standing(conn: &Connection, channel_id: Option<i64>, now_ms: i64) -> Resu
         })?)
 }
 
+words! {
+    /// What an operation waits for, before its store.
+    pub enum WaitsFor {
+        /// Its content was not read yet: `sync` does that, `enrich` too.
+        Text = "text",
+        /// No disk with its content was here when it was looked last.
+        Disk = "disk",
+    }
+}
+
 /// An operation as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
@@ -70,6 +80,8 @@ pub struct Operation {
     pub note: Option<String>,
     /// The decision that holds it back.
     pub held_by: Option<i64>,
+    /// What it waits for otherwise.
+    pub waits_for: Option<WaitsFor>,
     /// When it was put in line, in milliseconds.
     pub created_at: i64,
     /// When it changed last, in milliseconds.
@@ -78,8 +90,20 @@ pub struct Operation {
 
 const SELECT: &str =
     "SELECT o.document_id, o.op_id, c.name AS store, o.kind, o.state, o.attempts, o.not_before, o.error_code, o.error_text,
-            o.note, o.held_by, o.created_at, o.updated_at
-     FROM outbox o JOIN channels c USING (channel_id)";
+            o.note, o.held_by, o.created_at, o.updated_at,
+            CASE WHEN o.state <> 'pending' OR o.kind <> 'mirror' THEN NULL
+                 WHEN s.payload <> 'original' AND d.enrich_stale = 1 THEN 'text'
+                 WHEN (s.payload = 'original' OR o.halfway = 1)
+                      AND NOT EXISTS (SELECT 1 FROM withheld w WHERE w.document_id = o.document_id)
+                      AND NOT EXISTS (SELECT 1 FROM remote_objects h WHERE h.document_id = o.document_id
+                                      AND h.store_id = o.channel_id AND h.payload = 'original' AND h.state = 'current'
+                                      AND h.upload_hash = d.content_hash)
+                      AND NOT EXISTS (SELECT 1 FROM files f JOIN dirs r USING (dir_id) JOIN libraries l USING (library_id)
+                                      WHERE f.document_id = o.document_id AND f.presence = 'present'
+                                        AND f.content_hash = d.content_hash AND l.availability = 'available') THEN 'disk'
+            END AS waits_for
+     FROM outbox o JOIN channels c USING (channel_id) LEFT JOIN stores s ON s.store_id = o.channel_id
+          LEFT JOIN documents d ON d.document_id = o.document_id";
 
 fn operation(row: &Row<'_>) -> rusqlite::Result<Operation> {
     Ok(Operation {
@@ -94,6 +118,7 @@ fn operation(row: &Row<'_>) -> rusqlite::Result<Operation> {
         error_text: row.get("error_text")?,
         note: row.get("note")?,
         held_by: row.get("held_by")?,
+        waits_for: row.get::<_, Option<String>>("waits_for")?.and_then(|word| word.parse().ok()),
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     })

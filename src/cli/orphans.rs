@@ -10,7 +10,6 @@ use crate::catalog::ledger::RemoteObject;
 use crate::catalog::{Catalog, CatalogError, Sender, ledger, query, stores};
 use crate::clock::Clock;
 use crate::model::OperationState;
-use crate::sync::code;
 use crate::sync::devices::Kept;
 use crate::sync::orphans::{self, CleanOptions};
 
@@ -141,7 +140,7 @@ fn clean(context: &mut Context, dry_run: bool, force: bool) -> Result<Exit, Fail
             "refused": report.braked.iter().map(|(store, due, all)| json!({ "store": store, "due": due, "objects": all })).collect::<Vec<_>>(),
             "kept": report.kept.iter().map(kept_json).collect::<Vec<_>>(),
             "offline": report.offline.iter().map(|offline| json!({
-                "store": offline.store, "code": code::CONNECTION, "message": chain(&offline.error),
+                "store": offline.store, "code": offline.code, "message": chain(&offline.error),
             })).collect::<Vec<_>>(),
         }))?;
         return Ok(exit);
@@ -158,7 +157,7 @@ fn clean(context: &mut Context, dry_run: bool, force: bool) -> Result<Exit, Fail
     print_kept(out, &report.kept)?;
     for offline in &report.offline {
         let why = chain(&offline.error);
-        out.line(format!("{}: queued, offline: {why} ({})", offline.store, code::CONNECTION))?;
+        out.line(format!("{}: queued, offline: {why} ({})", offline.store, offline.code))?;
     }
     let deleted = plural(report.deleted, "orphan deleted", "orphans deleted");
     let grace = if report.in_grace > 0 {

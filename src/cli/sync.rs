@@ -122,6 +122,8 @@ fn exit_of_sending(pushed: &PushReport, ended: Option<Ended>) -> Exit {
             // Who has waited knows more than that a store was away once.
             Some(Ended::TimeUp) => Exit::Offline,
             None if !pushed.offline.is_empty() => Exit::Offline,
+            // What waits there waits for something else first, a text for instance; its store is away all the same.
+            Some(Ended::Drained) if !pushed.offline.is_empty() && pushed.queued > 0 => Exit::Offline,
             Some(Ended::Drained | Ended::Cancelled) | None => Exit::Done,
         },
         if pushed.interrupted { Exit::Interrupted } else { Exit::Done },
@@ -138,7 +140,7 @@ fn exit_of_sending(pushed: &PushReport, ended: Option<Ended>) -> Exit {
 fn offline_json(offline: &[Offline]) -> Vec<Value> {
     let one = |offline: &Offline| {
         json!({
-            "store": offline.store, "url": offline.url, "code": sync::code::CONNECTION, "message": chain(&offline.error),
+            "store": offline.store, "url": offline.url, "code": offline.code, "message": chain(&offline.error),
             "hint": hint_of_away(&offline.error),
         })
     };
@@ -147,8 +149,8 @@ fn offline_json(offline: &[Offline]) -> Vec<Value> {
 
 fn print_offline(out: &mut Out, offline: &[Offline]) -> std::io::Result<()> {
     for offline in offline {
-        let Offline { store, error, .. } = offline;
-        out.line(format!("{store}: queued, offline: {} ({})", chain(error), sync::code::CONNECTION))?;
+        let Offline { store, code, error, .. } = offline;
+        out.line(format!("{store}: queued, offline: {} ({code})", chain(error)))?;
         if let Some(hint) = hint_of_away(error) {
             out.line(format!("  hint: {hint}"))?;
         }
@@ -299,7 +301,10 @@ fn scan_and_send(
         out.line("another shelflist is sending, and sends what waits, too; see: shelflist sync status")?;
     }
     if pushed.queued > 0 {
-        out.line(format!("queue: {} wait", plural(pushed.queued, "operation", "operations")))?;
+        out.line(format!(
+            "queue: {}; see: shelflist sync queue",
+            plural(pushed.queued, "operation waits", "operations wait")
+        ))?;
     } else if stores::all(catalog.read())?.is_empty() {
         out.line("no store yet; add one with: shelflist store add dir:PATH")?;
     }

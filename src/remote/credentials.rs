@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::http::Patience;
 use super::secret::Secret;
-use super::{Found, StoreError};
+use super::{Found, PartSizes, StoreError};
 
 /// A password command that takes longer waits for a person who is not there.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,6 +31,9 @@ pub struct Access {
     pub ssh: Option<Vec<String>>,
     /// How long to wait for the network.
     pub patience: Patience,
+    /// How large contents are cut.
+    #[doc(hidden)]
+    pub parts: PartSizes,
 }
 
 impl Access {
@@ -62,6 +65,11 @@ fn first_of(names: &[&str]) -> Option<String> {
 /// S3's region, where the environment says it.
 pub(super) fn aws_region() -> Option<String> {
     first_of(&["AWS_REGION", "AWS_DEFAULT_REGION"])
+}
+
+/// S3's server, where the environment says it.
+pub(super) fn aws_endpoint() -> Option<String> {
+    first_of(&["AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_S3_ENDPOINT"])
 }
 
 /// Azure's account, where the environment says it.

@@ -77,7 +77,7 @@ struct Seen {
 }
 
 /// At least so fast does a server put an object together that it has all of.
-const SETTLED_BYTES_PER_S: u64 = 16 << 20;
+pub(super) const SETTLED_BYTES_PER_S: u64 = 16 << 20;
 /// Longest error body that is read.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// Longest sentence of a server's that is repeated.

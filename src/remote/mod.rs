@@ -48,6 +48,8 @@ pub use error::{AwayReason, ErrorClass, StoreError};
 pub use http::Patience;
 pub use index::Index;
 pub use key::{KeyError, ObjectKey};
+#[doc(hidden)]
+pub use object::PartSizes;
 pub use secret::Secret;
 pub use url::{StoreUrl, UrlError};
 

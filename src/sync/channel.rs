@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::connectivity::{self, Connectivity, Heard};
-use super::{Away, SyncError, devices};
+use super::{Away, Offline, SyncError, devices};
 use crate::catalog::stores::{self, StoreRow};
 use crate::catalog::{Catalog, CatalogError, Connection, Ids, ledger, outbox};
 use crate::clock::Clock;
@@ -85,22 +85,23 @@ pub(super) fn note_offline(
     catalog: &mut Catalog,
     row: &StoreRow,
     heard: Heard,
-    error: &Away,
+    error: Away,
     clock: &dyn Clock,
-) -> Result<(), CatalogError> {
+) -> Result<Offline, CatalogError> {
     let now_ms = clock.now_ms();
     // A store that says when to come back is not called before (S6). Otherwise the next run tries again: whoever runs a sync
     // has just plugged in a disk or found a network.
-    let asked = match error {
+    let asked = match &error {
         Away::Store(error) => error.retry_after(),
         _ => None,
     };
     let not_before =
         asked.map_or(0, |asked| now_ms.saturating_add(i64::try_from(asked.as_millis()).unwrap_or(i64::MAX)));
     catalog.change(|tx| {
-        connectivity::note(tx, row, heard, Some(&chain(error)), now_ms)?;
+        connectivity::note(tx, row, heard, Some(&chain(&error)), now_ms)?;
         stores::set_not_before(tx, row.store_id, not_before)
-    })
+    })?;
+    Ok(Offline { store: row.name.clone(), url: row.url.clone(), code: heard.code(), error })
 }
 
 /// An error with its causes, in one line.

@@ -62,6 +62,15 @@ pub enum Heard {
 }
 
 impl Heard {
+    /// SHELF-SYNC-00N, of trouble.
+    #[must_use]
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Heard::BrokeOff => code::REFUSED,
+            Heard::Answer | Heard::NoAnswer | Heard::NothingGotThrough => code::CONNECTION,
+        }
+    }
+
     /// What it says of the way that a store could not be opened.
     #[must_use]
     pub(super) const fn at_the_door(away: &Away) -> Heard {

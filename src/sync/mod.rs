@@ -70,6 +70,8 @@ pub struct Offline {
     pub store: String,
     /// Where it is.
     pub url: String,
+    /// SHELF-SYNC-00N.
+    pub code: &'static str,
     /// Why.
     pub error: Away,
 }

@@ -130,8 +130,7 @@ pub fn clean(
             Err(away) => Some(away),
         };
         if let Some((heard, error)) = trouble {
-            note_offline(catalog, &row, heard, &error, clock)?;
-            report.offline.push(Offline { store: row.name, url: row.url, error });
+            report.offline.push(note_offline(catalog, &row, heard, error, clock)?);
         }
     }
     sender.rest(catalog)?;

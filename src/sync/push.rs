@@ -105,7 +105,12 @@ pub(super) fn push_to(
         if let Some(until_ms) = row.asked_until(clock.now_ms()) {
             let until = Timestamp::from_millisecond(until_ms).unwrap_or(Timestamp::MAX);
             let error = Away::AskedToWait { until };
-            report.offline.push(Offline { store: row.name, url: row.url, error });
+            report.offline.push(Offline {
+                store: row.name,
+                url: row.url,
+                code: Heard::BrokeOff.code(),
+                error,
+            });
             continue;
         }
         let entered = match enter(catalog, &row, clock)? {
@@ -118,8 +123,7 @@ pub(super) fn push_to(
         let (store, only_recalled) = match entered {
             Ok(entered) => entered,
             Err((heard, error)) => {
-                note_offline(catalog, &row, heard, &error, clock)?;
-                report.offline.push(Offline { store: row.name, url: row.url, error });
+                report.offline.push(note_offline(catalog, &row, heard, error, clock)?);
                 continue;
             }
         };
@@ -136,8 +140,7 @@ pub(super) fn push_to(
         match settled {
             Err(error) => {
                 let error = Away::Store(error);
-                note_offline(catalog, &row, Heard::BrokeOff, &error, clock)?;
-                report.offline.push(Offline { store: row.name, url: row.url, error });
+                report.offline.push(note_offline(catalog, &row, Heard::BrokeOff, error, clock)?);
             }
             // Said only now of one that answered before, too, and took nothing.
             Ok(()) if Connectivity::of(&row).is_broken() && !monitor.cancelled() => {

@@ -87,6 +87,20 @@ fn when_the_time_is_up_the_store_is_offline_and_the_work_is_queued() {
     }
 }
 
+// O2: nothing can be sent before it was read, and the store is away all the same
+#[test]
+fn what_waits_for_its_text_is_not_waited_for_and_its_store_is_offline() {
+    let desk = desk();
+    desk.run(&["sync"]).expect(0);
+    desk.write("new.txt", "not read yet");
+    desk.scan();
+    take_away(&desk);
+    let report = desk.run(&["sync", "now", "--wait", "--json"]).expect(5).json();
+    assert_eq!((&report["ended"], &report["queued"]), (&json!("drained"), &json!(1)), "{report}");
+    bring_back(&desk);
+    desk.run(&["sync", "now", "--wait"]).expect(0);
+}
+
 // O2: Ctrl-C is heard in the middle of waiting
 #[test]
 fn who_has_waited_enough_presses_ctrl_c() {

@@ -308,6 +308,20 @@ fn an_object_that_is_damaged_on_arrival_is_never_called_current() {
     assert_eq!(desk.objects()[&name], good);
 }
 
+// S7: what a person can do about it
+#[test]
+fn the_queue_says_what_was_not_read_yet() {
+    let desk = desk();
+    desk.scan();
+    let queue = desk.json(&["sync", "queue"])["queue"].take();
+    assert!(queue.as_array().unwrap().iter().all(|operation| operation["waits_for"] == "text"), "{queue}");
+    let said = desk.run(&["sync", "queue"]).expect(0).stdout;
+    assert!(said.contains("until it is read") && said.contains("shelflist enrich"), "{said}");
+    desk.run(&["enrich"]).expect(0);
+    let queue = desk.json(&["sync", "queue"])["queue"].take();
+    assert!(queue.as_array().unwrap().iter().all(|operation| operation["waits_for"].is_null()), "{queue}");
+}
+
 // S1, T4: of `both` the text needs no disk
 #[test]
 fn a_text_goes_ahead_of_its_original_while_the_disk_is_away() {
@@ -326,6 +340,8 @@ fn a_text_goes_ahead_of_its_original_while_the_disk_is_away() {
         |desk: &Desk| desk.sql::<i64>("SELECT count(*) FROM outbox WHERE state = 'pending' AND attempts = 0");
     desk.run(&["sync"]).expect(0);
     assert_eq!((sent(&desk), waiting(&desk)), ((1, 0), 2));
+    let queue = desk.json(&["sync", "queue"])["queue"].take();
+    assert!(queue.as_array().unwrap().iter().all(|operation| operation["waits_for"] == "disk"), "{queue}");
     // Nothing is gone through for nothing by each run.
     let leases = |desk: &Desk| desk.sql::<i64>("SELECT sum(leases) FROM outbox");
     let before = leases(&desk);

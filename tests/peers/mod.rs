@@ -207,9 +207,10 @@ pub(crate) fn openssh_sftp() -> Vec<String> {
     ["sh", "-c", &format!("exec {program}")].map(str::to_owned).into()
 }
 
-/// moto as an S3 server with one bucket, `bucket`. Decides conditions in one step; checks no signatures.
+/// moto as an S3 server with one bucket, `bucket`. Decides conditions in one step; checks no signatures; takes small parts.
 pub(crate) fn moto() -> Peer {
-    let peer = Peer::start(&installed("venv/bin/moto_server"), &[], |port, _| {
+    let small_parts = [("S3_UPLOAD_PART_MIN_SIZE", "1024".to_owned())];
+    let peer = Peer::start(&installed("venv/bin/moto_server"), &small_parts, |port, _| {
         ["-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned).into()
     });
     let answer = request(

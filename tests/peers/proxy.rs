@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -75,6 +75,8 @@ impl Plan {
 struct Shared {
     plan: Mutex<Plan>,
     connections: AtomicUsize,
+    /// Bytes of questions that were passed on.
+    asked_bytes: AtomicU64,
     ended: AtomicBool,
     end: (Mutex<bool>, Condvar),
     open: Mutex<Vec<TcpStream>>,
@@ -156,6 +158,11 @@ impl Proxy {
         for stream in self.shared.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+
+    /// How many bytes of questions were passed on.
+    pub(crate) fn asked_bytes(&self) -> u64 {
+        self.shared.asked_bytes.load(Ordering::SeqCst)
     }
 
     /// How many connections were made.
@@ -270,6 +277,7 @@ fn ask(
             None => {}
         }
         to.write_all(&buffer[..read])?;
+        shared.asked_bytes.fetch_add(read as u64, Ordering::SeqCst);
     }
 }
 
@@ -320,6 +328,7 @@ fn slowly(
             }
         }
         to.write_all(&buffer[..read])?;
+        shared.asked_bytes.fetch_add(read as u64, Ordering::SeqCst);
         let ended = shared.end.0.lock().unwrap();
         drop(shared.end.1.wait_timeout(ended, pause).unwrap());
     }

@@ -26,3 +26,4 @@ mod index_contract;
 mod luck;
 mod model;
 mod place;
+mod resumed;

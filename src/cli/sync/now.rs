@@ -63,7 +63,10 @@ pub(super) fn run(
     print_offline(out, &pushed.offline)?;
     print_problems(out, &pushed.problems)?;
     if pushed.queued > 0 {
-        out.line(format!("queue: {} wait", plural(pushed.queued, "operation", "operations")))?;
+        out.line(format!(
+            "queue: {}; see: shelflist sync queue",
+            plural(pushed.queued, "operation waits", "operations wait")
+        ))?;
     } else {
         out.line("nothing waits")?;
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::store_named;
-use crate::catalog::queue::{self, Operation};
+use crate::catalog::queue::{self, Operation, WaitsFor};
 use crate::catalog::{Catalog, query};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -54,6 +54,9 @@ pub(super) fn run(
     if operations.len() == limit {
         context.out.line("there may be more; all of them with --json, or --limit N")?;
     }
+    if operations.iter().any(|operation| operation.waits_for == Some(WaitsFor::Text)) {
+        context.out.line("what was not read yet is read by: shelflist sync, or shelflist enrich")?;
+    }
     if operations.iter().any(|operation| operation.state == OperationState::Dead) {
         context.out.line("what was given up is tried again with: shelflist sync retry [ID]")?;
     }
@@ -68,7 +71,11 @@ fn state(operation: &Operation, now_ms: i64) -> String {
         _ => match operation.held_by {
             Some(decision) => format!("decision {decision}"),
             None if operation.not_before > now_ms => format!("until {}", local_time(operation.not_before)),
-            None => "waits".to_owned(),
+            None => match operation.waits_for {
+                Some(WaitsFor::Text) => "until it is read".to_owned(),
+                Some(WaitsFor::Disk) => "for its disk".to_owned(),
+                None => "waits".to_owned(),
+            },
         },
     }
 }
@@ -87,6 +94,7 @@ fn operation_json(operation: &Operation, path: Option<&RelPath>) -> Value {
         "attempts": operation.attempts,
         "not_before": rfc3339_or_null((operation.not_before > 0).then_some(operation.not_before)),
         "decision": operation.held_by,
+        "waits_for": operation.waits_for,
         "error_code": operation.error_code,
         "error": operation.error_text,
         "path": path.map(RelPath::json_text),

@@ -34,15 +34,18 @@ use super::{
 };
 
 pub(super) mod cloud;
+mod cut;
 mod dal;
 pub(super) mod sftp;
 mod sort;
 mod tree;
 pub(super) mod webdav;
 
+pub use cut::PartSizes;
+
 /// For so long a put trusts that the store is still the one it was.
 const PROOF_GOOD_FOR: Duration = Duration::from_secs(30);
-/// An unfinished object that was begun so long ago is litter: nothing takes a week to upload.
+/// An unfinished object that was begun so long ago is litter, unless something was added to it since.
 const STALE_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Where unfinished files are, in families that have directories.
 const TEMPORARY_DIRECTORY: &str = ".tmp";
@@ -118,6 +121,10 @@ trait Backend: Send + Sync + fmt::Debug {
     /// What stands under `.tmp/`, in families that have directories.
     fn unfinished(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
+    }
+    /// Takes away what was being put together and has got nothing more since then, in families that list it.
+    fn clear_unfinished(&self, _since: Timestamp) -> Result<(), StoreError> {
+        Ok(())
     }
     /// What the server says the time is.
     fn server_time(&self) -> Result<Option<Timestamp>, StoreError>;
@@ -251,13 +258,16 @@ impl<B: Backend> ObjectStore<B> {
     fn clear_stale(&self, now: Timestamp) -> Result<(), StoreError> {
         for name in self.backend.unfinished()? {
             // The name says when it was begun. Only names that we give: a person may have put something there.
-            let Ok(begun) = Ulid::from_string(&name) else { continue };
+            let Some(begun) = begun_by(&name) else { continue };
             let age_ms = now.as_millisecond() - i64::try_from(begun.timestamp_ms()).unwrap_or(i64::MAX);
             if age_ms > i64::try_from(STALE_AFTER.as_millis()).unwrap_or(i64::MAX) {
                 self.backend.remove(&format!("{TEMPORARY_DIRECTORY}/{name}"))?;
             }
         }
-        Ok(())
+        match now.checked_sub(STALE_AFTER) {
+            Ok(since) => self.backend.clear_unfinished(since),
+            Err(_) => Ok(()), // nothing is older than time
+        }
     }
 
     /// Begins a store, or opens the one that is there.
@@ -567,6 +577,11 @@ impl<B: Backend> Store for ObjectStore<B> {
             },
         }
     }
+}
+
+/// Whose a name under `.tmp/` is, and so since when: `ULID`, or `ULID-` and more.
+fn begun_by(name: &str) -> Option<Ulid> {
+    Ulid::from_string(name.split('-').next()?).ok()
 }
 
 /// Ends after the first error.

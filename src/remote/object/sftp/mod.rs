@@ -8,7 +8,7 @@
 //!
 //! A content is written to a name of its own under `.tmp/`, made durable where the server can (`fsync@openssh.com`), and
 //! linked to its key, which fails where the key is taken (`hardlink@openssh.com`); where there are no links, it is looked
-//! first and renamed then.
+//! first and renamed then. A large one that is interrupted leaves what it has to the next ([`leftover`]).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,16 +27,20 @@ use openssh_sftp_client::file::File;
 use openssh_sftp_client::{Error, Sftp as Client, SftpOptions};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
-use ulid::Ulid;
 
 use super::cloud::is_ours;
+use super::cut::Cut;
 use super::tree::Entry;
-use super::{Backend, Condition, Look, Names, Published, TEMPORARY_DIRECTORY, Unopened, tree};
+use super::{Backend, Condition, Look, Names, PartSizes, Published, TEMPORARY_DIRECTORY, Unopened, tree};
 use crate::remote::credentials::{self, Access};
 use crate::remote::measured::Measured;
 use crate::remote::runtime::Waiter;
 use crate::remote::url::Sftp as Place;
 use crate::remote::{AwayReason, Capabilities, StoreError, StoreUrl};
+
+mod leftover;
+
+use leftover::{Writing, is_interruption};
 
 /// As much as OpenSSH takes in one request.
 const PIECE_BYTES: usize = 255 << 10;
@@ -58,6 +62,7 @@ pub(in crate::remote) struct Sftp {
     /// The store's canonical URL.
     store: String,
     conditional_put: bool,
+    sizes: PartSizes,
     session: Mutex<Option<Arc<Session>>>,
     /// Directories that are known to be there.
     made: Mutex<BTreeSet<String>>,
@@ -100,6 +105,7 @@ impl Sftp {
             idle: access.patience.idle,
             store,
             conditional_put: access.found.is_some_and(|found| found.conditional_put),
+            sizes: access.parts,
             session: Mutex::default(),
             made: Mutex::default(),
         })
@@ -327,24 +333,31 @@ impl Sftp {
         }
     }
 
-    /// Writes a content to a name under `.tmp/`, proves it and makes it durable.
-    fn upload(&self, temporary: &str, content: &mut Measured<'_>) -> Result<(), StoreError> {
-        let path = self.path(temporary);
+    /// Writes a content to a file under `.tmp/`, proves it and makes it durable.
+    fn upload(
+        &self,
+        writing: &mut Writing,
+        name: &str,
+        content: &mut Measured<'_>,
+        cut: Cut,
+    ) -> Result<(), StoreError> {
+        let path = self.path(&writing.temporary);
         let opened = self.ask(|session| async move {
             session.client.options().write(true).create_new(true).open(Path::new(&path)).await
         })?;
         let mut file = match opened {
             Ok(file) => file,
             Err(SftpErrorKind::NoSuchFile) => return Err(self.lost()),
-            Err(kind) => return Err(self.error(kind, || format!("write {temporary}"))),
+            Err(kind) => return Err(self.error(kind, || format!("write {}", writing.temporary))),
         };
-        let failed = |kind| self.error(kind, || format!("write {temporary}"));
-        // One piece after the other: several on their way at once would be faster over a long line, but servers that have no
-        // files behind them (rclone) cannot put them in order. Several objects are on their way at once anyway.
-        while let Some(piece) = content.next(PIECE_BYTES)? {
-            let writing = &mut file;
-            self.ask(|_| async move { writing.write_all(&piece).await })?.map_err(failed)?;
+        if writing.is_recorded() {
+            self.write_parts(writing, &mut file, name, content, cut)?;
+        } else {
+            while let Some(piece) = content.next(PIECE_BYTES)? {
+                self.write_piece(writing, &mut file, &piece)?;
+            }
         }
+        let failed = |kind| self.error(kind, || format!("write {}", writing.temporary));
         let mut synced = file.clone();
         let done = self.ask(|session| async move {
             match session.client.support_fsync() {
@@ -361,6 +374,19 @@ impl Sftp {
         self.ask(|_| file.close())?.map_err(failed)
     }
 
+    /// One piece after the other: several on their way at once would be faster over a long line, but servers that have no files
+    /// behind them (rclone) cannot put them in order. Several objects are on their way at once anyway.
+    fn write_piece(&self, writing: &Writing, file: &mut File, piece: &Bytes) -> Result<(), StoreError> {
+        self.ask(|_| async move { file.write_all(piece).await })?
+            .map_err(|kind| self.error(kind, || format!("write {}", writing.temporary)))
+    }
+
+    /// Another goes on with what was begun here.
+    fn is_another_ones(&self, name: &str) -> StoreError {
+        let source = io::Error::other(format!("another goes on with object {name}"));
+        StoreError::Busy { store: self.store.clone(), retry_after: None, source }
+    }
+
     fn give_name(&self, temporary: &str, name: &str, condition: Condition) -> Result<Published, StoreError> {
         let doing = || format!("give object {name} its name");
         let (from, to) = (self.path(temporary), self.path(name));
@@ -375,6 +401,14 @@ impl Sftp {
         })?;
         match linked {
             Ok(Some(())) => return Ok(Published::Created),
+            Err(SftpErrorKind::NoSuchFile) if self.metadata(TEMPORARY_DIRECTORY)?.is_ok() => {
+                // Its own file is what is not there: another went on with it, and has made the object, or is about to.
+                return match (self.metadata(name)?, self.metadata(temporary)?) {
+                    (Ok(_), _) => Ok(Published::Taken),
+                    (Err(_), Err(SftpErrorKind::NoSuchFile)) => Err(self.is_another_ones(name)),
+                    _ => Err(self.lost()),
+                };
+            }
             Err(SftpErrorKind::NoSuchFile) => return Err(self.lost()),
             // No links on this server, on its file system, or a name that is taken: a look tells.
             Ok(None) | Err(_) => {}
@@ -505,14 +539,21 @@ impl Backend for Sftp {
         content: &mut Measured<'_>,
         condition: Condition,
     ) -> Result<Published, StoreError> {
-        let temporary = format!("{TEMPORARY_DIRECTORY}/{}", Ulid::generate());
-        let published = self.upload(&temporary, content).and_then(|()| {
+        let cut = Cut::of(content.expected_bytes(), self.sizes);
+        let may_go_on = cut.bytes() > self.sizes.single_bytes && self.can_go_on()?;
+        let mut writing = Writing::of(name, may_go_on);
+        let published = self.upload(&mut writing, name, content, cut).and_then(|()| {
             self.make_directories_of(name)?;
-            self.give_name(&temporary, name, condition)
+            self.give_name(&writing.temporary, name, condition)
         });
-        // Also after a link, which leaves the old name.
-        if let Err(error) = self.remove(&temporary) {
-            tracing::debug!(store = self.store, temporary, %error, "an unfinished object stays");
+        match &published {
+            Err(error) if writing.is_recorded() && is_interruption(error) => return published,
+            // Also after a link, which leaves the old name.
+            _ => self.discard(&writing),
+        }
+        let of_no_use = matches!(published, Ok(_) | Err(StoreError::ContentChanged { .. }));
+        if may_go_on && of_no_use {
+            self.clear_leftovers(name);
         }
         published
     }

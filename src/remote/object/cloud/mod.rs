@@ -1,8 +1,10 @@
 //! Object stores: `s3:`, `gcs:`, `azblob:`.
 //!
 //! What fits into memory is sent in one request; what does not, in parts, which become an object only when they are put
-//! together, after the content was proved. So nothing is ever visible that is not the expected content. What a crash leaves
-//! of parts is invisible, and costs storage until the bucket's own rule for incomplete uploads takes it away.
+//! together, after the content was proved. So nothing is ever visible that is not the expected content. What an interruption
+//! leaves of parts is invisible, and taken up again by whoever sends the content next ([`parts`]).
+//!
+//! The storage library does everything but that: it does not tell what its uploads are called.
 
 use std::fmt::Write;
 use std::io::Read;
@@ -12,26 +14,29 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use md5::{Digest, Md5};
 use opendal::options::WriteOptions;
-use opendal::{Buffer, ErrorKind, Operator, services};
+use opendal::{Buffer, ErrorKind};
 use tokio::sync::Semaphore;
 
+use super::cut::Cut;
 use super::dal::Dal;
-use super::{Backend, Condition, GENERATION_OBJECT, Look, Names, Published, TEMPORARY_DIRECTORY, Unopened};
-use crate::remote::credentials::{self, Access};
+use super::{
+    Backend, Condition, GENERATION_OBJECT, Look, Names, PartSizes, Published, TEMPORARY_DIRECTORY, Unopened,
+};
+use crate::remote::credentials::Access;
 use crate::remote::generation::is_litter;
 use crate::remote::http::{Call, Http};
 use crate::remote::measured::Measured;
 use crate::remote::runtime::Waiter;
-use crate::remote::url::ObjectUrl;
 use crate::remote::{AwayReason, Capabilities, StoreError, StoreUrl};
+use parts::Dialect;
 
-/// A content of up to so many bytes is sent in one request.
-const SINGLE_BYTES: u64 = 16 << 20;
+mod blocks;
+mod families;
+mod parts;
+mod signed;
+mod xml;
+
 const PIECE_BYTES: usize = 256 << 10;
-/// The size of a part, unless there would be too many.
-const PART_BYTES: u64 = 8 << 20;
-/// S3 allows 10,000 parts.
-const MAX_PARTS: u64 = 9_000;
 /// Parts of one object on their way at once.
 const PARTS_AT_ONCE: usize = 2;
 /// All contents in memory at once, in units of [`ROOM_UNIT`].
@@ -47,6 +52,11 @@ pub(in crate::remote) struct Cloud {
     conditional_put: bool,
     lists_in_order: bool,
     max_object_bytes: u64,
+    /// How uploads in parts are spoken of; none where that is left to the storage library.
+    dialect: Option<Box<dyn Dialect>>,
+    sizes: PartSizes,
+    /// Uploads that the server listed, and that could not be gone on with.
+    over: parts::Over,
     /// Contents in memory: many small ones, or a few large ones.
     room: Arc<Semaphore>,
 }
@@ -64,13 +74,9 @@ impl Cloud {
             doing: "be opened".to_owned(),
             source,
         })?;
-        let built = match url {
-            StoreUrl::S3(place) => s3(place, access, &store)?,
-            StoreUrl::Gcs(place) => gcs(place, access, &store)?,
-            StoreUrl::Azblob(place) => azblob(place, access, &store)?,
-            _ => unreachable!("only asked for these three"),
-        };
-        let operator = built.map_err(|error| StoreError::Refused {
+        let http = Http::new(access.patience);
+        let family = families::family(url, access, &store, &http, waiter)?;
+        let operator = family.operator.map_err(|error| StoreError::Refused {
             store: store.clone(),
             doing: "be opened".to_owned(),
             reason: error.message().to_owned(),
@@ -78,7 +84,7 @@ impl Cloud {
         })?;
         let found = access.found.unwrap_or_default();
         Ok(Cloud {
-            dal: Dal { operator, http: Http::new(access.patience), waiter, store },
+            dal: Dal { operator, http, waiter, store },
             conditional_put: found.conditional_put,
             lists_in_order: found.lists_in_order,
             max_object_bytes: match url {
@@ -86,6 +92,9 @@ impl Cloud {
                 StoreUrl::Azblob(_) => 190 << 40,
                 _ => 5 << 40,
             },
+            dialect: family.dialect,
+            sizes: access.parts,
+            over: parts::Over::default(),
             room: Arc::new(Semaphore::new(ROOM_UNITS)),
         })
     }
@@ -104,7 +113,7 @@ impl Cloud {
         let hash = md5(&body);
         let (operator, call) = self.dal.begin();
         match self.dal.waiter.wait(operator.write_options(name, body, options)) {
-            Ok(said) => Ok(published(&said, &hash, 0)),
+            Ok(said) => Ok(proved(said.etag(), &hash, 0)),
             Err(error) => self.not_written(name, &call, &error),
         }
     }
@@ -113,22 +122,50 @@ impl Cloud {
         &self,
         name: &str,
         content: &mut Measured<'_>,
-        options: WriteOptions,
-        part_bytes: u64,
+        condition: Condition,
+        cut: Cut,
+    ) -> Result<Published, StoreError> {
+        let only_if_absent = condition != Condition::Looked;
+        match &self.dialect {
+            Some(dialect) => {
+                let sender = parts::Sender {
+                    dialect: &**dialect,
+                    waiter: self.dal.waiter,
+                    store: &self.dal.store,
+                    name,
+                    cut,
+                };
+                sender.publish(content, only_if_absent, &self.over)
+            }
+            None => self.publish_by_the_library(name, content, only_if_absent, cut),
+        }
+    }
+
+    /// As it was before uploads were taken up again: what is interrupted is sent anew.
+    fn publish_by_the_library(
+        &self,
+        name: &str,
+        content: &mut Measured<'_>,
+        only_if_absent: bool,
+        cut: Cut,
     ) -> Result<Published, StoreError> {
         let (operator, call) = self.dal.begin();
         let waiter = self.dal.waiter;
         // Each write is a part: without a chunk size nothing is gathered once more.
-        let options = WriteOptions { concurrent: PARTS_AT_ONCE, ..options };
+        let options = WriteOptions {
+            if_not_exists: only_if_absent,
+            concurrent: PARTS_AT_ONCE,
+            ..WriteOptions::default()
+        };
         let mut writer = match waiter.wait(operator.writer_options(name, options)) {
             Ok(writer) => writer,
             Err(error) => return self.not_written(name, &call, &error),
         };
         let (mut hashes, mut parts) = (Md5::new(), 0);
         let sent = loop {
-            match pieces(content, part_bytes) {
+            match pieces(content, cut.part_bytes) {
                 Ok(part) if part.is_empty() => match waiter.wait(writer.close()) {
-                    Ok(said) => return Ok(published(&said, &hashes.finalize().into(), parts)),
+                    Ok(said) => return Ok(proved(said.etag(), &hashes.finalize().into(), parts)),
                     Err(error) => break self.not_written(name, &call, &error),
                 },
                 Ok(part) => {
@@ -155,6 +192,10 @@ impl Cloud {
     }
 }
 
+fn hex(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn md5(body: &Buffer) -> [u8; 16] {
     let mut hasher = Md5::new();
     body.clone().for_each(|piece| hasher.update(&piece));
@@ -165,12 +206,12 @@ fn md5(body: &Buffer) -> [u8; 16] {
 /// request, and of its parts' hashes, with their number, of one that came in parts. Servers that encrypt with keys of their own
 /// say something else: then the object is read back, as anywhere.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html>
-fn published(said: &opendal::Metadata, hash: &[u8; 16], parts: u32) -> Published {
-    let mut expected: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+fn proved(etag: Option<&str>, hash: &[u8; 16], parts: u32) -> Published {
+    let mut expected = hex(hash);
     if parts > 0 {
         let _ = write!(expected, "-{parts}");
     }
-    match said.etag().map(|etag| etag.trim_matches('"')) {
+    match etag.map(|etag| etag.trim_matches('"')) {
         Some(etag) if etag.eq_ignore_ascii_case(&expected) => Published::Proved,
         _ => Published::Created,
     }
@@ -188,59 +229,6 @@ fn pieces(content: &mut Measured<'_>, bytes: u64) -> Result<Buffer, StoreError> 
         pieces.push(piece);
     }
     Ok(Buffer::from(pieces))
-}
-
-type Built = opendal::Result<Operator>;
-
-fn s3(place: &ObjectUrl, access: &Access, store: &str) -> Result<Built, StoreError> {
-    let mut builder = services::S3::default()
-        .bucket(&place.bucket)
-        .root(&place.prefix)
-        // A laptop has no such service, and asking for it takes until the connection times out.
-        .disable_ec2_metadata();
-    if let Some(endpoint) = &place.endpoint {
-        builder = builder.endpoint(endpoint);
-    }
-    let region = place.region.clone().or_else(credentials::aws_region);
-    // Servers of other makes do not look at it; Amazon's says which is right where this one is wrong.
-    builder = builder.region(region.as_deref().unwrap_or("us-east-1"));
-    if let Some(profile) = &place.profile {
-        builder = builder.profile(profile);
-    }
-    if let Some((id, secret)) = credentials::s3_key(access, store)? {
-        builder = builder.access_key_id(&id).secret_access_key(secret.expose());
-    }
-    Ok(Operator::new(builder))
-}
-
-fn gcs(place: &ObjectUrl, access: &Access, store: &str) -> Result<Built, StoreError> {
-    use base64::Engine;
-    let mut builder =
-        services::Gcs::default().bucket(&place.bucket).root(&place.prefix).disable_vm_metadata();
-    if let Some(endpoint) = &place.endpoint {
-        builder = builder.endpoint(endpoint);
-    }
-    if let Some(json) = credentials::given(access, store)? {
-        builder = builder.credential(&base64::engine::general_purpose::STANDARD.encode(json.expose()));
-    }
-    Ok(Operator::new(builder))
-}
-
-fn azblob(place: &ObjectUrl, access: &Access, store: &str) -> Result<Built, StoreError> {
-    let mut builder = services::Azblob::default().container(&place.bucket).root(&place.prefix);
-    let account =
-        place.account.clone().or_else(credentials::azure_account).ok_or_else(|| StoreError::Refused {
-            store: store.to_owned(),
-            doing: "be opened".to_owned(),
-            reason: "its account is not known; write azblob://CONTAINER/PREFIX?account=ACCOUNT".to_owned(),
-            source: None,
-        })?;
-    let usual = format!("https://{account}.blob.core.windows.net");
-    builder = builder.endpoint(place.endpoint.as_deref().unwrap_or(&usual)).account_name(&account);
-    if let Some(key) = credentials::azure_key(access, store)? {
-        builder = builder.account_key(key.expose());
-    }
-    Ok(Operator::new(builder))
 }
 
 impl Backend for Cloud {
@@ -287,20 +275,20 @@ impl Backend for Cloud {
         condition: Condition,
     ) -> Result<Published, StoreError> {
         let bytes = content.expected_bytes();
-        let part_bytes = PART_BYTES.max(bytes.div_ceil(MAX_PARTS));
-        let in_memory = if bytes <= SINGLE_BYTES { bytes } else { part_bytes * (PARTS_AT_ONCE as u64 + 2) };
+        let cut = Cut::of(bytes, self.sizes);
+        let whole = bytes <= self.sizes.single_bytes;
+        let in_memory = if whole { bytes } else { cut.part_bytes * (PARTS_AT_ONCE as u64 + 2) };
         let units = usize::try_from(in_memory.div_ceil(ROOM_UNIT)).unwrap_or(ROOM_UNITS).min(ROOM_UNITS);
         let _room = self
             .dal
             .waiter
             .wait(self.room.acquire_many(u32::try_from(units).expect("at most ROOM_UNITS")))
             .expect("it is never closed");
-        let options =
-            WriteOptions { if_not_exists: condition != Condition::Looked, ..WriteOptions::default() };
-        if bytes <= SINGLE_BYTES {
-            self.publish_whole(name, content, options)
+        if whole {
+            let if_not_exists = condition != Condition::Looked;
+            self.publish_whole(name, content, WriteOptions { if_not_exists, ..WriteOptions::default() })
         } else {
-            self.publish_in_parts(name, content, options, part_bytes)
+            self.publish_in_parts(name, content, condition, cut)
         }
     }
 
@@ -336,6 +324,13 @@ impl Backend for Cloud {
 
     fn absence(&self) -> Result<Option<AwayReason>, StoreError> {
         Ok(None) // The server says it of a bucket that is there.
+    }
+
+    fn clear_unfinished(&self, since: Timestamp) -> Result<(), StoreError> {
+        let Some(dialect) = &self.dialect else { return Ok(()) };
+        dialect
+            .clear(since, &parts::is_our_name)
+            .map_err(|refused| refused.error(&self.dal.store, || "clear stale uploads".to_owned()))
     }
 
     fn server_time(&self) -> Result<Option<Timestamp>, StoreError> {
