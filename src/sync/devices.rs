@@ -87,6 +87,19 @@ pub fn others(
     }))
 }
 
+/// The same, where something is to be deleted: `None` where the store does not let us list, so that nothing is known of them.
+/// That is no trouble of the way, and holds up nothing that is to be sent.
+pub(super) fn others_as_told(
+    catalog: &mut Catalog,
+    opened: &Opened,
+    now_ms: i64,
+) -> Result<Result<Option<Vec<Ulid>>, StoreError>, CatalogError> {
+    Ok(match others(catalog, opened, now_ms)? {
+        Err(StoreError::Denied { .. }) => Ok(None),
+        others => others.map(Some),
+    })
+}
+
 /// Orphans that are not deleted, because other devices may need them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -94,8 +107,8 @@ pub struct Kept {
     pub store: String,
     /// How many.
     pub orphans: u64,
-    /// Who else keeps objects there.
-    pub devices: Vec<Ulid>,
+    /// Who else keeps objects there; `None` where the store does not let us ask.
+    pub devices: Option<Vec<Ulid>>,
 }
 
 /// What a person was told about a store's devices.

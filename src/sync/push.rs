@@ -168,10 +168,10 @@ fn keeps(
     if deletions == 0 {
         return Ok(Ok(false));
     }
-    Ok(match devices::others(catalog, store, clock.now_ms())? {
-        Ok(others) if others.is_empty() => Ok(false),
-        Ok(others) => {
-            report.kept.push(Kept { store: row.name.clone(), orphans: deletions, devices: others });
+    Ok(match devices::others_as_told(catalog, store, clock.now_ms())? {
+        Ok(Some(others)) if others.is_empty() => Ok(false),
+        Ok(devices) => {
+            report.kept.push(Kept { store: row.name.clone(), orphans: deletions, devices });
             Ok(true)
         }
         Err(error) => Err(Away::Store(error)),
