@@ -136,6 +136,10 @@ pub fn look(
     };
     let own = catalog.change::<_, CatalogError>(|tx| device::of(tx, clock.now_ms()))?;
     let Opened::Objects(store) = &opened else { return Ok(Ok(Devices { own, all: Vec::new() })) };
+    if forget == Some(own) {
+        // Whoever sends there again is known again: before, or a crash in between would leave it unknown for good.
+        catalog.change::<_, CatalogError>(|tx| device::unset_registered(tx, row.store_id))?;
+    }
     let looked = match forget {
         Some(device) => store.delete(&key_of(device)).and_then(|_| all(&**store)),
         None => all(&**store),
