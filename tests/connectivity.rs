@@ -20,8 +20,8 @@ use shelflist::clock::{Clock, FixedClock, SystemClock};
 use shelflist::library;
 use shelflist::monitor::{Counter, TestMonitor};
 use shelflist::sync::connectivity::{Changed, Connectivity, Listener, probe};
-use shelflist::sync::keep::{Ended, For, Host, Keep, Until, Waiting, keep_sending};
-use shelflist::sync::wake::Why;
+use shelflist::sync::keep::{Ended, For, Host, Keep, Until, Waiting, channels, keep_sending};
+use shelflist::sync::wake::{Channel, Why};
 use shelflist::sync::{Here, PushReport};
 
 fn open(desk: &Desk) -> (Catalog, StoreRow) {
@@ -199,6 +199,25 @@ fn what_waits_for_a_store_goes_within_an_interval_of_its_coming_back() {
     assert_eq!(*told.lock().unwrap(), [ChannelState::Offline, ChannelState::Online]);
     assert_eq!(desk.sql::<i64>("SELECT max(attempts) FROM outbox"), 0);
     assert_eq!(desk.objects().len(), 2);
+}
+
+// T6: also where something else waits for a time that is later
+#[test]
+fn a_disk_is_looked_for_before_what_is_due_only_later() {
+    const AT: i64 = 9_000_000_000_000;
+    let desk = waiting_desk("original");
+    // Needs no disk, and is put off.
+    desk.execute(&format!(
+        "INSERT INTO withheld (document_id, privacy) SELECT min(document_id), 'redacted' FROM documents;
+         UPDATE outbox SET not_before = {AT} + 240000 WHERE document_id = (SELECT min(document_id) FROM documents)"
+    ));
+    let (catalog, row) = open(&desk);
+    let channel =
+        || channels(catalog.read(), std::slice::from_ref(&row), &[], Some(AT + 60_000), AT).unwrap()[0];
+    let Channel { due_at, look_at, .. } = channel();
+    assert_eq!((due_at, look_at), (Some(AT + 240_000), Some(AT + 60_000)));
+    desk.execute("UPDATE outbox SET not_before = 0 WHERE not_before > 0");
+    assert_eq!(channel().look_at, None, "there is something to do");
 }
 
 // T6: a computer whose battery was empty begins in another year, and is put right while it waits

@@ -495,11 +495,15 @@ pub fn channels(
     for row in rows {
         let due = outbox::due(conn, row.store_id, readable, now_ms)?;
         let mut look_at = look_at;
-        if due.at.is_some() || row.payload == StorePayload::Enriched || readable.len() == all.len() {
+        let is_due = due.at.is_some_and(|at| at <= now_ms);
+        if is_due || row.payload == StorePayload::Enriched || readable.len() == all.len() {
             look_at = None;
-        } else if look_at.is_some() && outbox::due(conn, row.store_id, &all, now_ms)?.at.is_none() {
-            // No disk holds up anything.
-            look_at = None;
+        } else if look_at.is_some() {
+            let with_all = outbox::due(conn, row.store_id, &all, now_ms)?.at;
+            if with_all.is_none_or(|at| due.at.is_some_and(|due| due <= at)) {
+                // No disk holds up anything that would be sooner.
+                look_at = None;
+            }
         }
         channels.push(Channel {
             store_id: row.store_id,
