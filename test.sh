@@ -117,7 +117,9 @@ fi
 if cargo nextest --version >/dev/null 2>&1; then
   ignored=()
   if [ "$run_ignored" = yes ]; then ignored=(--run-ignored all); fi
-  exec cargo nextest run --locked --no-fail-fast --features failpoints ${ignored[@]+"${ignored[@]}"} "$@" </dev/null
+  # Half of the tests wait for a server or a process for half of their time.
+  cpus=$(getconf _NPROCESSORS_ONLN)
+  exec cargo nextest run --locked --no-fail-fast --features failpoints --test-threads $((cpus + (cpus + 1) / 2)) ${ignored[@]+"${ignored[@]}"} "$@" </dev/null
 fi
 ignored=()
 if [ "$run_ignored" = yes ]; then ignored=(--include-ignored); fi

@@ -15,7 +15,7 @@
 //! | [`enrich`] | type, text and metadata in a limited child process; the canonical enriched content |
 //! | [`curate`] | what people change on cards: edit, undo, lists that go through a spreadsheet |
 //! | [`fetch`] | a content back: from another disk, a store, or its text out of the catalogue |
-//! | [`sync`] | outbox to store: a line of lease, send, verify, switch; orphans, what is taken back, check, connectivity |
+//! | [`sync`] | outbox to store: a line of lease, send, verify, switch; a queue that drains by itself; orphans, what is taken back, check, connectivity |
 //! | [`daemon`] | running by itself: launchd and systemd |
 //! | [`cli`] | the command line: supervisor and worker; parse, open, act in the library, print |
 //!

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::documents;
 use super::newcomers::Newcomer;
-use super::{Ids, Result, in_rows, outbox, privacy, replaced, word_at, word_of};
+use super::{Ids, Result, in_rows, outbox, privacy, replaced, scope, word_at, word_of};
 use crate::model::{FileKind, LookCause, Presence, RelPath, Stat};
 
 /// A file as the catalogue has it, as much as a scan needs.
@@ -202,6 +202,8 @@ pub fn record(conn: &Connection, recording: &mut Recording<'_>, look: &Look) -> 
 }
 
 fn insert(conn: &Connection, look: &Look, document_id: Option<i64>, scan_id: i64, now_ms: i64) -> Result<()> {
+    // Perhaps one more copy. What has no past has a document of its own, which is put in line.
+    scope::mark(conn, document_id)?;
     insert_rows(conn, &[(look, document_id)], scan_id, now_ms)
 }
 

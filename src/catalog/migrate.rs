@@ -38,6 +38,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V16__privacy", include_str!("../../migrations/catalog/0016_privacy.sql")),
     ("V17__sender", include_str!("../../migrations/catalog/0017_sender.sql")),
     ("V18__halfway_and_devices", include_str!("../../migrations/catalog/0018_halfway_and_devices.sql")),
+    ("V19__scope", include_str!("../../migrations/catalog/0019_scope.sql")),
 ];
 
 /// The version this program's catalogues have.

@@ -37,6 +37,7 @@ pub mod queue;
 pub mod replaced;
 pub mod review;
 pub mod scans;
+pub mod scope;
 pub mod search;
 pub mod settings;
 pub mod stores;
@@ -103,6 +104,9 @@ pub enum CatalogError {
     /// Rules about privacy that this program does not understand: nothing is to leave then.
     #[error("the setting privacy.rules is not understood")]
     Rules(#[from] crate::model::privacy::RuleError),
+    /// What is for a store is said in a way that this program does not understand: nothing is to be sent there then.
+    #[error("what is for a store is not understood")]
+    Scope(#[from] crate::model::scope::PatternError),
     /// A file beside the catalogue (lock, backup, directory).
     #[error("{} cannot be used", path.display())]
     File {

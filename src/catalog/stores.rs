@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Ids, Result, outbox, word_of};
+use crate::model::scope::Patterns;
 use crate::model::{Found, Payload, words};
 
 words! {
@@ -80,6 +81,8 @@ pub struct StoreRow {
     pub found: Option<Found>,
     /// When that was, in milliseconds.
     pub probed_at: Option<i64>,
+    /// What is for it; everything where there are no patterns.
+    pub scope: Patterns,
 }
 
 impl StoreRow {
@@ -94,7 +97,7 @@ impl StoreRow {
 const SELECT: &str =
     "SELECT s.store_id, c.name, s.url, s.payload, s.remote_store, s.generation, c.state, c.paused,
      c.failures, c.not_before, c.last_ok, c.offline_since, c.error_code, c.error_text, c.updated_at AS heard_at,
-     s.password_command, s.probe, s.probed_at
+     s.password_command, s.probe, s.probed_at, s.scope
      FROM stores s JOIN channels c ON c.channel_id = s.store_id";
 
 fn store(row: &Row<'_>) -> rusqlite::Result<StoreRow> {
@@ -118,6 +121,11 @@ fn store(row: &Row<'_>) -> rusqlite::Result<StoreRow> {
         // What a later version wrote down and this one does not understand was not found out.
         found: row.get::<_, Option<String>>("probe")?.and_then(|probe| serde_json::from_str(&probe).ok()),
         probed_at: row.get("probed_at")?,
+        // Whoever sends reads it once more, and sends nothing where it is not understood.
+        scope: row
+            .get::<_, Option<String>>("scope")?
+            .and_then(|scope| serde_json::from_str(&scope).ok())
+            .unwrap_or_default(),
     })
 }
 

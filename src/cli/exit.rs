@@ -173,6 +173,10 @@ impl From<CatalogError> for Failure {
                 Exit::Failed,
                 "nothing is sent until they are; set them anew with: shelflist config set privacy.rules RULES",
             ),
+            CatalogError::Scope(_) => (
+                Exit::Failed,
+                "nothing is sent there until it is; say it anew with: shelflist store scope STORE",
+            ),
             CatalogError::Word(_) | CatalogError::Json(_) | CatalogError::Sqlite(_) => {
                 (Exit::Failed, "run the command again with -vv for the details; the catalogue is as it was")
             }

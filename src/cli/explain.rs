@@ -17,8 +17,10 @@ use crate::catalog::ledger::{self, RemoteObject};
 use crate::catalog::libraries::{self, Library};
 use crate::catalog::query::{self, FileCard};
 use crate::catalog::queue::{self, Operation};
-use crate::catalog::{Catalog, enrichments, privacy, problems, settings, stores};
+use crate::catalog::stores::StoreRow;
+use crate::catalog::{Catalog, enrichments, privacy, problems, scope, settings, stores};
 use crate::model::path::display_name;
+use crate::model::scope::Standing;
 use crate::model::{Presence, Privacy, Problem, RelPath, setting};
 use crate::scan::{LeftOut, RULE_FILE, left_out_by};
 use json::{known_json, place_json};
@@ -62,11 +64,23 @@ struct Known {
     document: Option<Document>,
     /// How far it may leave, and the rule that says so.
     privacy: Option<(Privacy, Option<String>)>,
+    /// Of each store, what is said of whether it is for it.
+    scopes: Vec<InScope>,
     copies: Vec<FileCard>,
     operations: Vec<Operation>,
     objects: Vec<(Option<String>, RemoteObject)>,
     decisions: Vec<Decision>,
     text_problem: Option<(String, String)>,
+}
+
+/// Whether a document is for a store.
+struct InScope {
+    store: String,
+    /// The store is given everything.
+    all: bool,
+    is_in: bool,
+    /// The pattern that says so.
+    pattern: Option<String>,
 }
 
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
@@ -180,9 +194,12 @@ fn known(catalog: &Catalog, library: &Library, card: FileCard) -> Result<Known, 
         (store.map(|store| store.name.clone()), object)
     };
     let (mut document, mut copies, mut operations, mut objects) = (None, Vec::new(), Vec::new(), Vec::new());
-    let mut privacy = None;
+    let (mut privacy, mut scopes) = (None, Vec::new());
     if let Some(document_id) = card.document_id {
         privacy = Some(privacy::why(conn, document_id, &documents::annotations(conn, document_id)?)?);
+        for store in &stores {
+            scopes.push(in_scope(catalog, store, document_id)?);
+        }
         document = Some(documents::by_id(conn, document_id)?);
         copies = query::copies(conn, document_id)?;
         operations = queue::of_document(conn, document_id)?;
@@ -207,8 +224,21 @@ fn known(catalog: &Catalog, library: &Library, card: FileCard) -> Result<Known, 
         scan,
         document,
         privacy,
+        scopes,
         copies,
         operations,
         objects,
     })
+}
+
+fn in_scope(catalog: &Catalog, store: &StoreRow, document_id: i64) -> Result<InScope, Failure> {
+    let store_name = store.name.clone();
+    let Some(scope) = scope::of_store(catalog.read(), store.store_id)? else {
+        return Ok(InScope { store: store_name, all: true, is_in: true, pattern: None });
+    };
+    let (is_in, pattern) = match scope::standing(catalog.read(), &scope, document_id)? {
+        Standing::In(pattern) => (true, pattern),
+        Standing::Out(pattern) => (false, pattern),
+    };
+    Ok(InScope { store: store_name, all: false, is_in, pattern: pattern.map(str::to_owned) })
 }

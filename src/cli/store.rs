@@ -1,6 +1,7 @@
 mod check;
 mod devices;
 mod relocate;
+mod scope;
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -9,9 +10,10 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{ago, plural, rfc3339_or_null};
 use crate::catalog::stores::{self, NewStore, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Ids, Sender, ledger, queue};
+use crate::catalog::{Catalog, CatalogError, Ids, Sender, ledger, queue, scope as scopes};
 use crate::clock::Clock;
 use crate::library;
+use crate::model::scope::Patterns;
 use crate::model::secret::secret_in;
 use crate::remote::{self, Access, StoreUrl};
 use crate::sync::connectivity::Connectivity;
@@ -45,6 +47,8 @@ enum Command {
         /// places of its family are looked at: environment, ~/.aws, ~/.netrc, ssh agent.
         #[arg(long, value_name = "COMMAND")]
         password_command: Option<String>,
+        #[command(flatten)]
+        patterns: scope::PatternArgs,
     },
     /// List the stores.
     List,
@@ -55,6 +59,11 @@ enum Command {
     Check(check::Args),
     /// Say that a store is at another address now; what is there has to be the same store.
     Relocate(relocate::Args),
+    /// Say what of everything is for a store, or show it.
+    ///
+    /// What is given replaces what was said before. What the store has and what is not for it any more stays there as it is,
+    /// unless --retire is given, too.
+    Scope(scope::Args),
     /// Which devices keep objects in a store. While there are others, `orphans clean` asks for --force, and `store check
     /// --repair` adopts nothing.
     Devices(devices::Args),
@@ -84,12 +93,14 @@ impl From<PayloadArg> for StorePayload {
 
 pub(super) fn run(context: &mut Context, args: Args) -> Result<Exit, Failure> {
     match args.command {
-        Command::Add { url, name, payload, password_command } => {
-            add(context, &url, name.as_deref(), payload.into(), password_command.as_deref())
+        Command::Add { url, name, payload, password_command, patterns } => {
+            let patterns = patterns.into_patterns();
+            add(context, &url, name.as_deref(), payload.into(), password_command.as_deref(), &patterns)
         }
         Command::List => list(context),
         Command::Check(args) => check::run(context, args),
         Command::Relocate(args) => relocate::run(context, args),
+        Command::Scope(args) => scope::run(context, args),
         Command::Devices(args) => devices::run(context, args),
         Command::Remove { store } => remove(context, &store),
     }
@@ -101,8 +112,10 @@ fn add(
     name: Option<&str>,
     payload: StorePayload,
     password_command: Option<&str>,
+    patterns: &Patterns,
 ) -> Result<Exit, Failure> {
     refuse_secret(password_command)?;
+    let understood = scope::understood(patterns)?;
     let url = StoreUrl::parse(url, &std::env::current_dir()?)?;
     if url.is_index() && payload != StorePayload::Enriched {
         let message = format!("{}: takes text and metadata (--payload enriched), no files", url.scheme());
@@ -122,6 +135,7 @@ fn add(
                 .hint("give it another name with --name"));
         }
     }
+    scope::refuse_unknown_library(&catalog, &understood)?;
     library::refuse_store_inside(&catalog, &url)?;
     let access = Access::known(password_command, None);
     let store = remote::create(&url, &access, context.clock.now())?;
@@ -140,8 +154,14 @@ fn add(
         found,
     };
     let now_ms = context.clock.now_ms();
-    let store_id =
-        catalog.change::<_, CatalogError>(|tx| stores::insert(tx, &mut Ids::default(), &new, now_ms))?;
+    let store_id = catalog.change::<_, CatalogError>(|tx| {
+        let mut ids = Ids::default();
+        let store_id = stores::insert(tx, &mut ids, &new, now_ms)?;
+        if !patterns.is_empty() {
+            scopes::change(tx, &mut ids, store_id, patterns, false, now_ms)?;
+        }
+        Ok(store_id)
+    })?;
     // Where that does not get through now, the first sync says it.
     let others = match devices_of::register(&mut catalog, store_id, &store, now_ms)? {
         Ok(()) => devices_of::others(&mut catalog, &store, now_ms)?.unwrap_or_default(),
@@ -151,6 +171,7 @@ fn add(
     if context.json {
         context.out.json(&json!({
             "store": name, "url": canonical, "payload": payload, "queued": queued, "probe": found, "other_devices": others,
+            "scope": scope::scope_json(patterns),
         }))?;
     } else {
         context.out.line(format!("store {name} at {canonical}, {queued} documents in line"))?;
@@ -207,12 +228,15 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
                         "probed_at": rfc3339_or_null(store.probed_at),
                     })),
                     "password_command": store.password_command,
+                    "scope": scope::scope_json(&store.scope),
                 })
             })
             .collect();
         context.out.json(&json!({ "stores": all }))?;
         return Ok(Exit::Done);
     }
+    // Most stores are given everything.
+    let any_scope = rows.iter().any(|(store, ..)| !store.scope.is_empty());
     let rows: Vec<Vec<String>> = rows
         .into_iter()
         .map(|(store, held, queue)| {
@@ -220,7 +244,8 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
                 Some(offline_ms) => format!("{} for {}", store.state, ago(offline_ms)),
                 None => store.state.to_string(),
             };
-            vec![
+            let scope = store.scope.to_string();
+            let mut row = vec![
                 store.name,
                 state,
                 store.payload.to_string(),
@@ -229,12 +254,14 @@ fn list(context: &mut Context) -> Result<Exit, Failure> {
                 queue.dead.to_string(),
                 held.orphaned.to_string(),
                 store.url,
-            ]
+            ];
+            row.extend(any_scope.then_some(scope));
+            row
         })
         .collect();
-    context
-        .out
-        .table(&["STORE", "STATE", "PAYLOAD", "UPLOADED", "PENDING", "FAILED", "ORPHANED", "URL"], &rows)?;
+    let mut head = vec!["STORE", "STATE", "PAYLOAD", "UPLOADED", "PENDING", "FAILED", "ORPHANED", "URL"];
+    head.extend(any_scope.then_some("SCOPE"));
+    context.out.table(&head, &rows)?;
     Ok(Exit::Done)
 }
 

@@ -7,14 +7,7 @@
 //! gitignore itself lets the pattern that is nearest to the file win. Here that would be a leak: after `full *.txt` a line
 //! `local_only /letters/` would hold back nothing that ends with `.txt`.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use unicode_normalization::UnicodeNormalization;
-
-use super::path::nfc_key;
+use super::pattern::{PathPattern, Spelled};
 use super::{Privacy, RelPath};
 
 /// What a rule about a kind of source begins with.
@@ -36,7 +29,7 @@ struct Rule {
 
 #[derive(Debug)]
 enum About {
-    Path(Gitignore),
+    Path(PathPattern),
     SourceType(String),
 }
 
@@ -75,14 +68,9 @@ impl Rules {
     /// What is said of a file at that place, and by which line.
     #[must_use]
     pub fn of_path(&self, path: &RelPath) -> Option<(Privacy, &str)> {
-        // A disk written by macOS holds decomposed names; nobody types them.
-        let nfc = nfc_key(path.as_bytes());
-        let fits = |matcher: &Gitignore, bytes: &[u8]| {
-            let path = Path::new(OsStr::from_bytes(bytes));
-            matcher.matched_path_or_any_parents(path, false).is_ignore()
-        };
+        let path = Spelled::of(path);
         let last = self.rules.iter().rev().find(|rule| match &rule.about {
-            About::Path(matcher) => fits(matcher, path.as_bytes()) || fits(matcher, &nfc),
+            About::Path(pattern) => pattern.fits(&path),
             About::SourceType(_) => false,
         });
         last.map(|rule| (rule.privacy, rule.line.as_str()))
@@ -116,16 +104,7 @@ fn rule(line: &str) -> Result<Rule, RuleError> {
     let about = match what.strip_prefix(TYPE) {
         Some(named) if named.trim().is_empty() => return Err(refuse("type: names no kind of source")),
         Some(named) => About::SourceType(named.trim().to_lowercase()),
-        None => {
-            let mut builder = GitignoreBuilder::new("");
-            let pattern: String = what.nfc().collect();
-            let built = builder.add_line(None, &pattern).and_then(|builder| builder.build());
-            let matcher = built.map_err(|error| refuse(&error.to_string()))?;
-            if matcher.is_empty() {
-                return Err(refuse("its pattern says nothing"));
-            }
-            About::Path(matcher)
-        }
+        None => About::Path(PathPattern::parse(what).map_err(|reason| refuse(&reason))?),
     };
     Ok(Rule { privacy, about, line: line.to_owned() })
 }

@@ -19,7 +19,7 @@ use super::push::{PushReport, SOURCE_PAUSE_MS, push_to};
 use super::wake::{self, Channel, Wake, Why};
 use super::{Here, SyncError};
 use crate::catalog::stores::{self, ChannelState, StorePayload, StoreRow};
-use crate::catalog::{Catalog, CatalogError, Connection, Sender, libraries, outbox, queue};
+use crate::catalog::{Catalog, CatalogError, Connection, Sender, libraries, outbox, queue, scope};
 use crate::clock::Clock;
 use crate::model::Problem;
 use crate::monitor::{Counter, Monitor, Phase};
@@ -493,7 +493,11 @@ pub fn channels(
     let all: Vec<i64> = libraries::all(conn)?.iter().map(|library| library.library_id).collect();
     let mut channels = Vec::with_capacity(rows.len());
     for row in rows {
-        let due = outbox::due(conn, row.store_id, readable, now_ms)?;
+        let mut due = outbox::due(conn, row.store_id, readable, now_ms)?;
+        if !row.scope.is_empty() && scope::is_unsettled(conn)? {
+            // Whether something is to be sent there is only found out when it is begun.
+            due.at = Some(i64::MIN);
+        }
         let mut look_at = look_at;
         let is_due = due.at.is_some_and(|at| at <= now_ms);
         if is_due || row.payload == StorePayload::Enriched || readable.len() == all.len() {

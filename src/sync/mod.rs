@@ -4,6 +4,18 @@
 //! clean-up, on a person's word, deletes orphans. Every step is committed before the next begins, so that a process that
 //! dies anywhere leaves a ledger from which the next run goes on (T3). What is wrong with the way to a store is the
 //! channel's business and counts against no operation (T5).
+//!
+//! | in reading order | |
+//! |---|---|
+//! | [`push()`] | a turn for each store; `channel` opens it and writes down what was heard |
+//! | `line` | leases, hands out to workers, settles; whose fault trouble is |
+//! | `making`, [`plan`], `ready` | what a store should have of a document, what is to be done for that, written down before it is |
+//! | `carry`, `sample`, `transfer` | one object: sent, proved, found |
+//! | `settle`, [`backoff`](mod@backoff) | what came back is written down |
+//! | [`wake`], [`keep`] | when to wake next, and the loop that does |
+//! | [`connectivity`] | whether the way to a store is open |
+//! | [`orphans`], [`devices`] | the clean-up, and who else needs what it would delete |
+//! | [`check`] | a store held against its ledger |
 
 pub mod backoff;
 mod carry;

@@ -91,7 +91,8 @@ pub fn plan(
     steps
 }
 
-fn in_progress(state: ObjectState) -> bool {
+/// Whether an object is on its way.
+pub(super) fn in_progress(state: ObjectState) -> bool {
     matches!(
         state,
         ObjectState::Planned

@@ -15,7 +15,7 @@ use super::{Away, Here, Offline, SyncError, code};
 use crate::catalog::outbox::{self, Ask, Ending, Leased};
 use crate::catalog::stores::{self, StorePayload, StoreRow};
 use crate::catalog::{
-    Catalog, CatalogError, Ids, SENDER_MS, Sender, invalid, ledger, privacy, queue, settings,
+    Catalog, CatalogError, Ids, SENDER_MS, Sender, invalid, ledger, privacy, queue, scope, settings,
 };
 use crate::clock::Clock;
 use crate::model::{Problem, setting};
@@ -88,6 +88,7 @@ pub(super) fn push_to(
     let now_ms = clock.now_ms();
     // Before anything leaves: what is new, or moved, or of another kind.
     let decisions = privacy::settle(catalog, now_ms)?.decisions;
+    scope::settle(catalog, now_ms)?;
     let mut report = PushReport { decisions, ..PushReport::default() };
     let grace_days = settings::integer(catalog.read(), &setting::MISSING_GRACE_DAYS)?;
     let grace_scans = settings::integer(catalog.read(), &setting::MISSING_GRACE_SCANS)?;

@@ -41,8 +41,9 @@ impl Run<'_> {
             let work = if op.object_id.is_some() {
                 Work::Delete
             } else {
+                let (now_ms, manner) = (self.now_ms(), self.manner.as_deref());
                 let making =
-                    make(self.catalog, self.row, self.manner.as_deref(), &self.still_here(), op.document_id)?;
+                    make(self.catalog, self.row, manner, &self.still_here(), op.document_id, now_ms)?;
                 let rendered = making.wanted.iter().filter_map(|(_, bytes)| bytes.as_ref());
                 bytes += rendered.map(Bytes::in_memory).sum::<u64>();
                 Work::Mirror(making)

@@ -570,7 +570,7 @@ fn what_is_taken_back_while_its_bytes_are_made_stays_taken_back() {
         .unwrap();
     let op = desk.lease("mirror");
     let here: [&Here; 0] = [];
-    let making = make(&desk.catalog, &desk.row, Some("0123abcd"), &here, 1).unwrap();
+    let making = make(&desk.catalog, &desk.row, Some("0123abcd"), &here, 1, now_ms).unwrap();
     desk.catalog
         .change::<_, CatalogError>(|tx| {
             make_local_only(tx, now_ms);

@@ -21,6 +21,7 @@ mod queue;
 mod review;
 mod review_cards;
 mod scan;
+mod scope;
 mod search;
 mod shift;
 mod store_check;

@@ -96,6 +96,12 @@ pub(super) fn known_json(place: &Place, known: &Known, libraries: &HashMap<i64, 
     })));
     object["privacy"] = json!(known.privacy.as_ref().map(|(privacy, _)| privacy));
     object["privacy_rule"] = json!(known.privacy.as_ref().and_then(|(_, rule)| rule.as_ref()));
+    object["stores"] = known
+        .scopes
+        .iter()
+        .map(|scope| json!({ "store": scope.store, "in_scope": scope.is_in, "pattern": scope.pattern }))
+        .collect::<Vec<_>>()
+        .into();
     object["copies"] =
         known.copies.iter().map(|copy| copy_json(copy, card, libraries)).collect::<Vec<_>>().into();
     object["operations"] = known.operations.iter().map(operation_json).collect::<Vec<_>>().into();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Known, Place};
+use super::{InScope, Known, Place};
 use crate::catalog::dirs::DirState;
 use crate::catalog::explain::LastLook;
 use crate::catalog::libraries::Library;
@@ -158,6 +158,9 @@ pub(super) fn tell_known(
         );
         out.line(format!("  privacy    {privacy}, by {by}"))?;
     }
+    for scope in known.scopes.iter().filter(|scope| !scope.all) {
+        out.line(format!("  scope      {}", scope_words(scope)))?;
+    }
     for copy in known.copies.iter().filter(|copy| copy.file_id != card.file_id) {
         out.line(format!("  copy       {}", copy_line(copy, libraries)))?;
     }
@@ -181,6 +184,16 @@ pub(super) fn tell_known(
         ))?;
     }
     Ok(())
+}
+
+fn scope_words(scope: &InScope) -> String {
+    let InScope { store, is_in, pattern, .. } = scope;
+    match (is_in, pattern) {
+        (true, Some(pattern)) => format!("for {store}, by {pattern}"),
+        (true, None) => format!("for {store}: nothing leaves it out"),
+        (false, Some(pattern)) => format!("not for {store}: left out by {pattern}"),
+        (false, None) => format!("not for {store}: no pattern takes it in"),
+    }
 }
 
 fn stat_words(card: &FileCard) -> String {
