@@ -273,8 +273,8 @@ fn a_catalogue_with_a_store(dir: &Path) -> Catalog {
     Catalog::open(&path, Timestamp::UNIX_EPOCH).unwrap()
 }
 
-fn lease(catalog: &mut Catalog, token: &str, now_ms: i64) -> Vec<outbox::Leased> {
-    let ask = outbox::Ask {
+fn ask(token: &str, now_ms: i64) -> outbox::Ask<'_> {
+    outbox::Ask {
         channel_id: 1,
         kind: "mirror",
         owner: "test",
@@ -283,7 +283,11 @@ fn lease(catalog: &mut Catalog, token: &str, now_ms: i64) -> Vec<outbox::Leased>
         only_recalled: false,
         readable: &[],
         limit: 50,
-    };
+    }
+}
+
+fn lease(catalog: &mut Catalog, token: &str, now_ms: i64) -> Vec<outbox::Leased> {
+    let ask = ask(token, now_ms);
     catalog.change::<_, CatalogError>(|tx| outbox::lease(tx, &ask, now_ms)).unwrap()
 }
 
@@ -323,6 +327,83 @@ fn operations_are_coalesced_only_until_their_first_lease() {
     catalog.change::<_, CatalogError>(|tx| outbox::end(tx, &held[0], waits, 13)).unwrap();
     assert!(lease(&mut catalog, "t4", 20).is_empty(), "the newer one overtakes");
     assert_eq!(lease(&mut catalog, "t5", 1_000)[0].op_id, held[0].op_id);
+}
+
+/// Document 1 in line for a store that gets text and original, and the text has gone ahead: no disk is here.
+fn halfway(dir: &Path) -> Catalog {
+    let mut catalog = a_catalogue_with_a_store(dir);
+    catalog.read().execute("UPDATE stores SET payload = 'both'", []).unwrap();
+    put_in_line(&mut catalog);
+    let held = lease(&mut catalog, "t1", 10).remove(0);
+    catalog.change::<_, CatalogError>(|tx| outbox::end(tx, &held, outbox::Ending::Halfway, 11)).unwrap();
+    assert!(lease(&mut catalog, "t2", 12).is_empty(), "the rest waits for a disk");
+    catalog
+}
+
+fn put_in_line(catalog: &mut Catalog) {
+    let mut ids = Ids::default();
+    catalog.change::<_, CatalogError>(|tx| outbox::enqueue_mirror(tx, &mut ids, 1, 5)).unwrap();
+}
+
+// T6: also where the disk came, and its sender died before the original was sent
+#[test]
+fn what_waits_for_an_original_holds_up_no_newer_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = halfway(dir.path());
+    catalog
+        .read()
+        .execute("UPDATE outbox SET state = 'leased', leases = 2, lease_token = 't3', lease_until = 99", [])
+        .unwrap();
+    put_in_line(&mut catalog);
+    catalog.change::<_, CatalogError>(|tx| outbox::recover(tx, 20)).unwrap();
+    // Where no disk is needed for either: in order, and not both at once.
+    let tx = catalog.read().unchecked_transaction().unwrap();
+    tx.execute("UPDATE stores SET payload = 'enriched'", []).unwrap();
+    let both = outbox::lease(&tx, &ask("t", 20), 20).unwrap();
+    assert_eq!(both.iter().map(|op| op.halfway).collect::<Vec<_>>(), [true]);
+    drop(tx);
+    let held = lease(&mut catalog, "t4", 21);
+    assert_eq!((held.len(), held[0].halfway), (1, false), "the newer one");
+    assert!(lease(&mut catalog, "t5", 22).is_empty(), "one at a time");
+    catalog.change::<_, CatalogError>(|tx| outbox::end(tx, &held[0], outbox::Ending::Halfway, 23)).unwrap();
+    let waiting: i64 = catalog
+        .read()
+        .query_row("SELECT sum(halfway) FROM outbox WHERE state = 'pending'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(waiting, 1, "one of them waits for the disk");
+}
+
+// T6: a computer whose battery was empty begins in another year, and is put right
+#[test]
+fn what_was_put_off_before_the_clock_was_set_back_is_due() {
+    const LATE: i64 = 1_000_000_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    put_in_line(&mut catalog);
+    let held = lease(&mut catalog, "t1", LATE).remove(0);
+    let waits = outbox::Ending::Released { not_before: LATE + 300_000 };
+    catalog.change::<_, CatalogError>(|tx| outbox::end(tx, &held, waits, LATE)).unwrap();
+    let due = |catalog: &Catalog, now_ms| outbox::due(catalog.read(), 1, &[], now_ms).unwrap().at;
+    assert_eq!(due(&catalog, LATE), Some(LATE + 300_000));
+    assert!(lease(&mut catalog, "t2", LATE).is_empty(), "not before its time");
+    assert_eq!(due(&catalog, 5_000), Some(5_000));
+    assert_eq!(lease(&mut catalog, "t3", 5_000).len(), 1);
+}
+
+// D6: what a decision holds stays held, whatever else becomes of its document
+#[test]
+fn what_is_held_and_waits_for_an_original_stays_held_when_a_card_is_edited() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = halfway(dir.path());
+    let decision =
+        "INSERT INTO decisions (decision_id, library_id, kind, state, facts, created_at, updated_at)
+                    SELECT 77, min(library_id), 'mass-change', 'open', '{}', 0, 0 FROM libraries";
+    catalog.read().execute(decision, []).unwrap();
+    catalog.read().execute("UPDATE outbox SET held_by = 77 WHERE state = 'pending'", []).unwrap();
+    put_in_line(&mut catalog);
+    assert!(lease(&mut catalog, "t3", 20).is_empty(), "nobody has answered");
+    catalog.read().execute("UPDATE outbox SET held_by = NULL", []).unwrap();
+    assert_eq!(lease(&mut catalog, "t4", 21).len(), 1);
 }
 
 // S3: whoever was stopped past his lease can no longer acknowledge

@@ -20,8 +20,8 @@ use shelflist::clock::{Clock, FixedClock, SystemClock};
 use shelflist::library;
 use shelflist::monitor::{Counter, TestMonitor};
 use shelflist::sync::connectivity::{Changed, Connectivity, Listener, probe};
-use shelflist::sync::keep::{Ended, For, Host, Keep, Until, Waiting, keep_sending};
-use shelflist::sync::wake::Why;
+use shelflist::sync::keep::{Ended, For, Host, Keep, Until, Waiting, channels, keep_sending};
+use shelflist::sync::wake::{Channel, Why};
 use shelflist::sync::{Here, PushReport};
 
 fn open(desk: &Desk) -> (Catalog, StoreRow) {
@@ -199,6 +199,75 @@ fn what_waits_for_a_store_goes_within_an_interval_of_its_coming_back() {
     assert_eq!(*told.lock().unwrap(), [ChannelState::Offline, ChannelState::Online]);
     assert_eq!(desk.sql::<i64>("SELECT max(attempts) FROM outbox"), 0);
     assert_eq!(desk.objects().len(), 2);
+}
+
+// T6: also where something else waits for a time that is later
+#[test]
+fn a_disk_is_looked_for_before_what_is_due_only_later() {
+    const AT: i64 = 9_000_000_000_000;
+    let desk = waiting_desk("original");
+    // Needs no disk, and is put off.
+    desk.execute(&format!(
+        "INSERT INTO withheld (document_id, privacy) SELECT min(document_id), 'redacted' FROM documents;
+         UPDATE outbox SET not_before = {AT} + 240000 WHERE document_id = (SELECT min(document_id) FROM documents)"
+    ));
+    let (catalog, row) = open(&desk);
+    let channel =
+        || channels(catalog.read(), std::slice::from_ref(&row), &[], Some(AT + 60_000), AT).unwrap()[0];
+    let Channel { due_at, look_at, .. } = channel();
+    assert_eq!((due_at, look_at), (Some(AT + 240_000), Some(AT + 60_000)));
+    desk.execute("UPDATE outbox SET not_before = 0 WHERE not_before > 0");
+    assert_eq!(channel().look_at, None, "there is something to do");
+}
+
+// T6: a computer whose battery was empty begins in another year, and is put right while it waits
+#[test]
+fn a_clock_that_is_set_back_makes_nobody_wait_for_longer() {
+    const SET_BACK: i64 = 600;
+    let desk = waiting_desk("both");
+    fs::rename(desk.mirror(), desk.path("elsewhere")).unwrap();
+    fs::rename(desk.library(), desk.path("unplugged")).unwrap();
+    let clock = now();
+    let begun = clock.now();
+    let mut was_set_back = false;
+    let for_ever = Keep { until: Until::Cancelled, ..ALL };
+    let monitor = TestMonitor::default();
+    monitor.cancel_after(Counter::OperationsDone, 2);
+    let mut waits = 0;
+    let (report, ended) = keep(&desk, for_ever, &clock, &monitor, &[], &mut |at, waiting| {
+        waits += 1;
+        assert!(waits < 2_000, "it waits for ever: {waiting:?}");
+        if at >= SET_BACK && !was_set_back {
+            was_set_back = true;
+            clock.advance(jiff::SignedDuration::from_hours(-24 * 365));
+            fs::rename(desk.path("elsewhere"), desk.mirror()).unwrap();
+            fs::rename(desk.path("unplugged"), desk.library()).unwrap();
+        }
+    });
+    assert_eq!((ended, report.queued), (Ended::Cancelled, 0), "{report:?}");
+    assert_eq!(desk.objects().len(), 4);
+    let took = clock.now().duration_since(begun) + jiff::SignedDuration::from_hours(24 * 365);
+    assert!(took.as_secs() <= SET_BACK + 100, "{took}");
+}
+
+// T6: nor does one who said for how long
+#[test]
+fn a_time_that_is_up_comes_though_the_clock_is_set_back() {
+    let desk = waiting_desk("enriched");
+    fs::rename(desk.mirror(), desk.path("elsewhere")).unwrap();
+    let clock = now();
+    let soon = Keep { time_up_ms: Some(clock.now_ms() + 1_200_000), ..ALL };
+    let (mut waits, mut was_set_back) = (0, false);
+    let (_, ended) = keep(&desk, soon, &clock, &TestMonitor::default(), &[], &mut |at, _| {
+        waits += 1;
+        assert!(waits < 2_000, "it waits for ever");
+        if at >= 600 && !was_set_back {
+            was_set_back = true;
+            clock.advance(jiff::SignedDuration::from_hours(-24 * 365));
+        }
+    });
+    assert_eq!(ended, Ended::TimeUp);
+    assert!((1_100..1_400).contains(&waits), "waited for {waits} s");
 }
 
 // O2: an hour of a store that is away costs it a question an interval

@@ -32,6 +32,15 @@ pub fn is_registered(conn: &Connection, store_id: i64) -> Result<bool> {
         .query_row([store_id], |row| row.get(0))?)
 }
 
+/// A store will be told again by whoever sends to it next.
+///
+/// # Errors
+/// SQLite's.
+pub fn unset_registered(conn: &Connection, store_id: i64) -> Result<()> {
+    conn.execute("UPDATE stores SET device_id = NULL WHERE store_id = ?1", [store_id])?;
+    Ok(())
+}
+
 /// A store was told.
 ///
 /// # Errors

@@ -4,6 +4,8 @@
 //! fixed from then on (T4); until its first lease one row serves any number of changes. After a lease that ended without
 //! an answer the same bytes go out again, or the row is superseded by a fresh one.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, Row, params};
 
 use super::files::Recording;
@@ -147,11 +149,11 @@ fn insert_mirror(
     now_ms: i64,
 ) -> Result<()> {
     // The document changed: a verdict against its former bytes says nothing about the new ones, and what waits for a disk with
-    // the rest of them would hold up the text of the new ones.
+    // the rest of them is for the new ones to send. What a person has not answered stays, and goes first.
     conn.prepare_cached(
         "UPDATE outbox SET state = 'superseded', updated_at = ?3
          WHERE document_id = ?2 AND channel_id = ?1 AND kind = 'mirror'
-           AND (state = 'dead' OR (state = 'pending' AND halfway = 1))",
+           AND (state = 'dead' OR (state = 'pending' AND halfway = 1 AND held_by IS NULL))",
     )?
     .execute(params![channel_id, document_id, now_ms])?;
     conn.prepare_cached(
@@ -237,7 +239,7 @@ pub struct Ask<'a> {
 ///
 /// A `mirror` of enriched content waits until the content was enriched; one of originals until a disk with a copy is here,
 /// unless the store has the original already and only what is said of it has changed, or the original may not leave. One of
-/// both goes halfway without a disk, once.
+/// both goes halfway without a disk, once; what it waits for then holds up no newer text of its document.
 ///
 /// # Errors
 /// SQLite's.
@@ -245,10 +247,19 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
     let mut seqs = Vec::new();
     let Ask { channel_id, kind, readable, only_recalled, limit, .. } = *ask;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    leasable(conn, &Heads { channel_id, kind, readable, only_recalled, due_ms: now_ms, limit }, |head| {
-        seqs.push(head.seq);
-        true
-    })?;
+    let far_ms = ask.until_ms.saturating_add(PUT_OFF_MS);
+    let mut mirrored = HashSet::new();
+    leasable(
+        conn,
+        &Heads { channel_id, kind, readable, only_recalled, due_ms: now_ms, far_ms, limit },
+        |head| {
+            // One that waited for a disk, and the newer one that it does not hold up, are not sent at once.
+            if kind == "delete" || mirrored.insert(head.document_id) {
+                seqs.push(head.seq);
+            }
+            true
+        },
+    )?;
     let mut leased = Vec::with_capacity(seqs.len());
     for seq in seqs {
         leased.push(
@@ -279,9 +290,13 @@ pub fn lease(conn: &Connection, ask: &Ask<'_>, now_ms: i64) -> Result<Vec<Leased
     Ok(leased)
 }
 
+/// Nothing is put off for so long, in milliseconds; what is, was put off before the clock was set back.
+const PUT_OFF_MS: i64 = 10 * 60 * 1_000;
+
 /// An operation that nothing holds back but the time.
 struct Head {
     seq: i64,
+    document_id: i64,
     not_before: i64,
     /// Its file could not be read the last time.
     is_unread: bool,
@@ -294,6 +309,8 @@ struct Heads<'a> {
     readable: &'a [i64],
     only_recalled: bool,
     due_ms: i64,
+    /// What is put off to a time after this is due, too.
+    far_ms: i64,
     /// At most so many; all where that is negative.
     limit: i64,
 }
@@ -302,10 +319,12 @@ struct Heads<'a> {
 fn leasable(conn: &Connection, asked: &Heads<'_>, mut more: impl FnMut(&Head) -> bool) -> Result<()> {
     {
         let mut statement = conn.prepare_cached(
-            "SELECT o.seq, o.not_before, o.error_class IS 'source' FROM outbox o JOIN documents d USING (document_id) JOIN stores s ON s.store_id = o.channel_id
-             WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = ?2 AND o.not_before <= ?3 AND o.held_by IS NULL
+            "SELECT o.seq, o.document_id, o.not_before, o.error_class IS 'source' FROM outbox o JOIN documents d USING (document_id) JOIN stores s ON s.store_id = o.channel_id
+             WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = ?2 AND (o.not_before <= ?3 OR o.not_before > ?7) AND o.held_by IS NULL
                AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.document_id = o.document_id
-                               AND (e.state = 'leased' OR ((e.state = 'pending' OR (e.state = 'dead' AND e.kind = 'mirror'))
+                               AND (e.state = 'leased' OR (((e.state = 'pending'
+                                                             AND NOT (e.halfway = 1 AND e.held_by IS NULL AND o.kind = 'mirror'))
+                                                            OR (e.state = 'dead' AND e.kind = 'mirror'))
                                     AND NOT (o.kind = 'delete' AND EXISTS (SELECT 1 FROM remote_objects t
                                              WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))))
                                AND e.channel_id = o.channel_id AND (e.seq < o.seq OR e.state = 'leased'))
@@ -332,10 +351,16 @@ fn leasable(conn: &Connection, asked: &Heads<'_>, mut more: impl FnMut(&Head) ->
             asked.due_ms,
             readable,
             asked.limit,
-            asked.only_recalled
+            asked.only_recalled,
+            asked.far_ms
         ])?;
         while let Some(row) = rows.next()? {
-            let head = Head { seq: row.get(0)?, not_before: row.get(1)?, is_unread: row.get(2)? };
+            let head = Head {
+                seq: row.get(0)?,
+                document_id: row.get(1)?,
+                not_before: row.get(2)?,
+                is_unread: row.get(3)?,
+            };
             if !more(&head) {
                 break;
             }
@@ -366,16 +391,16 @@ pub fn due(conn: &Connection, channel_id: i64, readable: &[i64], now_ms: i64) ->
         return Ok(Due { at: Some(i64::MIN), unread_at: None });
     }
     let mut due = Due::default();
+    let far_ms = now_ms.saturating_add(PUT_OFF_MS);
     for kind in ["delete", "mirror"] {
-        leasable(
-            conn,
-            &Heads { channel_id, kind, readable, only_recalled: false, due_ms: i64::MAX, limit: -1 },
-            |head| {
-                let sooner = if head.is_unread { &mut due.unread_at } else { &mut due.at };
-                *sooner = Some(sooner.map_or(head.not_before, |at| at.min(head.not_before)));
-                due.at.is_none_or(|at| at > now_ms)
-            },
-        )?;
+        let heads =
+            Heads { channel_id, kind, readable, only_recalled: false, due_ms: i64::MAX, far_ms, limit: -1 };
+        leasable(conn, &heads, |head| {
+            let head_at = if head.not_before > far_ms { now_ms } else { head.not_before };
+            let sooner = if head.is_unread { &mut due.unread_at } else { &mut due.at };
+            *sooner = Some(sooner.map_or(head_at, |at| at.min(head_at)));
+            due.at.is_none_or(|at| at > now_ms)
+        })?;
     }
     Ok(due)
 }

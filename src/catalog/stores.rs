@@ -85,6 +85,15 @@ pub struct StoreRow {
     pub scope: Patterns,
 }
 
+impl StoreRow {
+    /// Until when it asked not to be called, in milliseconds, where that is not over. A clock that was set back since it asked
+    /// makes nobody wait for longer.
+    #[must_use]
+    pub fn asked_until(&self, now_ms: i64) -> Option<i64> {
+        Some(self.not_before).filter(|at| *at > now_ms && self.heard_at <= now_ms)
+    }
+}
+
 const SELECT: &str =
     "SELECT s.store_id, c.name, s.url, s.payload, s.remote_store, s.generation, c.state, c.paused,
      c.failures, c.not_before, c.last_ok, c.offline_since, c.error_code, c.error_text, c.updated_at AS heard_at,
@@ -305,7 +314,8 @@ pub fn channel_missed(
 ) -> Result<()> {
     conn.prepare_cached(
         "UPDATE channels SET state = ?3, failures = failures + 1, offline_since = coalesce(offline_since, ?2),
-                error_code = ?4, error_text = ?5, updated_at = ?2
+                error_code = ?4, error_text = ?5, updated_at = ?2,
+                not_before = CASE WHEN updated_at > ?2 THEN 0 ELSE not_before END
          WHERE channel_id = ?1",
     )?
     .execute(params![channel_id, now_ms, state.as_str(), code, text])?;

@@ -107,6 +107,12 @@ pub(super) fn kept_json(kept: &Kept) -> Value {
 pub(super) fn print_kept(out: &mut Out, kept: &[Kept]) -> std::io::Result<()> {
     for Kept { store, orphans, devices } in kept {
         let n = plural(*orphans, "orphan stays", "orphans stay");
+        let Some(devices) = devices else {
+            out.line(format!(
+                "{store}: {n}: its key may not list, so other devices that may need them are not known; if there are none: shelflist orphans clean --force"
+            ))?;
+            continue;
+        };
         let others = plural(devices.len() as u64, "other device keeps", "other devices keep");
         out.line(format!(
             "{store}: {n}: {others} objects there, and may need them; see: shelflist store devices {store}; then: shelflist orphans clean --force"

@@ -87,6 +87,19 @@ pub fn others(
     }))
 }
 
+/// The same, where something is to be deleted: `None` where the store does not let us list, so that nothing is known of them.
+/// That is no trouble of the way, and holds up nothing that is to be sent.
+pub(super) fn others_as_told(
+    catalog: &mut Catalog,
+    opened: &Opened,
+    now_ms: i64,
+) -> Result<Result<Option<Vec<Ulid>>, StoreError>, CatalogError> {
+    Ok(match others(catalog, opened, now_ms)? {
+        Err(StoreError::Denied { .. }) => Ok(None),
+        others => others.map(Some),
+    })
+}
+
 /// Orphans that are not deleted, because other devices may need them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -94,8 +107,8 @@ pub struct Kept {
     pub store: String,
     /// How many.
     pub orphans: u64,
-    /// Who else keeps objects there.
-    pub devices: Vec<Ulid>,
+    /// Who else keeps objects there; `None` where the store does not let us ask.
+    pub devices: Option<Vec<Ulid>>,
 }
 
 /// What a person was told about a store's devices.
@@ -123,6 +136,10 @@ pub fn look(
     };
     let own = catalog.change::<_, CatalogError>(|tx| device::of(tx, clock.now_ms()))?;
     let Opened::Objects(store) = &opened else { return Ok(Ok(Devices { own, all: Vec::new() })) };
+    if forget == Some(own) {
+        // Whoever sends there again is known again: before, or a crash in between would leave it unknown for good.
+        catalog.change::<_, CatalogError>(|tx| device::unset_registered(tx, row.store_id))?;
+    }
     let looked = match forget {
         Some(device) => store.delete(&key_of(device)).and_then(|_| all(&**store)),
         None => all(&**store),

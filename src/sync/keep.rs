@@ -10,7 +10,7 @@
 //! for: perhaps it leaves nothing to do. A disk is asked for its root once a minute at most, and only where files of it wait.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::backoff::backoff;
@@ -121,7 +121,13 @@ pub fn keep_sending(
     clock: &dyn Clock,
     monitor: &dyn Monitor,
 ) -> Result<(PushReport, Ended), SyncError> {
-    let watched = Watched { monitor, clock, time_up_ms: keep.time_up_ms, done: AtomicU64::new(0) };
+    let watched = Watched {
+        monitor,
+        clock,
+        time_up_ms: keep.time_up_ms.map(AtomicI64::new),
+        seen_ms: AtomicI64::new(clock.now_ms()),
+        done: AtomicU64::new(0),
+    };
     let mut kept = Keeping {
         catalog,
         keep: *keep,
@@ -147,14 +153,26 @@ pub fn keep_sending(
 struct Watched<'a> {
     monitor: &'a dyn Monitor,
     clock: &'a dyn Clock,
-    time_up_ms: Option<i64>,
+    time_up_ms: Option<AtomicI64>,
+    /// The time when it was asked last, in milliseconds.
+    seen_ms: AtomicI64,
     /// Operations done so far.
     done: AtomicU64,
 }
 
 impl Watched<'_> {
     fn time_is_up(&self) -> bool {
-        self.time_up_ms.is_some_and(|at| at <= self.clock.now_ms())
+        let now_ms = self.clock.now_ms();
+        self.time_up_ms(now_ms).is_some_and(|at| at <= now_ms)
+    }
+
+    /// When the time is up, in milliseconds: earlier by as much as the clock is set back meanwhile.
+    fn time_up_ms(&self, now_ms: i64) -> Option<i64> {
+        let time_up_ms = self.time_up_ms.as_ref()?;
+        // Workers ask, too, and one may have looked at the clock before another and say so after it.
+        let back_ms = self.seen_ms.swap(now_ms, Ordering::Relaxed).saturating_sub(now_ms);
+        let back_ms = if back_ms > NEWS_MS { back_ms } else { 0 };
+        Some(time_up_ms.fetch_sub(back_ms, Ordering::Relaxed) - back_ms)
     }
 }
 
@@ -270,7 +288,9 @@ impl Keeping<'_> {
     fn look_at_disks(&mut self, rows: &[StoreRow]) -> Result<(), SyncError> {
         let needs = |row: &StoreRow| !row.paused && row.payload != StorePayload::Enriched;
         let now_ms = self.clock.now_ms();
-        let is_fresh = self.disks.as_ref().is_some_and(|disks| now_ms - disks.looked_at < SOURCE_PAUSE_MS);
+        // Also after a clock was set back.
+        let is_fresh = |disks: &Disks| (0..SOURCE_PAUSE_MS).contains(&now_ms.saturating_sub(disks.looked_at));
+        let is_fresh = self.disks.as_ref().is_some_and(is_fresh);
         if is_fresh || !rows.iter().any(needs) {
             return Ok(());
         }
@@ -292,7 +312,9 @@ impl Keeping<'_> {
         let look_at = self.disks.as_ref().map(|disks| disks.looked_at + SOURCE_PAUSE_MS);
         let mut channels = channels(self.catalog.read(), rows, &readable, look_at, now_ms)?;
         for channel in &mut channels {
-            if let Some(idle) = self.idle.get(&channel.store_id) {
+            if let Some(idle) = self.idle.get(&channel.store_id)
+                && idle.rests_until <= now_ms.saturating_add(LONGEST_MS)
+            {
                 channel.due_at = channel.due_at.map(|at| at.max(idle.rests_until));
             }
         }
@@ -414,7 +436,7 @@ impl Keeping<'_> {
     /// Waits for what is next, or for news; without either for the user.
     fn wait(&mut self, wake: Option<Wake>, rows: &[StoreRow], seen: i64) -> Result<(), SyncError> {
         let now_ms = self.clock.now_ms();
-        let latest_ms = self.keep.time_up_ms.unwrap_or(i64::MAX).min(now_ms + LONGEST_MS);
+        let latest_ms = self.watched.time_up_ms(now_ms).unwrap_or(i64::MAX).min(now_ms + LONGEST_MS);
         let row = |wake: Wake| rows.iter().find(|row| row.store_id == wake.store_id);
         let waiting = Waiting {
             what: match wake.and_then(|wake| Some((wake, row(wake)?))) {
@@ -482,11 +504,15 @@ pub fn channels(
             due.at = Some(i64::MIN);
         }
         let mut look_at = look_at;
-        if due.at.is_some() || row.payload == StorePayload::Enriched || readable.len() == all.len() {
+        let is_due = due.at.is_some_and(|at| at <= now_ms);
+        if is_due || row.payload == StorePayload::Enriched || readable.len() == all.len() {
             look_at = None;
-        } else if look_at.is_some() && outbox::due(conn, row.store_id, &all, now_ms)?.at.is_none() {
-            // No disk holds up anything.
-            look_at = None;
+        } else if look_at.is_some() {
+            let with_all = outbox::due(conn, row.store_id, &all, now_ms)?.at;
+            if with_all.is_none_or(|at| due.at.is_some_and(|due| due <= at)) {
+                // No disk holds up anything that would be sooner.
+                look_at = None;
+            }
         }
         channels.push(Channel {
             store_id: row.store_id,

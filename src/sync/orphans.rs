@@ -94,14 +94,14 @@ pub fn clean(
             continue;
         }
         let entered = match enter(catalog, &row, clock)? {
-            Ok(store) if options.force => Ok((store, Vec::new())),
-            Ok(store) => devices::others(catalog, &store, now_ms)?
+            Ok(store) if options.force => Ok((store, Some(Vec::new()))),
+            Ok(store) => devices::others_as_told(catalog, &store, now_ms)?
                 .map(|others| (store, others))
                 .map_err(|error| (Heard::BrokeOff, Away::Store(error))),
             Err(away) => Err(away),
         };
         if let Ok((_, others)) = &entered
-            && !others.is_empty()
+            && others.as_ref().is_none_or(|others| !others.is_empty())
         {
             report.kept.push(Kept { store: row.name, orphans: n, devices: others.clone() });
             continue;

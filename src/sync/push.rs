@@ -103,8 +103,8 @@ pub(super) fn push_to(
         if row.paused || !wanted(&row) || monitor.cancelled() {
             continue;
         }
-        if row.not_before > clock.now_ms() {
-            let until = Timestamp::from_millisecond(row.not_before).unwrap_or(Timestamp::MAX);
+        if let Some(until_ms) = row.asked_until(clock.now_ms()) {
+            let until = Timestamp::from_millisecond(until_ms).unwrap_or(Timestamp::MAX);
             let error = Away::AskedToWait { until };
             report.offline.push(Offline {
                 store: row.name,
@@ -169,10 +169,10 @@ fn keeps(
     if deletions == 0 {
         return Ok(Ok(false));
     }
-    Ok(match devices::others(catalog, store, clock.now_ms())? {
-        Ok(others) if others.is_empty() => Ok(false),
-        Ok(others) => {
-            report.kept.push(Kept { store: row.name.clone(), orphans: deletions, devices: others });
+    Ok(match devices::others_as_told(catalog, store, clock.now_ms())? {
+        Ok(Some(others)) if others.is_empty() => Ok(false),
+        Ok(devices) => {
+            report.kept.push(Kept { store: row.name.clone(), orphans: deletions, devices });
             Ok(true)
         }
         Err(error) => Err(Away::Store(error)),

@@ -75,21 +75,29 @@ impl Channel {
             (None, Some(again_at)) => (again_at, Why::Away),
             (None, None) => return None,
         };
-        if self.not_before > at_ms {
+        if self.not_before > at_ms && !self.was_set_back(now_ms) {
             at_ms = self.not_before;
             why = if why == Why::Due { Why::Asked } else { why };
         }
         Some(Wake { at_ms, why, store_id: self.store_id })
     }
 
+    /// Whether the clock was set back since it was heard of: no time that was reckoned from then means anything.
+    fn was_set_back(&self, now_ms: i64) -> bool {
+        self.known.heard_at.is_some_and(|at| at > now_ms)
+    }
+
     /// When one in trouble is called again, in milliseconds.
     fn again_at(&self, watch: &Watch, now_ms: i64) -> Option<i64> {
         let failed_at = self.known.heard_at.filter(|_| self.known.failures > 0)?;
+        if self.was_set_back(now_ms) {
+            // At once. Reckoned from now it would never come.
+            return Some(now_ms);
+        }
         let wait_ms = i64::try_from(backoff(self.known.failures, luck(self.store_id, failed_at)))
             .expect("a wait has a cap of minutes");
         let wait_ms = if self.known.is_broken() { wait_ms } else { wait_ms.min(watch.interval_ms) };
-        // A clock that was set back makes nobody wait for longer.
-        Some(failed_at.min(now_ms).saturating_add(wait_ms))
+        Some(failed_at.saturating_add(wait_ms))
     }
 
     /// Whether work is left that can go once its time and its store come.
@@ -153,6 +161,17 @@ mod tests {
             Some(Wake { at_ms: 900_000, why: Why::Asked, store_id: 1 }),
             "also where it is much"
         );
+    }
+
+    // T6: of the time of a failure that lies in the future nothing can be said but that the clock was set back since
+    #[test]
+    fn a_clock_that_was_set_back_puts_nothing_off() {
+        for heard in [Heard::NothingGotThrough, Heard::BrokeOff] {
+            let known = Connectivity::unknown().after(heard, &WATCH, 90_000_000);
+            let channel = Channel { known, due_at: Some(0), not_before: 99_000_000, ..open() };
+            assert_eq!(channel.wake(&WATCH, 5_000).unwrap().at_ms, 5_000, "{heard:?}");
+            assert_eq!(channel.wake(&WATCH, 95_000_000).unwrap().at_ms, 99_000_000, "{heard:?}");
+        }
     }
 
     // O1: real traffic counts as a probe

@@ -122,3 +122,14 @@ fn a_device_says_that_it_uses_a_store_and_says_so_again_to_one_that_was_begun_an
     desk.run(&["sync"]).expect(0);
     assert_eq!(devices(&desk).len(), 1);
 }
+
+// S2: who forgets itself by mistake is known again before it sends anything more
+#[test]
+fn a_device_that_forgets_itself_says_with_the_next_sync_that_it_uses_the_store() {
+    let desks = desks();
+    let own = devices(&desks[0]).into_iter().find(|it| it["own"] == true).unwrap()["device"].take();
+    run(&desks[0], &["store", "devices", "nas", "--forget", own.as_str().unwrap()]).expect(0);
+    assert_eq!(devices(&desks[0]).len(), 1);
+    desks[0].run(&["sync"]).expect(0);
+    assert_eq!(devices(&desks[0]).len(), 2, "the other would delete what only this one needs");
+}

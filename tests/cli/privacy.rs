@@ -142,7 +142,7 @@ fn what_is_taken_back_does_not_wait_behind_what_was_refused() {
     desk.scan();
     desk.run(&["enrich"]).expect(0);
     desk.execute(
-        "UPDATE outbox SET leases = 1, attempts = 1, not_before = 9999999999999 WHERE state = 'pending'",
+        "UPDATE outbox SET leases = 1, attempts = 1, not_before = unixepoch() * 1000 + 300000 WHERE state = 'pending'",
     );
     desk.run(&["edit", "letters/a.txt", "--privacy", "redacted"]).expect(0);
     desk.run(&["sync"]).expect(0);

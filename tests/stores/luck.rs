@@ -242,6 +242,35 @@ fn a_key_that_may_not_list_sends_all_the_same() {
     assert_eq!((far.blamed(), far.current()), (0, 2));
 }
 
+// S1, S2: nor does it delete what other devices may need, of whom it is not told
+#[test]
+fn a_key_that_may_not_list_deletes_nothing_without_a_word_and_sends_all_the_same() {
+    let far = Far::s3(&FILES);
+    far.run(&["config", "set", "orphans.grace_days", "0"], 0);
+    far.run(&["sync"], 0);
+    far.desk.write("a.txt", "alpha two");
+    far.run(&["sync"], 0);
+    far.proxy.always(Some(Fault::Refuse));
+    far.run(&["orphans", "clean"], 5);
+    far.proxy.always(None);
+    far.proxy.each("list-type=2", Fault::Say("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>"));
+    far.desk.write("b.txt", "beta two");
+    let synced = far.json(&["sync"], 0);
+    assert_eq!((&synced["uploaded_objects"], &synced["queued"]), (&json!(1), &json!(1)), "{synced}");
+    let kept = json!([{ "store": "far", "orphans": 1, "devices": null }]);
+    assert_eq!(synced["kept"], kept);
+    let cleaned = far.json(&["orphans", "clean"], 1);
+    assert_eq!(
+        (&cleaned["kept"][0]["devices"], &cleaned["offline"]),
+        (&json!(null), &json!([])),
+        "{cleaned}"
+    );
+    assert!(far.run(&["sync"], 0).stdout.contains("may not list"));
+    assert_eq!(far.blamed(), 0);
+    far.run(&["orphans", "clean", "--force"], 0);
+    far.assert_whole(&["alpha two", "beta two"]);
+}
+
 // S1: what cannot be a store is not added, and says what to do
 #[test]
 fn a_place_that_cannot_be_written_to_becomes_no_store() {

@@ -510,6 +510,19 @@ fn over_ssh_an_upload_that_was_ended_goes_on_where_it_was() {
     assert_at_most(ssh.finish(&content), PARTS - 12 + 1, &ssh.place);
 }
 
+// S2: what nobody can go on with is not left there for a week
+#[test]
+fn over_ssh_an_upload_that_was_ended_before_its_first_part_leaves_nothing() {
+    let content = content();
+    let ssh = Ssh::new();
+    ssh.interrupted(&content, &Expect::of(&content), 0);
+    assert_eq!(ssh.left().len(), 0);
+    ssh.interrupted(&content, &Expect::of(&content), 12);
+    ssh.interrupted(&content, &Expect::of(&content), 0);
+    assert_eq!(ssh.left().len(), 2, "what was there before");
+    assert_at_most(ssh.finish(&content), PARTS - 12 + 1, &ssh.place);
+}
+
 #[test]
 fn over_ssh_an_upload_whose_line_went_goes_on_where_it_was() {
     let content = content();

@@ -71,6 +71,11 @@ impl Writing {
     pub(super) fn is_recorded(&self) -> bool {
         self.record.is_some()
     }
+
+    /// Whether there is a part to go on from.
+    pub(super) fn has_parts(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.file.is_some())
+    }
 }
 
 impl Sftp {

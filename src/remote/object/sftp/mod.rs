@@ -547,7 +547,11 @@ impl Backend for Sftp {
             self.give_name(&writing.temporary, name, condition)
         });
         match &published {
-            Err(error) if writing.is_recorded() && is_interruption(error) => return published,
+            Err(error) if writing.has_parts() && is_interruption(error) => return published,
+            // Nobody is asked to take anything away over a line that has just gone.
+            Err(StoreError::Away { .. } | StoreError::Busy { .. }) if writing.is_recorded() => {
+                return published;
+            }
             // Also after a link, which leaves the old name.
             _ => self.discard(&writing),
         }
