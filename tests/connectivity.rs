@@ -12,7 +12,6 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use desk::Desk;
-use jiff::SignedDuration;
 use serde_json::json;
 use shelflist::catalog::stores::{self, ChannelState, NewStore, StorePayload, StoreRow};
 use shelflist::catalog::{Catalog, CatalogError, Ids, Sender, libraries};

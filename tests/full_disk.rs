@@ -351,7 +351,7 @@ fn a_full_store_keeps_the_queue_and_no_half_objects() {
         room.disk.leave_kib(500);
         for _ in 0..2 {
             let report = room.desk.run(&["sync", "--json"]).expect(5).json();
-            assert_eq!(report["offline"][0]["code"], "SHELF-SYNC-001", "{report:#}");
+            assert_eq!(report["offline"][0]["code"], "SHELF-SYNC-002", "{report:#}");
             assert!(report["offline"][0]["message"].as_str().unwrap().contains("is full"), "{report:#}");
             let sent = room.desk.objects().len();
             assert!((1..60).contains(&sent), "{sent} objects");

@@ -171,7 +171,7 @@ impl Watched<'_> {
         let time_up_ms = self.time_up_ms.as_ref()?;
         // Workers ask, too, and one may have looked at the clock before another and say so after it.
         let back_ms = self.seen_ms.swap(now_ms, Ordering::Relaxed).saturating_sub(now_ms);
-        let back_ms = if back_ms > NEWS_MS { back_ms } else { 0 };
+        let back_ms = if back_ms > TELL_MS { back_ms } else { 0 };
         Some(time_up_ms.fetch_sub(back_ms, Ordering::Relaxed) - back_ms)
     }
 }

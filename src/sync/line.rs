@@ -29,7 +29,7 @@ use crate::catalog::outbox::{self, Leased};
 use crate::catalog::{CatalogError, Connection, documents, ledger, privacy};
 use crate::power::point;
 use crate::remote::index::RemoteName;
-use crate::remote::{AwayReason, Deleted, ErrorClass, ObjectKey, Opened, StoreError};
+use crate::remote::{AwayReason, Deleted, ErrorClass, Identity, ObjectKey, Opened, StoreError};
 
 /// How often a person's wish to end the run is looked for.
 const TICK: Duration = Duration::from_millis(200);
@@ -354,7 +354,19 @@ impl Run<'_> {
     /// One operation may fail for ever without saying anything of the others.
     fn others_may_get_through(&self, strikes: &Strikes) -> bool {
         strikes.strayed.len() < STRIKES as usize
-            && matches!(self.store.identity(), Ok(Some(identity)) if identity.store == self.row.remote_store)
+            && matches!(self.who_is_it(), Ok(Some(identity)) if identity.store == self.row.remote_store)
+    }
+
+    /// Asks the store who it is. A connection that was kept may have gone with the one that broke, and says nothing of the next.
+    fn who_is_it(&self) -> Result<Option<Identity>, StoreError> {
+        match self.store.identity() {
+            Err(StoreError::Away { source: Some(source), .. })
+                if source.kind() == std::io::ErrorKind::ConnectionReset =>
+            {
+                self.store.identity()
+            }
+            answer => answer,
+        }
     }
 
     /// Lets time pass, unless the user wants the run to end. Returns how much, in milliseconds.
