@@ -383,11 +383,23 @@ fn what_was_put_off_before_the_clock_was_set_back_is_due() {
     let held = lease(&mut catalog, "t1", LATE).remove(0);
     let waits = outbox::Ending::Released { not_before: LATE + 300_000 };
     catalog.change::<_, CatalogError>(|tx| outbox::end(tx, &held, waits, LATE)).unwrap();
-    let due = |catalog: &Catalog, now_ms| outbox::due(catalog.read(), 1, &[], now_ms).unwrap().at;
+    let due = |catalog: &Catalog, now_ms| outbox::due(catalog.read(), 1, &[], false, now_ms).unwrap().at;
     assert_eq!(due(&catalog, LATE), Some(LATE + 300_000));
     assert!(lease(&mut catalog, "t2", LATE).is_empty(), "not before its time");
     assert_eq!(due(&catalog, 5_000), Some(5_000));
     assert_eq!(lease(&mut catalog, "t3", 5_000).len(), 1);
+}
+
+// T6, S8: what a store refuses to delete is asked for again, and nobody waits for it
+#[test]
+fn what_was_refused_as_often_as_may_be_is_no_matter_of_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = a_catalogue_with_a_store(dir.path());
+    put_in_line(&mut catalog);
+    let due = |catalog: &Catalog| outbox::due(catalog.read(), 1, &[], false, 5_000).unwrap();
+    assert_eq!((due(&catalog).at, due(&catalog).doubtful_at), (Some(0), None));
+    catalog.read().execute("UPDATE outbox SET attempts = 5, not_before = 9000", []).unwrap();
+    assert_eq!((due(&catalog).at, due(&catalog).doubtful_at), (None, Some(9_000)));
 }
 
 // D6: what a decision holds stays held, whatever else becomes of its document

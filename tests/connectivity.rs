@@ -211,8 +211,10 @@ fn a_disk_is_looked_for_before_what_is_due_only_later() {
          UPDATE outbox SET not_before = {AT} + 240000 WHERE document_id = (SELECT min(document_id) FROM documents)"
     ));
     let (catalog, row) = open(&desk);
-    let channel =
-        || channels(catalog.read(), std::slice::from_ref(&row), &[], Some(AT + 60_000), AT).unwrap()[0];
+    let channel = || {
+        channels(catalog.read(), std::slice::from_ref(&row), &[], &|_| false, Some(AT + 60_000), AT).unwrap()
+            [0]
+    };
     let Channel { due_at, look_at, .. } = channel();
     assert_eq!((due_at, look_at), (Some(AT + 240_000), Some(AT + 60_000)));
     desk.execute("UPDATE outbox SET not_before = 0 WHERE not_before > 0");
@@ -310,6 +312,29 @@ fn what_somebody_else_puts_in_line_is_sent_soon() {
         let late_ms = clock.now().duration_since(put_at.unwrap()).as_millis();
         assert!((from_ms..=to_ms).contains(&late_ms), "{poll_ms}: {late_ms}");
     }
+}
+
+// T6, S2: what stays for another device is waited for by nobody, and hides nothing that has its time
+#[test]
+fn what_comes_due_is_sent_beside_deletions_that_wait_for_a_word() {
+    let desk = waiting_desk("enriched");
+    desk.run(&["sync"]).expect(0);
+    desk.run(&["config", "set", "orphans.grace_days", "0"]).expect(0);
+    desk.run(&["edit", "a.txt", "--title", "Alpha"]).expect(0);
+    desk.run(&["sync"]).expect(0);
+    std::fs::write(desk.mirror().join("devices/01arz3ndektsv4rrffq69g5fav"), "another\n").unwrap();
+    std::fs::rename(desk.mirror(), desk.path("away")).unwrap();
+    desk.run(&["orphans", "clean"]).expect(5);
+    std::fs::rename(desk.path("away"), desk.mirror()).unwrap();
+    desk.run(&["edit", "b.txt", "--title", "Beta"]).expect(0);
+    let clock = now();
+    let later = clock.now_ms() + 60_000;
+    desk.execute(&format!(
+        "UPDATE outbox SET not_before = {later} WHERE state = 'pending' AND kind = 'mirror'"
+    ));
+    let (report, ended) = keep(&desk, ALL, &clock, &TestMonitor::default(), &[], &mut |_, _| {});
+    assert_eq!((ended, report.uploaded_objects, report.queued), (Ended::Drained, 1, 1), "{report:?}");
+    assert_eq!(report.kept.len(), 1);
 }
 
 // T3: two at once are no error of the second

@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use rusqlite::{Connection, Row, params};
 
 use super::files::Recording;
-use super::{Ids, Result};
+use super::{Ids, Result, settings};
+use crate::model::setting;
 
 /// An operation that a worker holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -300,6 +301,8 @@ struct Head {
     not_before: i64,
     /// Its file could not be read the last time.
     is_unread: bool,
+    /// Verdicts against it so far.
+    attempts: i64,
 }
 
 /// Which operations are asked for.
@@ -317,53 +320,53 @@ struct Heads<'a> {
 
 /// Gives what a lease may take, in its order, for as long as `more` are wanted.
 fn leasable(conn: &Connection, asked: &Heads<'_>, mut more: impl FnMut(&Head) -> bool) -> Result<()> {
-    {
-        let mut statement = conn.prepare_cached(
-            "SELECT o.seq, o.document_id, o.not_before, o.error_class IS 'source' FROM outbox o JOIN documents d USING (document_id) JOIN stores s ON s.store_id = o.channel_id
-             WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = ?2 AND (o.not_before <= ?3 OR o.not_before > ?7) AND o.held_by IS NULL
-               AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.document_id = o.document_id
-                               AND (e.state = 'leased' OR (((e.state = 'pending'
-                                                             AND NOT (e.halfway = 1 AND e.held_by IS NULL AND o.kind = 'mirror'))
-                                                            OR (e.state = 'dead' AND e.kind = 'mirror'))
-                                    AND NOT (o.kind = 'delete' AND EXISTS (SELECT 1 FROM remote_objects t
-                                             WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))))
-                               AND e.channel_id = o.channel_id AND (e.seq < o.seq OR e.state = 'leased'))
-               AND (NOT ?6 OR o.kind <> 'delete' OR EXISTS (SELECT 1 FROM remote_objects t
-                                                            WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))
-               AND (o.kind = 'delete' OR (
-                    (s.payload = 'original' OR d.enrich_stale = 0)
-                    AND (s.payload = 'enriched' OR (s.payload = 'both' AND o.halfway = 0)
-                        OR EXISTS (SELECT 1 FROM withheld w WHERE w.document_id = d.document_id)
-                        OR EXISTS (
-                         SELECT 1 FROM files f JOIN dirs r USING (dir_id)
-                         WHERE f.document_id = d.document_id AND f.presence = 'present'
-                           AND f.content_hash = d.content_hash
-                           AND r.library_id IN (SELECT value FROM json_each(?4)))
-                        OR EXISTS (
-                         SELECT 1 FROM remote_objects h WHERE h.document_id = d.document_id AND h.store_id = s.store_id
-                           AND h.payload = 'original' AND h.state = 'current' AND h.upload_hash = d.content_hash))))
-             ORDER BY o.seq LIMIT ?5",
-        )?;
-        let readable = serde_json::to_string(asked.readable)?;
-        let mut rows = statement.query(params![
-            asked.channel_id,
-            asked.kind,
-            asked.due_ms,
-            readable,
-            asked.limit,
-            asked.only_recalled,
-            asked.far_ms
-        ])?;
-        while let Some(row) = rows.next()? {
-            let head = Head {
-                seq: row.get(0)?,
-                document_id: row.get(1)?,
-                not_before: row.get(2)?,
-                is_unread: row.get(3)?,
-            };
-            if !more(&head) {
-                break;
-            }
+    let mut statement = conn.prepare_cached(
+        "SELECT o.seq, o.document_id, o.not_before, o.error_class IS 'source', o.attempts
+         FROM outbox o JOIN documents d USING (document_id) JOIN stores s ON s.store_id = o.channel_id
+         WHERE o.channel_id = ?1 AND o.state = 'pending' AND o.kind = ?2 AND (o.not_before <= ?3 OR o.not_before > ?7) AND o.held_by IS NULL
+           AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.document_id = o.document_id
+                           AND (e.state = 'leased' OR (((e.state = 'pending'
+                                                         AND NOT (e.halfway = 1 AND e.held_by IS NULL AND o.kind = 'mirror'))
+                                                        OR (e.state = 'dead' AND e.kind = 'mirror'))
+                                AND NOT (o.kind = 'delete' AND EXISTS (SELECT 1 FROM remote_objects t
+                                         WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))))
+                           AND e.channel_id = o.channel_id AND (e.seq < o.seq OR e.state = 'leased'))
+           AND (NOT ?6 OR o.kind <> 'delete' OR EXISTS (SELECT 1 FROM remote_objects t
+                                                        WHERE t.object_id = o.object_id AND t.recalled_at IS NOT NULL))
+           AND (o.kind = 'delete' OR (
+                (s.payload = 'original' OR d.enrich_stale = 0)
+                AND (s.payload = 'enriched' OR (s.payload = 'both' AND o.halfway = 0)
+                    OR EXISTS (SELECT 1 FROM withheld w WHERE w.document_id = d.document_id)
+                    OR EXISTS (
+                     SELECT 1 FROM files f JOIN dirs r USING (dir_id)
+                     WHERE f.document_id = d.document_id AND f.presence = 'present'
+                       AND f.content_hash = d.content_hash
+                       AND r.library_id IN (SELECT value FROM json_each(?4)))
+                    OR EXISTS (
+                     SELECT 1 FROM remote_objects h WHERE h.document_id = d.document_id AND h.store_id = s.store_id
+                       AND h.payload = 'original' AND h.state = 'current' AND h.upload_hash = d.content_hash))))
+         ORDER BY o.seq LIMIT ?5",
+    )?;
+    let readable = serde_json::to_string(asked.readable)?;
+    let mut rows = statement.query(params![
+        asked.channel_id,
+        asked.kind,
+        asked.due_ms,
+        readable,
+        asked.limit,
+        asked.only_recalled,
+        asked.far_ms
+    ])?;
+    while let Some(row) = rows.next()? {
+        let head = Head {
+            seq: row.get(0)?,
+            document_id: row.get(1)?,
+            not_before: row.get(2)?,
+            is_unread: row.get(3)?,
+            attempts: row.get(4)?,
+        };
+        if !more(&head) {
+            break;
         }
     }
     Ok(())
@@ -375,29 +378,38 @@ pub struct Due {
     /// When something is due that time alone makes so, in milliseconds: long ago where it is now. What waits for a person, a disk
     /// or a text is not meant.
     pub at: Option<i64>,
-    /// When files are tried again that could not be read, in milliseconds: whether that helps is not a matter of time.
-    pub unread_at: Option<i64>,
+    /// When that is tried again which may not be a matter of time, in milliseconds: files that could not be read, and what was
+    /// taken back and a store has refused to delete as often as it may refuse anything.
+    pub doubtful_at: Option<i64>,
 }
 
-/// When a lease would find something, given the disks that can be read. What another sender has, or had when it died, is due.
+/// When a lease would find something, given the disks that can be read, and of deletions `only_recalled` ones where others are
+/// kept for other devices. What another sender has, or had when it died, is due.
 ///
 /// # Errors
 /// SQLite's.
-pub fn due(conn: &Connection, channel_id: i64, readable: &[i64], now_ms: i64) -> Result<Due> {
+pub fn due(
+    conn: &Connection,
+    channel_id: i64,
+    readable: &[i64],
+    only_recalled: bool,
+    now_ms: i64,
+) -> Result<Due> {
     let leased: bool = conn
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE channel_id = ?1 AND state = 'leased')")?
         .query_row([channel_id], |row| row.get(0))?;
     if leased {
-        return Ok(Due { at: Some(i64::MIN), unread_at: None });
+        return Ok(Due { at: Some(i64::MIN), doubtful_at: None });
     }
     let mut due = Due::default();
     let far_ms = now_ms.saturating_add(PUT_OFF_MS);
+    let verdicts = settings::integer(conn, &setting::SYNC_VERDICTS)?;
     for kind in ["delete", "mirror"] {
-        let heads =
-            Heads { channel_id, kind, readable, only_recalled: false, due_ms: i64::MAX, far_ms, limit: -1 };
+        let heads = Heads { channel_id, kind, readable, only_recalled, due_ms: i64::MAX, far_ms, limit: -1 };
         leasable(conn, &heads, |head| {
             let head_at = if head.not_before > far_ms { now_ms } else { head.not_before };
-            let sooner = if head.is_unread { &mut due.unread_at } else { &mut due.at };
+            let is_doubtful = head.is_unread || head.attempts >= verdicts;
+            let sooner = if is_doubtful { &mut due.doubtful_at } else { &mut due.at };
             *sooner = Some(sooner.map_or(head_at, |at| at.min(head_at)));
             due.at.is_none_or(|at| at > now_ms)
         })?;

@@ -310,7 +310,8 @@ impl Keeping<'_> {
         let readable = self.readable();
         // Whether a disk that is away is there again: the next look at them says it.
         let look_at = self.disks.as_ref().map(|disks| disks.looked_at + SOURCE_PAUSE_MS);
-        let mut channels = channels(self.catalog.read(), rows, &readable, look_at, now_ms)?;
+        let keeps = |row: &StoreRow| self.keeps(row);
+        let mut channels = channels(self.catalog.read(), rows, &readable, &keeps, look_at, now_ms)?;
         for channel in &mut channels {
             if let Some(idle) = self.idle.get(&channel.store_id)
                 && idle.rests_until <= now_ms.saturating_add(LONGEST_MS)
@@ -319,6 +320,12 @@ impl Keeping<'_> {
             }
         }
         Ok(channels)
+    }
+
+    /// Whether a store's deletions wait for a person, because other devices may need the objects: its last turn has found that out,
+    /// and the next one asks anew.
+    fn keeps(&self, row: &StoreRow) -> bool {
+        self.report.kept.iter().any(|kept| kept.store == row.name)
     }
 
     /// Gives some stores their turns. False where another process sends.
@@ -347,7 +354,8 @@ impl Keeping<'_> {
             // One that is away is called less often anyway.
             let is_stuck = !did_something && due.contains(store_id) && pushed.offline.is_empty();
             self.add(pushed, rows, *store_id);
-            let left = outbox::due(self.catalog.read(), *store_id, &self.readable(), now_ms)?.at;
+            let keeps = rows.iter().any(|row| row.store_id == *store_id && self.keeps(row));
+            let left = outbox::due(self.catalog.read(), *store_id, &self.readable(), keeps, now_ms)?.at;
             match is_stuck && left.is_some_and(|at| at <= now_ms) {
                 true => self.rest(*store_id),
                 false => drop(self.idle.remove(store_id)),
@@ -484,7 +492,8 @@ impl Keeping<'_> {
     }
 }
 
-/// The channels of these stores, as far as waking goes, given the libraries that can be read, and when disks are looked at next.
+/// The channels of these stores, as far as waking goes, given the libraries that can be read, which stores keep what other devices
+/// may need, and when disks are looked at next.
 ///
 /// # Errors
 /// SQLite's.
@@ -492,13 +501,14 @@ pub fn channels(
     conn: &Connection,
     rows: &[StoreRow],
     readable: &[i64],
+    keeps: &dyn Fn(&StoreRow) -> bool,
     look_at: Option<i64>,
     now_ms: i64,
 ) -> Result<Vec<Channel>, CatalogError> {
     let all: Vec<i64> = libraries::all(conn)?.iter().map(|library| library.library_id).collect();
     let mut channels = Vec::with_capacity(rows.len());
     for row in rows {
-        let mut due = outbox::due(conn, row.store_id, readable, now_ms)?;
+        let mut due = outbox::due(conn, row.store_id, readable, keeps(row), now_ms)?;
         if !row.scope.is_empty() && scope::is_unsettled(conn)? {
             // Whether something is to be sent there is only found out when it is begun.
             due.at = Some(i64::MIN);
@@ -508,7 +518,7 @@ pub fn channels(
         if is_due || row.payload == StorePayload::Enriched || readable.len() == all.len() {
             look_at = None;
         } else if look_at.is_some() {
-            let with_all = outbox::due(conn, row.store_id, &all, now_ms)?.at;
+            let with_all = outbox::due(conn, row.store_id, &all, keeps(row), now_ms)?.at;
             if with_all.is_none_or(|at| due.at.is_some_and(|due| due <= at)) {
                 // No disk holds up anything that would be sooner.
                 look_at = None;
@@ -520,7 +530,7 @@ pub fn channels(
             not_before: row.not_before,
             known: Connectivity::of(row),
             due_at: due.at,
-            look_at: due.unread_at.into_iter().chain(look_at).min(),
+            look_at: due.doubtful_at.into_iter().chain(look_at).min(),
         });
     }
     Ok(channels)

@@ -321,8 +321,13 @@ impl Run<'_> {
         strikes: &Strikes,
     ) -> Result<Result<(), StoreError>, SyncError> {
         let now_ms = self.now_ms();
+        let mut nobodys = strikes.strayed.clone();
+        if says_no(&error) {
+            // Also of those before, between which something small still went in.
+            nobodys.extend(&self.strayed);
+        }
         self.catalog.change::<_, CatalogError>(|tx| {
-            strikes.strayed.iter().try_for_each(|seq| outbox::clear_stray(tx, *seq, now_ms))
+            nobodys.iter().try_for_each(|seq| outbox::clear_stray(tx, *seq, now_ms))
         })?;
         Ok(Err(error))
     }

@@ -81,7 +81,7 @@ fn next_tries(catalog: &Catalog, all: &[StoreRow], now_ms: i64) -> Result<Vec<Op
     let readable = libraries.iter().filter(|library| library.availability.is_readable());
     let readable: Vec<i64> = readable.map(|library| library.library_id).collect();
     let watch = Watch::of(conn)?;
-    let channels = keep::channels(conn, all, &readable, None, now_ms)?;
+    let channels = keep::channels(conn, all, &readable, &|_| false, None, now_ms)?;
     let next = |channel: &Channel| {
         let wake = channel.wake(&watch, now_ms).filter(|_| channel.has_work());
         wake.map(|wake| wake.at_ms.max(now_ms))
