@@ -120,7 +120,7 @@ def to_s3(work, root, files, runs, transfers):
     for turn in range(runs + 1):
         server = Server(work / "server")
         url = f"s3://bucket?endpoint=http://127.0.0.1:{server.port}&region=us-east-1"
-        mine = ours(home, env, work, url, lambda: server.objects() == files + 1)
+        mine = ours(home, env, work, url, lambda: server.objects() == files + 2)  # with the generation and the device
         server.end()
         server = Server(work / "server")
         remote = (f":s3,provider=Rclone,access_key_id={ID},secret_access_key={SECRET},"
